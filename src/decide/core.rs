@@ -1,0 +1,261 @@
+//! The core itself: takes an event, answers with a decision.
+
+mod absorb;
+mod fetch;
+mod home;
+
+use ::core::time::Duration;
+use alloc::{
+    collections::{BTreeMap, BTreeSet},
+    format,
+    string::String,
+    vec::Vec,
+};
+
+use super::{
+    decision::{Attention, Decision, Exit, FetchJob, HomeJob, RunId},
+    event::Event,
+    facts::{Current, Facts, Fingerprint, Info, NodeLock, Origin, Record, RecordFact, Verdict, Version},
+    knowledge::Knowledge,
+    lane::Lane,
+    note::Note,
+    plan::{Folder, Plan, Upgrade},
+    run::Run,
+    schedule,
+    settings::Settings,
+};
+
+/// Longest pause between attempts at something that fails, while nothing is due.
+const SLOW_RETRY: Duration = Duration::from_mins(5);
+/// Longest pause between attempts while the node stands at the halt.
+const FAST_RETRY: Duration = Duration::from_secs(5);
+/// More artifacts than this are not remembered as failing.
+const MOST_FAILING: usize = 32;
+/// More distinct things than this are not remembered as told; then telling starts anew.
+const MOST_TOLD: usize = 500;
+
+/// Decides. Holds what this process has started and heard; what was done to the home is read from the facts each time.
+#[derive(Debug, Clone)]
+pub struct Core {
+    settings: Settings,
+    /// When the event at hand happened.
+    now: Duration,
+    /// The last identity given to a job or a run.
+    identities: u64,
+    run: Run,
+    home: Lane<HomeJob>,
+    fetch: Lane<FetchJob>,
+    knowledge: Knowledge,
+    /// When the last node ended that this process has seen end, its own or a stray.
+    gone_since: Option<Duration>,
+    /// Whether a node that is not ours was there when the home was last looked at.
+    stray: bool,
+    /// How often a stop was asked for from outside.
+    stops: u32,
+    /// The placed files that were hashed in this run of `watcher`.
+    hashed: BTreeMap<Folder, Hashed>,
+    /// When each scheduled plan was first heard of.
+    known_since: BTreeMap<Plan, Duration>,
+    /// Fetches that failed in a row, and when to try again.
+    fetching: BTreeMap<String, Retry>,
+    /// Home jobs that failed in a row, and when to try again.
+    acting: Retry,
+    /// The hooks that ran for this plan in this process, beside what the record says.
+    hooks: Option<Hooks>,
+    /// Whether this process made the switch: then `DAEMON_RESTART_AFTER_UPGRADE=false` ends it.
+    switched_here: bool,
+    /// Whether the next start is already counted in the record.
+    counted: bool,
+    /// Starts of a new binary in this process.
+    starts_here: u32,
+    /// A job ended so that nothing can go on.
+    fatal: Option<Exit>,
+    /// What `upgrade-info.json` is that is no plan, and since when.
+    unreadable: Option<(Fingerprint, Duration)>,
+    told: BTreeSet<String>,
+    /// Results that came for a job that nobody awaited.
+    pub strays: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Hashed {
+    file: Fingerprint,
+    near: bool,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Retry {
+    failures: u32,
+    not_before: Duration,
+}
+
+#[derive(Debug, Clone)]
+struct Hooks {
+    plan: Plan,
+    custom: bool,
+    app: bool,
+    app_retries: i64,
+}
+
+impl Core {
+    /// A core that knows nothing yet.
+    #[must_use]
+    pub fn new(settings: Settings) -> Self {
+        Self {
+            settings,
+            now: Duration::ZERO,
+            identities: 0,
+            run: Run::Never,
+            home: Lane::Idle,
+            fetch: Lane::Idle,
+            knowledge: Knowledge::default(),
+            gone_since: None,
+            stray: false,
+            stops: 0,
+            hashed: BTreeMap::new(),
+            known_since: BTreeMap::new(),
+            fetching: BTreeMap::new(),
+            acting: Retry::default(),
+            hooks: None,
+            switched_here: false,
+            counted: false,
+            starts_here: 0,
+            fatal: None,
+            unreadable: None,
+            told: BTreeSet::new(),
+            strays: 0,
+        }
+    }
+
+    /// The folders under `upgrades/` that the facts must show, beside the one in `upgrade-info.json`.
+    #[must_use]
+    pub fn interest(&self) -> Vec<Folder> {
+        self.knowledge.scheduled().iter().map(|upgrade| upgrade.folder.clone()).collect()
+    }
+
+    /// The node's run that exists now.
+    #[must_use]
+    pub const fn running(&self) -> Option<RunId> {
+        match &self.run {
+            Run::Alive(life) => Some(life.id),
+            _ => None,
+        }
+    }
+
+    /// The one question: given what happened and what is true, what now?
+    pub fn decide(&mut self, event: &Event) -> Decision {
+        let mut decision = Decision::default();
+        self.now = event.now;
+        self.absorb(event, &mut decision);
+        let stray = event.facts.lock == NodeLock::Held && !self.run.is_alive();
+        if self.stray && !stray {
+            self.gone_since = Some(event.now);
+        }
+        self.stray = stray;
+        self.choose_home(event, &mut decision);
+        if self.stops == 0 && decision.exit.is_none() {
+            self.choose_fetch(event, &mut decision);
+        }
+        if decision.exit.is_some() {
+            decision.cancel.extend(self.home.cancel());
+            decision.cancel.extend(self.fetch.cancel());
+        }
+        wake_by(&mut decision, event.now + self.settings.poll_interval);
+        decision.attention = self.attention(event);
+        decision
+    }
+}
+
+/// Small questions.
+impl Core {
+    /// Whether the own node still has this upgrade before it.
+    fn is_ahead(&self, upgrade: &Upgrade, facts: &Facts) -> bool {
+        let committed = self.run.life().and_then(|life| life.committed);
+        facts.current != Current::Version(Version::Upgrade(upgrade.folder.clone()))
+            && committed.is_none_or(|committed| committed < upgrade.plan.height)
+    }
+
+    /// Whether the binary of the upgrade that is pending runs already.
+    fn runs_new(&self, facts: &Facts) -> bool {
+        let new = pending(facts).map(|upgrade| Version::Upgrade(upgrade.folder.clone()));
+        matches!((&self.run, new), (Run::Alive(life), Some(new)) if life.version == new)
+    }
+
+    fn hooks_for(&mut self, plan: &Plan) -> &mut Hooks {
+        if self.hooks.as_ref().is_none_or(|hooks| hooks.plan != *plan) {
+            self.hooks = Some(Hooks { plan: plan.clone(), custom: false, app: false, app_retries: 0 });
+        }
+        self.hooks.as_mut().expect("it was set just above")
+    }
+
+    /// The record with the hooks that ran since it was written.
+    fn with_hooks(&self, record: &Record) -> Record {
+        let mut record = record.clone();
+        if let Some(hooks) = self.hooks.as_ref().filter(|hooks| hooks.plan.name == record.plan.name) {
+            record.custom_hook_done |= hooks.custom;
+            record.app_hook_done |= hooks.app;
+        }
+        record
+    }
+
+    fn attention(&self, event: &Event) -> Attention {
+        let near = self.knowledge.scheduled().iter().any(|upgrade| {
+            self.knowledge.left(upgrade.plan.height).is_some_and(|(blocks, _)| blocks <= schedule::CLOSE_BLOCKS)
+        });
+        let vote = self.knowledge.vote_ends_near(event.wall, schedule::VOTE_WINDOW);
+        // Only the new binary is watched until it has passed: at the halt itself there is nothing to hear.
+        if near || vote || self.runs_new(&event.facts) { Attention::EveryBlock } else { Attention::Relaxed }
+    }
+
+    fn tell(&mut self, key: String, decision: &mut Decision, note: impl FnOnce() -> Note) {
+        if self.told.len() >= MOST_TOLD {
+            self.told.clear();
+        }
+        if self.told.insert(key) {
+            decision.notes.push(note());
+        }
+    }
+
+    fn next_identity(&mut self) -> u64 {
+        self.identities += 1;
+        self.identities
+    }
+}
+
+impl Retry {
+    fn failed(&mut self, now: Duration, most: Duration, asked: Option<Duration>) {
+        self.failures = self.failures.saturating_add(1);
+        let pause = schedule::back_off(self.failures, most);
+        self.not_before = now + asked.map_or(pause, |asked| asked.clamp(pause, most.max(pause)));
+    }
+}
+
+/// The upgrade that is due and not finished, if any.
+fn pending(facts: &Facts) -> Option<&Upgrade> {
+    let (upgrade, ..) = info(facts)?;
+    let RecordFact::Present(record) = &facts.record else { return None };
+    (record.is_of(&upgrade.plan) && record.verdict == Verdict::Pending).then_some(upgrade)
+}
+
+/// A plan among what was told: short, whatever its info is.
+fn key(plan: &Plan) -> String {
+    format!("{:?} at {} ({} bytes)", plan.name, plan.height, plan.info.len())
+}
+
+fn info(facts: &Facts) -> Option<(&Upgrade, Fingerprint, Origin)> {
+    match &facts.info {
+        Info::Plan { upgrade, fingerprint, origin } => Some((upgrade, *fingerprint, *origin)),
+        _ => None,
+    }
+}
+
+fn version_of(facts: &Facts) -> Version {
+    match &facts.current {
+        Current::Version(version) => version.clone(),
+        _ => Version::Genesis,
+    }
+}
+
+fn wake_by(decision: &mut Decision, at: Duration) {
+    decision.wake = Some(decision.wake.map_or(at, |wake| wake.min(at)));
+}

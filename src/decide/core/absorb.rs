@@ -1,0 +1,251 @@
+//! Taking in what happened.
+
+use ::core::time::Duration;
+use alloc::{format, string::ToString};
+
+use super::{
+    super::{
+        decision::{Decision, Exit, FetchJob, HomeJob, NodeSignal, RunId},
+        event::{Event, Heard, Kind, News, NodeAnswer, NodeExit, OWN_NODE, Outcome, Signal},
+        facts::{Staged, Verdict},
+        knowledge::Change,
+        note::Note,
+        run::Run,
+    },
+    Core, FAST_RETRY, Hashed, MOST_FAILING, MOST_TOLD, Retry, SLOW_RETRY,
+    fetch::key_of,
+    info, key, pending,
+};
+
+impl Core {
+    pub(super) fn absorb(&mut self, event: &Event, decision: &mut Decision) {
+        match &event.kind {
+            Kind::Tick => {}
+            Kind::Exited { run, exit } => self.exited(*run, *exit, event.now, decision),
+            Kind::JobDone { job, outcome } => {
+                if let Some(done) = self.home.end(*job) {
+                    self.home_done(done, outcome, event, decision);
+                } else if let Some(done) = self.fetch.end(*job) {
+                    self.fetch_done(done, outcome, event, decision);
+                } else {
+                    self.strays += 1;
+                }
+            }
+            Kind::Heard(heard) => self.heard(heard, event, decision),
+            Kind::Signal(signal) => self.signalled(*signal, decision),
+        }
+    }
+
+    pub(super) fn exited(&mut self, id: RunId, exit: NodeExit, now: Duration, decision: &mut Decision) {
+        match ::core::mem::take(&mut self.run) {
+            Run::Alive(life) if life.id == id => {
+                decision.notes.push(Note::Ended(life.version.clone(), exit));
+                self.gone_since = Some(now);
+                self.run = Run::Ended { life, exit, at: now };
+                if matches!(self.home.job(), Some(HomeJob::Ask)) {
+                    decision.cancel.extend(self.home.cancel());
+                }
+            }
+            other => {
+                self.run = other;
+                self.strays += 1;
+            }
+        }
+    }
+
+    pub(super) fn home_done(&mut self, job: HomeJob, outcome: &Outcome, event: &Event, decision: &mut Decision) {
+        // A link that moved before the job failed has moved all the same: facts tell what is left to do.
+        self.switched_here |= matches!(job, HomeJob::Switch { .. });
+        if let Outcome::Failed { reason, .. } = outcome {
+            self.home_failed(&job, reason, event, decision);
+            return;
+        }
+        if !matches!(job, HomeJob::Ask) {
+            self.acting = Retry::default();
+        }
+        match (job, outcome) {
+            (HomeJob::Ask, outcome) => {
+                let answer = if let Outcome::Answered(answer) = outcome { *answer } else { NodeAnswer::default() };
+                if let (Run::Alive(life), Some((_, fingerprint, _))) = (&mut self.run, info(&event.facts)) {
+                    life.answered(fingerprint, answer, event.now);
+                }
+            }
+            (HomeJob::Remember(record), Outcome::Done) if record.starts > 0 && record.verdict == Verdict::Pending => {
+                self.counted = true;
+            }
+            (HomeJob::Stop { run, .. }, Outcome::Done) => {
+                if let Run::Alive(life) = &mut self.run
+                    && life.id == run
+                {
+                    life.reaped = true;
+                }
+            }
+            (HomeJob::CustomHook(plan), Outcome::Done) => self.hooks_for(&plan).custom = true,
+            (HomeJob::AppHook, Outcome::PreUpgrade(code)) => self.pre_upgrade_ended(*code, event, decision),
+            (HomeJob::Start { .. }, Outcome::Started) => {
+                self.counted = false;
+                // A stop that was asked for in the middle of the start found no process to signal.
+                if self.stops > 0 && self.run.is_alive() {
+                    decision.signal = Some(NodeSignal::Forward(Signal::Terminate));
+                }
+            }
+            (HomeJob::Start { run, .. }, Outcome::Cancelled) if self.running() == Some(run) => self.run = Run::Never,
+            _ => {}
+        }
+    }
+
+    pub(super) fn home_failed(&mut self, job: &HomeJob, reason: &str, event: &Event, decision: &mut Decision) {
+        match job {
+            HomeJob::Ask => {
+                if let (Run::Alive(life), Some((_, fingerprint, _))) = (&mut self.run, info(&event.facts)) {
+                    life.answered(fingerprint, NodeAnswer::default(), event.now);
+                }
+            }
+            HomeJob::Start { run, .. } => {
+                if self.running() == Some(*run) {
+                    self.run = Run::Never;
+                }
+                self.fatal = Some(Exit::NodeFailed(reason.to_string()));
+            }
+            HomeJob::BackUp(_) | HomeJob::CustomHook(_) | HomeJob::AppHook => {
+                self.fatal = Some(Exit::UpgradeFailed(reason.to_string()));
+            }
+            other => {
+                self.acting.failed(event.now, FAST_RETRY, None);
+                let again = self.acting.not_before.saturating_sub(event.now);
+                let what = name_of(other).to_string();
+                decision.notes.push(Note::Failed { what, reason: reason.to_string(), again });
+            }
+        }
+    }
+
+    pub(super) fn pre_upgrade_ended(&mut self, code: Option<i32>, event: &Event, decision: &mut Decision) {
+        let Some((upgrade, ..)) = info(&event.facts) else { return };
+        let retries = self.settings.pre_upgrade_retries;
+        let hooks = self.hooks_for(&upgrade.plan);
+        match code {
+            Some(30) => {
+                self.fatal = Some(Exit::UpgradeFailed("pre-upgrade command failed : exit status 30".to_string()));
+            }
+            Some(31) => {
+                hooks.app_retries += 1;
+                decision.notes.push(Note::PreUpgradeRetries { attempt: hooks.app_retries });
+                if hooks.app_retries > retries {
+                    let reason = "pre-upgrade command failed. reached max attempt of retries";
+                    self.fatal = Some(Exit::UpgradeFailed(format!("{reason} - {retries}")));
+                }
+            }
+            Some(0 | 1) => hooks.app = true,
+            odd => {
+                hooks.app = true;
+                decision.notes.push(Note::PreUpgradeOdd(odd));
+            }
+        }
+    }
+
+    pub(super) fn fetch_done(&mut self, job: FetchJob, outcome: &Outcome, event: &Event, decision: &mut Decision) {
+        match (job, outcome) {
+            (job, Outcome::Failed { reason, retry_after }) => {
+                let due = pending(&event.facts).is_some();
+                if self.fetching.len() >= MOST_FAILING {
+                    self.fetching.clear();
+                }
+                let retry = self.fetching.entry(key_of(&job)).or_default();
+                retry.failed(event.now, if due { FAST_RETRY } else { SLOW_RETRY }, *retry_after);
+                let again = retry.not_before.saturating_sub(event.now);
+                let what = match job {
+                    FetchJob::Fetch { upgrade, .. } => {
+                        format!("fetching the binary of upgrade {:?}", upgrade.plan.name)
+                    }
+                    FetchJob::Verify(folder) => format!("hashing the binary in upgrades/{folder}"),
+                };
+                decision.notes.push(Note::Failed { what, reason: reason.clone(), again });
+            }
+            (FetchJob::Verify(folder), Outcome::Done) => {
+                self.fetching.remove(folder.as_str());
+                if let Some(Staged::Ours(receipt)) = event.facts.staged.get(&folder) {
+                    let near = self.is_near(&folder);
+                    self.hashed.insert(folder.clone(), Hashed { file: receipt.file, near });
+                    self.tell(format!("ready {folder} {}", key(&receipt.plan)), decision, || {
+                        Note::Ready(receipt.plan.clone(), folder.clone())
+                    });
+                }
+            }
+            (job, _) => {
+                self.fetching.remove(&key_of(&job));
+            }
+        }
+    }
+
+    pub(super) fn heard(&mut self, heard: &Heard, event: &Event, decision: &mut Decision) {
+        match &heard.news {
+            News::Block { height, committed: Some(committed), .. } if heard.endpoint == OWN_NODE => {
+                if let Run::Alive(life) = &mut self.run {
+                    life.heard(NodeAnswer { latest: Some(*height), committed: Some(*committed) });
+                }
+            }
+            News::Failed { reason } => {
+                let endpoint = heard.endpoint.0;
+                self.tell(format!("endpoint {endpoint} {reason}"), decision, || Note::Endpoint {
+                    endpoint,
+                    reason: reason.clone(),
+                });
+            }
+            _ => {}
+        }
+        for change in self.knowledge.absorb(heard) {
+            match change {
+                Change::Scheduled(upgrade) => {
+                    if self.known_since.len() >= MOST_TOLD {
+                        self.known_since.clear();
+                    }
+                    self.known_since.entry(upgrade.plan.clone()).or_insert(event.now);
+                    let left = self.knowledge.left(upgrade.plan.height);
+                    self.tell(format!("scheduled {}", key(&upgrade.plan)), decision, || Note::Scheduled {
+                        upgrade,
+                        left,
+                    });
+                }
+                Change::Withdrawn(plan) => {
+                    self.known_since.remove(&plan);
+                    self.told.retain(|told| !told.ends_with(&key(&plan)));
+                    decision.notes.push(Note::Withdrawn(plan));
+                }
+                Change::Proposal(proposal) => {
+                    self.tell(format!("proposal {} {:?}", proposal.id, proposal.status), decision, || {
+                        Note::Proposal(proposal)
+                    });
+                }
+            }
+        }
+    }
+
+    pub(super) fn signalled(&mut self, signal: Signal, decision: &mut Decision) {
+        self.stops += 1;
+        if self.run.is_alive() {
+            decision.signal = Some(if self.stops > 1 { NodeSignal::Kill } else { NodeSignal::Forward(signal) });
+        }
+        let keep = matches!(self.home.job(), Some(HomeJob::Stop { .. } | HomeJob::StopStray { .. }));
+        if !keep {
+            decision.cancel.extend(self.home.cancel());
+        }
+        decision.cancel.extend(self.fetch.cancel());
+    }
+}
+
+const fn name_of(job: &HomeJob) -> &'static str {
+    match job {
+        HomeJob::Ask => "asking the node for its height",
+        HomeJob::Remember(_) => "writing the record",
+        HomeJob::Place { .. } => "placing the binary",
+        HomeJob::SetAside(_) => "setting the placed binary aside",
+        HomeJob::Renew { .. } => "writing the receipt",
+        HomeJob::Stop { .. } => "stopping the node",
+        HomeJob::StopStray { .. } => "stopping the node of an earlier watcher",
+        HomeJob::BackUp(_) => "backing up the data directory",
+        HomeJob::CustomHook(_) => "running the custom pre-upgrade script",
+        HomeJob::Switch { .. } => "switching the current link",
+        HomeJob::AppHook => "running pre-upgrade",
+        HomeJob::Start { .. } => "starting the node",
+    }
+}

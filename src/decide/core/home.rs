@@ -1,0 +1,401 @@
+//! The home lane: one job at a time on the home and the node.
+
+use ::core::time::Duration;
+use alloc::{
+    format,
+    string::{String, ToString},
+    vec::Vec,
+};
+
+use super::{
+    super::{
+        decision::{Decision, Exit, HomeJob, JobId, RunId},
+        event::{Event, NodeExit},
+        facts::{
+            Current, Facts, Fingerprint, Info, NodeLock, Origin, Receipt, Record, RecordFact, Staged, Verdict, Version,
+        },
+        ladder::{self, Context, Rung},
+        note::Note,
+        plan::Upgrade,
+        run::{Due, Life, Question, Run},
+        schedule::{self, Urgency},
+    },
+    Core, SLOW_RETRY, version_of, wake_by,
+};
+
+/// What `upgrade-info.json` leads to.
+enum Situation<'a> {
+    /// Nothing to do.
+    Nothing,
+    /// A plan that may become due.
+    Candidate { upgrade: &'a Upgrade, fingerprint: Fingerprint, origin: Origin },
+    /// A plan that is due and somewhere on the ladder.
+    Under { upgrade: &'a Upgrade, record: Record },
+    /// A plan that needs no switch: it is to be recorded as this.
+    Settled(Record),
+}
+
+impl Core {
+    pub(super) fn choose_home(&mut self, event: &Event, decision: &mut Decision) {
+        if !self.home.is_idle() {
+            return;
+        }
+        if let Some(exit) = self.fatal.clone() {
+            self.leave(exit, event, decision);
+            return;
+        }
+        if self.stops > 0 {
+            self.stopping(&event.facts, decision);
+            return;
+        }
+        if event.now < self.acting.not_before {
+            wake_by(decision, self.acting.not_before);
+            return;
+        }
+        let facts = &event.facts;
+        if let (Current::Broken { reason }, false) = (&facts.current, self.run.is_alive()) {
+            decision.exit = Some(Exit::NodeFailed(reason.clone()));
+            return;
+        }
+        if let (Current::Absent, RecordFact::Present(record), false) =
+            (&facts.current, &facts.record, self.run.is_alive())
+            && record.plan.height > 0
+        {
+            let name = &record.plan.name;
+            decision.exit = Some(Exit::NodeFailed(format!(
+                "cosmovisor/current is missing, and the last upgrade here was {name:?}: link it to what is to run, for example \
+                 `ln -s upgrades/{name} current`; genesis is not started on data that is past it"
+            )));
+            return;
+        }
+        match self.situation(event, decision) {
+            Situation::Under { upgrade, record } => self.climb(upgrade, record, event, decision),
+            Situation::Settled(record) => self.begin(HomeJob::Remember(record), decision),
+            Situation::Candidate { upgrade, fingerprint, origin } => {
+                let poll = self.settings.poll_interval;
+                let by_hand = facts.marker.is_none()
+                    && matches!(facts.current, Current::Version(Version::Upgrade(_) | Version::Elsewhere(_)));
+                let there = facts.staged.get(&upgrade.folder).is_some_and(|staged| *staged != Staged::None);
+                let height = upgrade.plan.height;
+                let question = Question { height, fingerprint, origin, plausible: there && !by_hand };
+                match self.run.due(&question, event.now, poll) {
+                    Due::Yes => {
+                        (self.starts_here, self.counted, self.switched_here) = (0, false, false);
+                        // What could wait until now can wait no longer.
+                        self.fetching.clear();
+                        decision.notes.push(Note::Due(upgrade.plan.clone()));
+                        let record = Record::new(upgrade.plan.clone(), version_of(facts));
+                        self.begin(HomeJob::Remember(record), decision);
+                    }
+                    Due::Ask => self.begin(HomeJob::Ask, decision),
+                    Due::AskAt(at) => {
+                        wake_by(decision, at);
+                        self.keep_running(event, decision);
+                    }
+                    Due::No => self.keep_running(event, decision),
+                }
+            }
+            Situation::Nothing => self.keep_running(event, decision),
+        }
+    }
+
+    /// After a stop request nothing is started; what is under way is finished by the next start.
+    pub(super) fn stopping(&mut self, facts: &Facts, decision: &mut Decision) {
+        match &self.run {
+            Run::Alive(_) => {}
+            // The signal ended a script in front of the node, and the node runs on.
+            Run::Ended { .. } if facts.lock == NodeLock::Held && self.acting.failures == 0 => self.stop_stray(decision),
+            Run::Never => decision.exit = Some(Exit::Fine),
+            Run::Ended { life, .. } if life.unwanted => decision.exit = Some(Exit::Fine),
+            Run::Ended { exit, .. } => decision.exit = Some(exit_by(*exit)),
+        }
+    }
+
+    /// Leaves; a node that still runs is stopped first.
+    pub(super) fn leave(&mut self, exit: Exit, event: &Event, decision: &mut Decision) {
+        match &self.run {
+            Run::Alive(_) if self.stops == 0 && event.now >= self.acting.not_before => self.stop(decision),
+            Run::Alive(_) => wake_by(decision, self.acting.not_before),
+            _ => decision.exit = Some(exit),
+        }
+    }
+
+    fn situation<'a>(&mut self, event: &'a Event, decision: &mut Decision) -> Situation<'a> {
+        let facts = &event.facts;
+        let (upgrade, fingerprint, origin) = match &facts.info {
+            Info::Absent => return Situation::Nothing,
+            Info::Unreadable { reason, fingerprint } => {
+                // A writer may be at it: what is no plan is told once it stays that way.
+                let seen = self.unreadable.filter(|(known, _)| known == fingerprint);
+                let (_, since) = *self.unreadable.insert(seen.unwrap_or((*fingerprint, event.now)));
+                if event.now >= since + self.settings.poll_interval {
+                    let reason = reason.clone();
+                    self.tell(format!("unreadable {fingerprint:?}"), decision, || Note::Unreadable(reason));
+                }
+                return Situation::Nothing;
+            }
+            Info::Plan { upgrade, fingerprint, origin } => (upgrade, *fingerprint, *origin),
+        };
+        let plan = &upgrade.plan;
+        let committed = self.run.life().and_then(|life| life.committed);
+        let switched = facts.current == Current::Version(Version::Upgrade(upgrade.folder.clone()));
+        // It was there before the node began.
+        let leftover = self.run.life().is_none_or(|life| life.info_before == Some(fingerprint));
+        let present = if let RecordFact::Present(record) = &facts.record { Some(record) } else { None };
+        if let Some(record) = present.filter(|record| record.is_of(plan)) {
+            return match record.verdict {
+                Verdict::Pending => Situation::Under { upgrade, record: self.with_hooks(record) },
+                // The data was restored to before the height, and the node has halted at it once more.
+                Verdict::Passed if !leftover && !switched => {
+                    self.candidate(facts, upgrade, fingerprint, origin, leftover)
+                }
+                Verdict::Passed => Situation::Nothing,
+            };
+        }
+        let marked = facts.marker.as_ref().is_some_and(|marker| marker.height == plan.height);
+        // What an operator named for a height still to come is not settled because the same folder runs already.
+        let is_past = origin == Origin::Node || marked || committed.is_some_and(|committed| committed >= plan.height);
+        if switched && is_past {
+            let mut record = Record::new(plan.clone(), version_of(facts));
+            if facts.record == RecordFact::Absent || self.run.is_alive() {
+                record.settle();
+                return Situation::Settled(record);
+            }
+            // We have worked here before, and the record of this upgrade is lost: its hooks run once more.
+            return Situation::Under { upgrade, record: self.with_hooks(&record) };
+        }
+        let ignored = if self.settings.skip_heights.contains(&plan.height) {
+            Some("the node is told to skip it (--unsafe-skip-upgrades)")
+        } else if facts.marker.as_ref().is_some_and(|marker| marker.height > plan.height)
+            || present.is_some_and(|record| record.plan.height > plan.height)
+        {
+            Some("it is older than the upgrade that runs now; was the data restored? Nothing is switched")
+        } else {
+            None
+        };
+        if let Some(reason) = ignored {
+            self.tell(format!("ignored {fingerprint:?}"), decision, || Note::Ignored { plan: plan.clone(), reason });
+            return Situation::Nothing;
+        }
+        self.candidate(facts, upgrade, fingerprint, origin, leftover)
+    }
+
+    /// A plan that may become due, unless the binary that runs is past its height already: it committed it, or the file is
+    /// an old one and the validator signed beyond it, or the node is two blocks beyond it, which it cannot be without.
+    fn candidate<'a>(
+        &self,
+        facts: &Facts,
+        upgrade: &'a Upgrade,
+        fingerprint: Fingerprint,
+        origin: Origin,
+        leftover: bool,
+    ) -> Situation<'a> {
+        let height = upgrade.plan.height;
+        let (latest, committed) = self.run.life().map_or((None, None), |life| (life.latest, life.committed));
+        let beyond = latest.is_some_and(|latest| latest > height + 1)
+            || facts.signed_height.is_some_and(|signed| signed > height);
+        let past = committed.map_or(leftover && beyond, |committed| committed >= height);
+        if origin == Origin::Node && past {
+            let mut record = Record::new(upgrade.plan.clone(), version_of(facts));
+            record.settle();
+            return Situation::Settled(record);
+        }
+        Situation::Candidate { upgrade, fingerprint, origin }
+    }
+
+    pub(super) fn climb(&mut self, upgrade: &Upgrade, record: Record, event: &Event, decision: &mut Decision) {
+        let hashed = match event.facts.staged.get(&upgrade.folder) {
+            Some(Staged::Ours(receipt)) => self.hashed.get(&upgrade.folder).is_some_and(|h| h.file == receipt.file),
+            _ => false,
+        };
+        let rung =
+            ladder::next(upgrade, &record, &event.facts, Context { settings: &self.settings, run: &self.run, hashed });
+        let folder = upgrade.folder.clone();
+        let plan = upgrade.plan.clone();
+        match rung {
+            Rung::Binary => self.missing(upgrade, Some(Urgency::Now), decision),
+            Rung::SetAside => self.begin(HomeJob::SetAside(folder), decision),
+            Rung::Place(receipt) => self.begin(HomeJob::Place { receipt, upgrade: upgrade.clone() }, decision),
+            Rung::Stop => self.stop(decision),
+            Rung::StopStray => self.stop_stray(decision),
+            Rung::BackUp | Rung::CustomHook | Rung::Switch if self.resting(event, decision) => {}
+            Rung::BackUp => self.begin(HomeJob::BackUp(plan), decision),
+            Rung::CustomHook => self.begin(HomeJob::CustomHook(plan), decision),
+            Rung::Switch => self.begin(HomeJob::Switch { folder, plan }, decision),
+            Rung::AppHook if self.settings.pre_upgrade_retries < 0 => {
+                let retries = self.settings.pre_upgrade_retries;
+                let reason = "pre-upgrade command failed. reached max attempt of retries";
+                decision.exit = Some(Exit::UpgradeFailed(format!("{reason} - {retries}")));
+            }
+            Rung::AppHook => self.begin(HomeJob::AppHook, decision),
+            Rung::Start => self.start_new(record, event, decision),
+            // The fetch lane hashes; what is being copied is complete in a moment.
+            Rung::Hash | Rung::Arriving => {}
+            Rung::Pass => self.watch_it_pass(event, decision),
+            Rung::Passed => {
+                let mut record = record;
+                record.settle();
+                self.starts_here = 0;
+                decision.notes.push(Note::Passed(plan));
+                self.begin(HomeJob::Remember(record), decision);
+            }
+        }
+    }
+
+    /// The new binary runs. Where the chain's own words do not tell how high it is, it is asked; what else is scheduled is
+    /// kept in order meanwhile.
+    fn watch_it_pass(&mut self, event: &Event, decision: &mut Decision) {
+        const PAUSE: Duration = Duration::from_secs(5);
+        if let Run::Alive(life) = &self.run
+            && life.committed.is_none()
+        {
+            let again = life.asked.map_or(event.now, |(_, at)| at + PAUSE);
+            if event.now >= again {
+                return self.begin(HomeJob::Ask, decision);
+            }
+            wake_by(decision, again);
+        }
+        self.housekeeping(&event.facts, decision);
+    }
+
+    /// `DAEMON_RESTART_DELAY` after the node's end.
+    pub(super) fn resting(&self, event: &Event, decision: &mut Decision) -> bool {
+        let Some(since) = self.gone_since else { return false };
+        let until = since + self.settings.restart_delay;
+        wake_by(decision, until);
+        event.now < until
+    }
+
+    pub(super) fn start_new(&mut self, mut record: Record, event: &Event, decision: &mut Decision) {
+        if !self.counted {
+            if self.switched_here && !self.settings.restart_after_upgrade {
+                // The hooks are done; what is left is the start, which the operator wants to make.
+                if matches!(&event.facts.record, RecordFact::Present(written) if *written == record) {
+                    decision.exit = Some(Exit::Fine);
+                } else {
+                    self.begin(HomeJob::Remember(record), decision);
+                }
+                return;
+            }
+            if let (Run::Ended { exit, at, .. }, true) = (&self.run, self.starts_here > 0) {
+                if *exit == NodeExit::Code(0) || self.starts_here > self.settings.upgrade_restarts {
+                    decision.exit = Some(match *exit {
+                        NodeExit::Code(0) => Exit::Fine,
+                        exit => Exit::UpgradeFailed(format!(
+                            "upgrade {:?}: the new binary was started {} times and ended before it committed height {}: {exit}",
+                            record.plan.name, self.starts_here, record.plan.height
+                        )),
+                    });
+                    return;
+                }
+                let until = *at + schedule::back_off(self.starts_here, SLOW_RETRY);
+                if event.now < until {
+                    let (plan, starts, pause) = (record.plan.clone(), self.starts_here, until.saturating_sub(*at));
+                    self.tell(format!("again {at:?}"), decision, || Note::StartsAgain { plan, starts, pause });
+                    wake_by(decision, until);
+                    return;
+                }
+            }
+            record.starts = record.starts.saturating_add(1);
+            self.begin(HomeJob::Remember(record), decision);
+            return;
+        }
+        self.starts_here += 1;
+        self.start(&event.facts, decision);
+    }
+
+    /// No plan asks for anything: the node runs, or its end is the end.
+    pub(super) fn keep_running(&mut self, event: &Event, decision: &mut Decision) {
+        match &self.run {
+            Run::Alive(_) => self.housekeeping(&event.facts, decision),
+            Run::Never if event.facts.lock == NodeLock::Held => self.stop_stray(decision),
+            Run::Never if event.facts.record == RecordFact::Absent => {
+                self.begin(HomeJob::Remember(Record::nothing(version_of(&event.facts))), decision);
+            }
+            Run::Never => self.start(&event.facts, decision),
+            Run::Ended { exit, .. } => decision.exit = Some(exit_by(*exit)),
+        }
+    }
+
+    /// What was staged is brought in line with what is scheduled.
+    pub(super) fn housekeeping(&mut self, facts: &Facts, decision: &mut Decision) {
+        let scheduled: Vec<Upgrade> = self.knowledge.scheduled().into_iter().cloned().collect();
+        for upgrade in &scheduled {
+            if !self.is_ahead(upgrade, facts) {
+                continue;
+            }
+            // Endpoints may disagree about one folder: what any of them asks for stays, or it would move to and fro.
+            let mut asking = scheduled.iter().filter(|other| other.folder == upgrade.folder);
+            match facts.staged.get(&upgrade.folder).unwrap_or(&Staged::None) {
+                Staged::Ours(receipt) if !asking.clone().any(|asks| receipt.satisfies(asks)) => {
+                    return self.begin(HomeJob::SetAside(upgrade.folder.clone()), decision);
+                }
+                Staged::Ours(receipt)
+                    if receipt.satisfies(upgrade) && !asking.any(|asks| asks.plan == receipt.plan) =>
+                {
+                    let receipt = Receipt { plan: upgrade.plan.clone(), ..receipt.clone() };
+                    return self.begin(HomeJob::Renew { folder: upgrade.folder.clone(), receipt }, decision);
+                }
+                Staged::None if self.settings.downloads => {
+                    if let Some(receipt) = facts.stored.iter().find(|receipt| receipt.satisfies(upgrade)) {
+                        let job = HomeJob::Place { receipt: receipt.clone(), upgrade: upgrade.clone() };
+                        return self.begin(job, decision);
+                    }
+                }
+                _ => {}
+            }
+        }
+        let withdrawn = facts.staged.iter().find_map(|(folder, staged)| match staged {
+            Staged::Ours(receipt)
+                if facts.current != Current::Version(Version::Upgrade(folder.clone()))
+                    && !scheduled.iter().any(|upgrade| upgrade.folder == *folder)
+                    && self.knowledge.withdrew(&receipt.plan) =>
+            {
+                Some(folder.clone())
+            }
+            _ => None,
+        });
+        if let Some(folder) = withdrawn {
+            self.begin(HomeJob::SetAside(folder), decision);
+        }
+    }
+
+    pub(super) fn start(&mut self, facts: &Facts, decision: &mut Decision) {
+        let id = RunId(self.next_identity());
+        let version = version_of(facts);
+        let before = match &facts.info {
+            Info::Absent => None,
+            Info::Unreadable { fingerprint, .. } | Info::Plan { fingerprint, .. } => Some(*fingerprint),
+        };
+        self.run = Run::Alive(Life::new(id, version.clone(), before));
+        self.begin(HomeJob::Start { run: id, version }, decision);
+    }
+
+    pub(super) fn stop(&mut self, decision: &mut Decision) {
+        if let Run::Alive(life) = &mut self.run
+            && !life.reaped
+        {
+            life.unwanted = true;
+            let stop = HomeJob::Stop { run: life.id, grace: self.settings.shutdown_grace };
+            self.begin(stop, decision);
+        }
+    }
+
+    pub(super) fn stop_stray(&mut self, decision: &mut Decision) {
+        self.tell(String::from("stray"), decision, || Note::Stray);
+        self.begin(HomeJob::StopStray { grace: self.settings.shutdown_grace }, decision);
+    }
+
+    pub(super) fn begin(&mut self, job: HomeJob, decision: &mut Decision) {
+        let id = JobId(self.next_identity());
+        self.home.begin(id, job.clone());
+        decision.home = Some((id, job));
+    }
+}
+
+fn exit_by(exit: NodeExit) -> Exit {
+    match exit {
+        NodeExit::Code(0) => Exit::Fine,
+        other => Exit::NodeFailed(other.to_string()),
+    }
+}

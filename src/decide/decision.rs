@@ -1,0 +1,142 @@
+//! What is to be done: plain data that the shell carries out to the letter.
+
+use ::core::time::Duration;
+use alloc::{string::String, vec::Vec};
+
+use super::{
+    event::{EndpointId, Signal},
+    facts::{Receipt, Record, Version},
+    note::Note,
+    plan::{Folder, Plan, Upgrade},
+};
+
+/// Names one start of the node. Never reused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RunId(pub u64);
+
+/// Names one job. Never reused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct JobId(pub u64);
+
+/// What to do now. At most one new job a lane, one signal.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Decision {
+    /// A job that touches the home or the node; only one is under way at a time.
+    pub home: Option<(JobId, HomeJob)>,
+    /// A job that fetches or hashes, beside the other lane.
+    pub fetch: Option<(JobId, FetchJob)>,
+    /// Jobs that are no longer wanted. A wish: the lane is free only when the job says so.
+    pub cancel: Vec<JobId>,
+    /// A signal for the node that is running.
+    pub signal: Option<NodeSignal>,
+    /// What people should know, once.
+    pub notes: Vec<Note>,
+    /// Decide again at this time (on the event's monotonic clock), whatever happens.
+    pub wake: Option<Duration>,
+    /// Leave, once everything above is carried out.
+    pub exit: Option<Exit>,
+    /// How closely the chain is to be followed from now on.
+    pub attention: Attention,
+}
+
+/// How closely the chain is followed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Attention {
+    /// Nothing is near: ask other people's endpoints now and then.
+    #[default]
+    Relaxed,
+    /// A vote ends, a height is near, or an upgrade is under way: look at every block.
+    EveryBlock,
+}
+
+/// A signal on its way to the node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NodeSignal {
+    /// Passed on from outside.
+    Forward(Signal),
+    /// SIGKILL: the second request to stop, or a deadline.
+    Kill,
+}
+
+/// Jobs on the home and the node, in the order of the ladder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HomeJob {
+    /// Ask the node for its height: its RPC first, then `<current binary> status`.
+    Ask,
+    /// Write the record.
+    Remember(Record),
+    /// Move a stored artifact to `upgrades/<folder>/`.
+    Place {
+        /// What is in the store.
+        receipt: Receipt,
+        /// For which upgrade; its plan goes into the receipt.
+        upgrade: Upgrade,
+    },
+    /// Move what `watcher` placed in a folder out of the way; it is kept.
+    SetAside(Folder),
+    /// Write the receipt of a placed binary anew, for the same artifact under a changed plan.
+    Renew {
+        /// Where.
+        folder: Folder,
+        /// The new content.
+        receipt: Receipt,
+    },
+    /// Send SIGTERM, after the limit SIGKILL, and wait until the node is reaped.
+    Stop {
+        /// Which run.
+        run: RunId,
+        /// How long it may take.
+        grace: Duration,
+    },
+    /// Stop the node that an earlier `watcher` left behind: found by the lock it holds.
+    StopStray {
+        /// How long it may take.
+        grace: Duration,
+    },
+    /// Copy the data directory.
+    BackUp(Plan),
+    /// Run the operator's script `COSMOVISOR_CUSTOM_PREUPGRADE`.
+    CustomHook(Plan),
+    /// Write the marker, then point `current` at the folder by one rename.
+    Switch {
+        /// Where to.
+        folder: Folder,
+        /// Why.
+        plan: Plan,
+    },
+    /// Run `pre-upgrade` of the binary that `current` points at.
+    AppHook,
+    /// Start the binary that `current` points at (it is made to point at genesis where it is absent).
+    Start {
+        /// The identity of the new run.
+        run: RunId,
+        /// The version that is expected there; nothing else is started.
+        version: Version,
+    },
+}
+
+/// Jobs beside the home lane.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FetchJob {
+    /// Fetch, verify and unpack into the store.
+    Fetch {
+        /// For which upgrade.
+        upgrade: Upgrade,
+        /// The endpoint that told of it; none for the node's own `data/upgrade-info.json`.
+        source: Option<EndpointId>,
+    },
+    /// Hash a placed binary and hold it against its receipt: renew the receipt's fingerprint where it is the same,
+    /// and where it is not, drop the receipt (the file is the operator's) or, where nobody changed it on purpose, set it aside.
+    Verify(Folder),
+}
+
+/// How `watcher run` ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Exit {
+    /// The node exited 0, or a stop was asked for and the node exited 0.
+    Fine,
+    /// The node failed; the text is what is reported: `exit status 7`, `signal: killed`.
+    NodeFailed(String),
+    /// An upgrade cannot go on; the text says why.
+    UpgradeFailed(String),
+}

@@ -1,0 +1,186 @@
+//! What can happen: the only way in which the core learns anything.
+
+use ::core::time::Duration;
+use alloc::{string::String, vec::Vec};
+
+use super::{
+    decision::{JobId, RunId},
+    facts::Facts,
+    plan::{Plan, Upgrade},
+};
+
+/// Something happened. The facts were sampled after it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event {
+    /// Monotonic time since the start of `watcher`. All deadlines use this clock.
+    pub now: Duration,
+    /// Wall clock, milliseconds since the Unix epoch. Only ever shown, or compared with block times.
+    pub wall: u64,
+    /// The home as it is now.
+    pub facts: Facts,
+    /// What happened.
+    pub kind: Kind,
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Kind {
+    /// Something may have changed on disk, or time has passed.
+    Tick,
+    /// A node process ended and was reaped.
+    Exited {
+        /// Which run of the node.
+        run: RunId,
+        /// How it ended.
+        exit: NodeExit,
+    },
+    /// A job ended. A result with an identity that is not awaited is dropped.
+    JobDone {
+        /// Which job.
+        job: JobId,
+        /// How it ended.
+        outcome: Outcome,
+    },
+    /// An endpoint said something.
+    Heard(Heard),
+    /// Somebody asks `watcher` to stop, or sends it a signal for the node.
+    Signal(Signal),
+}
+
+/// How a node process ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NodeExit {
+    /// It exited with this code.
+    Code(i32),
+    /// A signal with this number ended it.
+    Signal(i32),
+}
+
+/// Signals that reach `watcher` from outside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Signal {
+    /// SIGTERM.
+    Terminate,
+    /// SIGINT.
+    Interrupt,
+    /// SIGHUP; the node gets SIGTERM, because a CometBFT node ignores SIGHUP.
+    Hangup,
+    /// SIGQUIT, which makes a Go program print its goroutines and exit.
+    Quit,
+}
+
+/// How a job ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// It did what it was asked to do.
+    Done,
+    /// It did not, or only in part. Every job can be done again.
+    Failed {
+        /// What failed, for people, with the remedy where there is one.
+        reason: String,
+        /// Not before this time from now, where the other side said so (HTTP `Retry-After`).
+        retry_after: Option<Duration>,
+    },
+    /// It was asked to stop and did.
+    Cancelled,
+    /// A node was started.
+    Started,
+    /// What the node answered when it was asked for its height.
+    Answered(NodeAnswer),
+    /// The app's `pre-upgrade` ended with this exit code; none for a signal.
+    PreUpgrade(Option<i32>),
+}
+
+/// What the own node says of itself.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct NodeAnswer {
+    /// `sync_info.latest_block_height` of `/status`; none where it did not answer.
+    pub latest: Option<u64>,
+    /// `last_block_height` of `/abci_info`: the last height that the application committed.
+    pub committed: Option<u64>,
+}
+
+/// Which endpoint, by its place in the configuration. The own node is number 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EndpointId(pub u16);
+
+/// The own node's endpoint.
+pub const OWN_NODE: EndpointId = EndpointId(0);
+
+/// Something an endpoint said. It may be wrong; it never moves the node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Heard {
+    /// Who said it.
+    pub endpoint: EndpointId,
+    /// What it said.
+    pub news: News,
+}
+
+/// What an endpoint can say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum News {
+    /// Where it is.
+    Block {
+        /// `latest_block_height` of `/status` or of a new block header.
+        height: u64,
+        /// That block's time, milliseconds since the Unix epoch.
+        time: u64,
+        /// Whether it is still catching up with the chain.
+        catching_up: bool,
+        /// `last_block_height` of its application, where it was asked.
+        committed: Option<u64>,
+    },
+    /// The plan that is scheduled in x/upgrade.
+    Scheduled {
+        /// The height at which the store was read.
+        height: u64,
+        /// The plan; none where no upgrade is scheduled, or the scheduled one cannot be carried out.
+        upgrade: Option<Upgrade>,
+        /// Answer of `AppliedPlan` for the plan that was believed before, where it was asked: the height at which it was
+        /// applied, 0 for never.
+        applied: Option<(String, u64)>,
+    },
+    /// The proposals that concern upgrades.
+    Proposals {
+        /// All of them that are in deposit or voting period, or have passed for a height still to come.
+        proposals: Vec<Proposal>,
+    },
+    /// It did not answer, or not so that it can be understood.
+    Failed {
+        /// What went wrong, for people.
+        reason: String,
+    },
+}
+
+/// A governance proposal that would schedule or cancel an upgrade.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Proposal {
+    /// The proposal's number.
+    pub id: u64,
+    /// How far it got.
+    pub status: ProposalStatus,
+    /// End of the vote, milliseconds since the Unix epoch.
+    pub voting_end: Option<u64>,
+    /// What it would do, in the order of its messages.
+    pub actions: Vec<Action>,
+}
+
+/// How far a proposal got; only those that can still lead to an upgrade.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ProposalStatus {
+    /// Collecting its deposit.
+    Deposit,
+    /// Being voted on.
+    Voting,
+    /// Passed.
+    Passed,
+}
+
+/// What a proposal's message would do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// Schedule this plan.
+    Schedule(Plan),
+    /// Cancel whatever is scheduled.
+    Cancel,
+}

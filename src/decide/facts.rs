@@ -1,0 +1,257 @@
+//! What is true of the home right now: sampled from the disk before every decision, never remembered.
+
+use alloc::{collections::BTreeMap, string::String, vec::Vec};
+use serde::{Deserialize, Serialize};
+
+use super::plan::{Artifact, Asks, Folder, Plan, Upgrade};
+
+/// Everything the disk shows that a decision may rest on.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Facts {
+    /// The node's `data/upgrade-info.json`.
+    pub info: Info,
+    /// Where `cosmovisor/current` points.
+    pub current: Current,
+    /// The marker beside the current binary, `current/upgrade-info.json`.
+    pub marker: Option<Marker>,
+    /// What lies under `cosmovisor/upgrades/`, for the folders that matter now.
+    pub staged: BTreeMap<Folder, Staged>,
+    /// Verified artifacts in the store, not necessarily placed.
+    pub stored: Vec<Receipt>,
+    /// The backup for the plan in `info`.
+    pub backup: Backup,
+    /// Who holds the node's lock.
+    pub lock: NodeLock,
+    /// The small file that keeps what the disk does not show by itself.
+    pub record: RecordFact,
+    /// The height in `priv_validator_state.json`: the last height that this validator signed.
+    pub signed_height: Option<u64>,
+}
+
+/// The state of `data/upgrade-info.json`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Info {
+    /// There is no such file.
+    #[default]
+    Absent,
+    /// There is something that cannot be understood, perhaps half written: x/upgrade truncates before it writes.
+    Unreadable {
+        /// What is wrong with it, for people.
+        reason: String,
+        /// Which bytes these are.
+        fingerprint: Fingerprint,
+    },
+    /// A plan.
+    Plan {
+        /// The plan and what this machine makes of it.
+        upgrade: Upgrade,
+        /// Which bytes these are: a rewrite of the same plan has another fingerprint.
+        fingerprint: Fingerprint,
+        /// Who wrote it.
+        origin: Origin,
+    },
+}
+
+/// Who wrote `data/upgrade-info.json`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// The node, at the halt.
+    Node,
+    /// An operator, perhaps for a future height: `add-upgrade --upgrade-height`.
+    Operator,
+}
+
+/// Identity of a file's content without reading it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fingerprint {
+    /// Device number.
+    pub device: u64,
+    /// Inode number.
+    pub inode: u64,
+    /// Size in bytes.
+    pub size: u64,
+    /// Modification time, nanoseconds since the Unix epoch.
+    pub modified: i64,
+}
+
+/// Where `cosmovisor/current` points.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Current {
+    /// There is no link.
+    #[default]
+    Absent,
+    /// It leads to a folder with an executable in it.
+    Version(Version),
+    /// It is there, and cannot be used.
+    Broken {
+        /// What is wrong with it, for people.
+        reason: String,
+    },
+}
+
+/// One version of the node's binary.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Version {
+    /// `cosmovisor/genesis`.
+    Genesis,
+    /// `cosmovisor/upgrades/<folder>`.
+    Upgrade(Folder),
+    /// A folder elsewhere that the operator linked.
+    Elsewhere(String),
+}
+
+/// The marker that the switch writes beside the binary: which plan brought it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Marker {
+    /// The plan's name, lower-cased unless recasing is off.
+    pub name: String,
+    /// The plan's height.
+    pub height: u64,
+}
+
+/// What is at `upgrades/<folder>/bin/<name>`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Staged {
+    /// No executable.
+    #[default]
+    None,
+    /// A file without our receipt that was written to a moment ago: somebody may still be copying it.
+    Arriving,
+    /// An executable without our receipt: the operator's own. It wins over every download.
+    Operator,
+    /// An executable with our receipt, and the file is the one the receipt was written for.
+    Ours(Receipt),
+    /// An executable with our receipt, but the file has changed since: it must be hashed to know whose it is.
+    Suspect(Receipt),
+}
+
+/// What was fetched, from where, and what it was when it was verified. Kept beside each placed binary.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Receipt {
+    /// The plan it was fetched for.
+    pub plan: Plan,
+    /// The artifact as the plan named it.
+    pub artifact: Artifact,
+    /// SHA-256 of the downloaded file, lower-case hex.
+    pub download_sha256: String,
+    /// SHA-256 of the executable, lower-case hex; the name of its folder in the store.
+    pub sha256: String,
+    /// The executable as it lay on disk after it was verified.
+    pub file: Fingerprint,
+    /// When it was verified, RFC 3339.
+    pub verified_at: String,
+    /// The endpoint that told of the plan.
+    pub endpoint: String,
+}
+
+impl Receipt {
+    /// Whether this artifact is what a plan asks for. A plan without info matches any; a plan whose info is the URL of
+    /// a document matches what was fetched for the same URL.
+    #[must_use]
+    pub fn satisfies(&self, upgrade: &Upgrade) -> bool {
+        match &upgrade.asks {
+            Asks::Nothing { .. } => self.plan.name == upgrade.plan.name,
+            Asks::Document { .. } => self.plan.info.trim() == upgrade.plan.info.trim(),
+            Asks::Artifact(artifact) => self.artifact == *artifact,
+            Asks::Unusable { .. } => false,
+        }
+    }
+}
+
+/// The backup for the plan at hand.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Backup {
+    /// `UNSAFE_SKIP_BACKUP`.
+    #[default]
+    NotWanted,
+    /// None that is complete.
+    Missing,
+    /// Complete, made for this plan.
+    Complete,
+}
+
+/// Who holds the lock that a node inherits from the `watcher` that started it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum NodeLock {
+    /// No node runs on this home.
+    #[default]
+    Free,
+    /// A node runs: ours, or one that an earlier `watcher` left.
+    Held,
+}
+
+/// The record as found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum RecordFact {
+    /// No record: `watcher` has not worked on this home before.
+    #[default]
+    Absent,
+    /// There is one, but it cannot be read: hooks must be taken as not run.
+    Unreadable,
+    /// The record.
+    Present(Record),
+}
+
+/// What the disk does not show by itself. Written whole, by rename.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// The upgrade that is under way, or was the last.
+    pub plan: Plan,
+    /// The version that ran before it.
+    pub from: Version,
+    /// The operator's script ran to success.
+    #[serde(default)]
+    pub custom_hook_done: bool,
+    /// The new binary's `pre-upgrade` ran to success.
+    #[serde(default)]
+    pub app_hook_done: bool,
+    /// How often the new binary was started, counted before each start.
+    #[serde(default)]
+    pub starts: u32,
+    /// How it ended.
+    #[serde(default)]
+    pub verdict: Verdict,
+}
+
+/// How an upgrade ended.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// Not yet: due, and somewhere on the ladder.
+    #[default]
+    Pending,
+    /// The new binary committed the plan's height.
+    Passed,
+}
+
+impl Record {
+    /// The record of an upgrade that has just become due. It does without the plan's info, which may be long.
+    #[must_use]
+    pub fn new(plan: Plan, from: Version) -> Self {
+        let plan = Plan { info: String::new(), ..plan };
+        Self { plan, from, custom_hook_done: false, app_hook_done: false, starts: 0, verdict: Verdict::Pending }
+    }
+
+    /// The record of a home on which no upgrade was carried out yet. It is written (durably) before the first start, so
+    /// that a record that is missing later is known to be lost.
+    #[must_use]
+    pub fn nothing(from: Version) -> Self {
+        let mut record = Self::new(Plan { name: String::new(), height: 0, info: String::new() }, from);
+        record.settle();
+        record
+    }
+
+    /// Whether it is about this plan. The info is left out: an operator may have written the file without it.
+    #[must_use]
+    pub fn is_of(&self, plan: &Plan) -> bool {
+        self.plan.name == plan.name && self.plan.height == plan.height
+    }
+
+    /// Marks it as passed, hooks and all.
+    pub fn settle(&mut self) {
+        self.custom_hook_done = true;
+        self.app_hook_done = true;
+        self.verdict = Verdict::Passed;
+    }
+}

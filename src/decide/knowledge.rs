@@ -1,0 +1,232 @@
+//! What the chain's endpoints have said. It may be wrong, and it never moves the node: it only leads to fetching, staging
+//! and telling.
+
+use ::core::time::Duration;
+use alloc::{collections::BTreeMap, vec::Vec};
+
+use super::{
+    event::{EndpointId, Heard, News, OWN_NODE, Proposal},
+    forecast::Pace,
+    plan::{Plan, Upgrade},
+};
+
+/// Everything heard, by endpoint.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Knowledge {
+    views: BTreeMap<EndpointId, View>,
+}
+
+/// One endpoint's view of the chain.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct View {
+    height: Option<u64>,
+    catching_up: bool,
+    pace: Pace,
+    /// The plan it says is scheduled, and the height at which it read that.
+    scheduled: Option<Upgrade>,
+    read_at: u64,
+    /// Whether it was in step with the chain when it read that: a height it has caught up to since makes that no truer.
+    read_in_step: bool,
+    /// The plan it said before it went past that plan's height: still ahead for a node that lags.
+    earlier: Option<Upgrade>,
+    proposals: Vec<Proposal>,
+}
+
+/// What an answer changed, for telling people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// A plan that this endpoint had not named before.
+    Scheduled(Upgrade),
+    /// A plan that it named before and that is cancelled or replaced.
+    Withdrawn(Plan),
+    /// A proposal that is new or has moved on.
+    Proposal(Proposal),
+}
+
+impl Knowledge {
+    /// Takes in what an endpoint said.
+    pub fn absorb(&mut self, heard: &Heard) -> Vec<Change> {
+        let view = self.views.entry(heard.endpoint).or_default();
+        match &heard.news {
+            News::Block { height, time, catching_up, .. } => {
+                view.height = Some(*height);
+                view.catching_up = *catching_up;
+                // Before its first block a node says height 0 and the year 1970.
+                if *height > 0 && *time > 0 {
+                    view.pace.add(*height, *time);
+                }
+                Vec::new()
+            }
+            News::Scheduled { height, upgrade, applied } => view.take_plan(*height, upgrade.as_ref(), applied.as_ref()),
+            News::Proposals { proposals } => {
+                let moved = proposals.iter().filter(|p| !view.proposals.contains(p)).cloned();
+                let changes = moved.map(Change::Proposal).collect();
+                view.proposals.clone_from(proposals);
+                changes
+            }
+            News::Failed { .. } => Vec::new(),
+        }
+    }
+
+    /// The plans that are ahead of the own node, nearest first. What the own node, in step with the chain, knows
+    /// nothing of is left out: others cannot talk it into an upgrade.
+    #[must_use]
+    pub fn scheduled(&self) -> Vec<&Upgrade> {
+        let own = self.views.get(&OWN_NODE).filter(|own| own.is_in_step());
+        let refuted = |upgrade: &Upgrade| {
+            own.is_some_and(|own| own.read_at < upgrade.plan.height && own.scheduled.as_ref() != Some(upgrade))
+        };
+        let mut plans: Vec<&Upgrade> = Vec::new();
+        for upgrade in self.views.values().flat_map(|view| view.earlier.iter().chain(&view.scheduled)) {
+            if !refuted(upgrade) && !plans.contains(&upgrade) {
+                plans.push(upgrade);
+            }
+        }
+        plans.sort_by_key(|upgrade| upgrade.plan.height);
+        plans
+    }
+
+    /// Who says that this plan is scheduled: the own node, else the first of the others.
+    #[must_use]
+    pub fn told_by(&self, plan: &Plan) -> Option<EndpointId> {
+        let says = |view: &View| view.scheduled.iter().chain(&view.earlier).any(|upgrade| upgrade.plan == *plan);
+        self.views.iter().find(|(_, view)| says(view)).map(|(endpoint, _)| *endpoint)
+    }
+
+    /// Whether the endpoint that is to be believed most says that this plan does not stand any more: it reads the chain
+    /// below the plan's height, and another plan is scheduled there, or none.
+    #[must_use]
+    pub fn withdrew(&self, plan: &Plan) -> bool {
+        let judge = self.views.get(&OWN_NODE).filter(|view| view.is_in_step());
+        let judge =
+            judge.or_else(|| self.views.values().filter(|view| view.is_in_step()).max_by_key(|view| view.read_at));
+        judge.is_some_and(|view| {
+            view.read_at < plan.height && view.scheduled.as_ref().is_none_or(|upgrade| upgrade.plan != *plan)
+        })
+    }
+
+    /// The chain's height as the own node sees it, else the highest that anybody names.
+    #[must_use]
+    pub fn height(&self) -> Option<u64> {
+        let own = self.views.get(&OWN_NODE).and_then(|own| own.height);
+        own.or_else(|| self.views.values().filter_map(|view| view.height).max())
+    }
+
+    /// Blocks until a height, and the time that takes at the recent pace.
+    #[must_use]
+    pub fn left(&self, height: u64) -> Option<(u64, Option<Duration>)> {
+        let blocks = height.saturating_sub(self.height()?);
+        let pace = self.views.values().find_map(|view| view.pace.block_time());
+        Some((blocks, pace.map(|pace| pace.saturating_mul(u32::try_from(blocks).unwrap_or(u32::MAX)))))
+    }
+
+    /// Whether a vote on an upgrade ends within `window` of `wall` (milliseconds since the Unix epoch).
+    #[must_use]
+    pub fn vote_ends_near(&self, wall: u64, window: Duration) -> bool {
+        let window = u64::try_from(window.as_millis()).unwrap_or(u64::MAX);
+        let ends = self.views.values().flat_map(|view| &view.proposals).filter_map(|proposal| proposal.voting_end);
+        ends.into_iter().any(|end| end.abs_diff(wall) <= window)
+    }
+}
+
+impl View {
+    const fn is_in_step(&self) -> bool {
+        self.read_at > 0 && self.read_in_step && !self.catching_up
+    }
+
+    fn take_plan(
+        &mut self,
+        height: u64,
+        upgrade: Option<&Upgrade>,
+        applied: Option<&(alloc::string::String, u64)>,
+    ) -> Vec<Change> {
+        let mut changes = Vec::new();
+        if height < self.read_at {
+            return changes; // An answer from before the one that is held: late, or from a node behind a balancer.
+        }
+        // A plan that is not ahead of the height at which it was read is none.
+        let upgrade = upgrade.filter(|upgrade| upgrade.plan.height > height);
+        self.read_at = height;
+        self.read_in_step = !self.catching_up;
+        if self.scheduled.as_ref() == upgrade {
+            return changes;
+        }
+        if let Some(before) = self.scheduled.take() {
+            let never_applied = applied.is_some_and(|(name, at)| *name == before.plan.name && *at == 0);
+            if height < before.plan.height || never_applied {
+                changes.push(Change::Withdrawn(before.plan));
+            } else {
+                self.earlier = Some(before);
+            }
+        }
+        if let Some(upgrade) = upgrade {
+            self.scheduled = Some(upgrade.clone());
+            changes.push(Change::Scheduled(upgrade.clone()));
+        }
+        changes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::string::{String, ToString};
+
+    use super::*;
+    use crate::decide::plan::{Asks, Folder};
+
+    const PEER: EndpointId = EndpointId(1);
+
+    fn upgrade(name: &str, height: u64) -> Upgrade {
+        let plan = Plan { name: name.to_string(), height, info: String::new() };
+        Upgrade { plan, folder: Folder::of(name, false).unwrap(), asks: Asks::Nothing { reason: String::new() } }
+    }
+
+    fn block(who: EndpointId, height: u64, catching_up: bool) -> Heard {
+        Heard { endpoint: who, news: News::Block { height, time: height * 6_000, catching_up, committed: None } }
+    }
+
+    fn read(who: EndpointId, height: u64, upgrade: Option<&Upgrade>, applied: Option<(&str, u64)>) -> Heard {
+        let applied = applied.map(|(name, at)| (name.to_string(), at));
+        Heard { endpoint: who, news: News::Scheduled { height, upgrade: upgrade.cloned(), applied } }
+    }
+
+    #[test]
+    fn nothing_scheduled_is_a_withdrawal_only_below_the_height_or_where_it_was_never_applied() {
+        let plan = upgrade("v2", 100);
+        for (height, applied, withdrawn) in
+            [(99, None, true), (100, None, false), (120, Some(("v2", 100)), false), (120, Some(("v2", 0)), true)]
+        {
+            let mut knowledge = Knowledge::default();
+            knowledge.absorb(&read(PEER, 90, Some(&plan), None));
+            let changes = knowledge.absorb(&read(PEER, height, None, applied));
+            assert_eq!(changes == [Change::Withdrawn(plan.plan.clone())], withdrawn, "{height} {applied:?}");
+            assert_eq!(knowledge.scheduled().is_empty(), withdrawn, "{height} {applied:?}");
+        }
+    }
+
+    #[test]
+    fn an_answer_from_before_the_one_that_is_held_changes_nothing() {
+        let plan = upgrade("v2", 100);
+        let mut knowledge = Knowledge::default();
+        knowledge.absorb(&read(PEER, 90, Some(&plan), None));
+        assert_eq!(knowledge.absorb(&read(PEER, 80, None, None)), []);
+        assert_eq!(knowledge.scheduled(), [&plan]);
+    }
+
+    #[test]
+    fn the_own_node_refutes_others_once_it_has_read_in_step() {
+        let lie = upgrade("v2", 100);
+        let mut knowledge = Knowledge::default();
+        knowledge.absorb(&read(PEER, 90, Some(&lie), None));
+        knowledge.absorb(&block(OWN_NODE, 20, true));
+        knowledge.absorb(&read(OWN_NODE, 20, None, None));
+        assert_eq!(knowledge.scheduled(), [&lie]);
+        // It has caught up since, and its last word about plans is from far below.
+        knowledge.absorb(&block(OWN_NODE, 91, false));
+        assert_eq!(knowledge.scheduled(), [&lie]);
+        assert!(!knowledge.withdrew(&lie.plan));
+        knowledge.absorb(&read(OWN_NODE, 91, None, None));
+        assert_eq!(knowledge.scheduled(), Vec::<&Upgrade>::new());
+        assert!(knowledge.withdrew(&lie.plan));
+    }
+}

@@ -1,0 +1,275 @@
+//! What people should know. The core says each thing once; the shell turns it into a log line.
+
+use ::core::{fmt, time::Duration};
+use alloc::{format, string::String};
+
+use super::{
+    event::{NodeExit, Proposal, ProposalStatus},
+    facts::Version,
+    plan::{Folder, Plan, Upgrade},
+    schedule::Urgency,
+};
+
+/// How loud a note is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// Good to know.
+    Info,
+    /// Somebody should look.
+    Warning,
+    /// Somebody must act.
+    Error,
+}
+
+/// Something worth telling an operator.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Note {
+    /// A proposal that would schedule or cancel an upgrade is new or has moved on.
+    Proposal(Proposal),
+    /// An upgrade is scheduled on chain.
+    Scheduled {
+        /// Which.
+        upgrade: Upgrade,
+        /// Blocks until it, and the time they take.
+        left: Option<(u64, Option<Duration>)>,
+    },
+    /// An upgrade is not scheduled any more.
+    Withdrawn(Plan),
+    /// The binary for a scheduled upgrade is in place and its hash is right.
+    Ready(Plan, Folder),
+    /// A binary that the operator placed is used as it is.
+    OperatorsOwn(Plan, Folder),
+    /// The binary is not there and will not come by itself.
+    Missing {
+        /// For which plan.
+        plan: Plan,
+        /// Where it belongs.
+        folder: Folder,
+        /// Why it does not come by itself.
+        reason: String,
+        /// How near it is.
+        urgency: Urgency,
+        /// Blocks until the height, and the time they take.
+        left: Option<(u64, Option<Duration>)>,
+    },
+    /// The plan is due: the swap begins.
+    Due(Plan),
+    /// `upgrade-info.json` is there and leads to nothing.
+    Ignored {
+        /// The plan in it.
+        plan: Plan,
+        /// Why.
+        reason: &'static str,
+    },
+    /// `upgrade-info.json` cannot be understood.
+    Unreadable(String),
+    /// The new binary committed the plan's height.
+    Passed(Plan),
+    /// The node ended.
+    Ended(Version, NodeExit),
+    /// The new binary ended before it committed the plan's height and is started again.
+    StartsAgain {
+        /// The upgrade.
+        plan: Plan,
+        /// How often it was started so far.
+        starts: u32,
+        /// How long until the next start.
+        pause: Duration,
+    },
+    /// A node that an earlier `watcher` left is stopped first.
+    Stray,
+    /// Something failed and will be tried again.
+    Failed {
+        /// What was tried.
+        what: String,
+        /// What went wrong.
+        reason: String,
+        /// When it is tried again.
+        again: Duration,
+    },
+    /// `pre-upgrade` asked to be run again.
+    PreUpgradeRetries {
+        /// Which attempt failed, from 1.
+        attempt: i64,
+    },
+    /// `pre-upgrade` ended with a code that means nothing in particular.
+    PreUpgradeOdd(Option<i32>),
+    /// What an endpoint says cannot be used; told when the reason changes.
+    Endpoint {
+        /// What it is called.
+        endpoint: u16,
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+impl Note {
+    /// How loud it is.
+    #[must_use]
+    pub fn level(&self) -> Level {
+        match self {
+            Self::Missing { urgency, .. } if *urgency >= Urgency::Hours => Level::Error,
+            Self::StartsAgain { .. } => Level::Error,
+            Self::Missing { .. }
+            | Self::Ignored { .. }
+            | Self::Unreadable(_)
+            | Self::Stray
+            | Self::Failed { .. }
+            | Self::PreUpgradeRetries { .. }
+            | Self::PreUpgradeOdd(_)
+            | Self::Endpoint { .. }
+            | Self::Withdrawn(_) => Level::Warning,
+            _ => Level::Info,
+        }
+    }
+}
+
+impl fmt::Display for Note {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Proposal(proposal) => write!(f, "{}", DescribedProposal(proposal)),
+            Self::Scheduled { upgrade, left } => {
+                write!(f, "upgrade {} is scheduled{}", Described(&upgrade.plan), Left(*left))
+            }
+            Self::Withdrawn(plan) => {
+                write!(
+                    f,
+                    "upgrade {} is cancelled, replaced or rescheduled; what was staged for it is not used",
+                    Described(plan)
+                )
+            }
+            Self::Ready(plan, folder) => {
+                write!(f, "upgrade {} is staged and verified in upgrades/{folder}", Described(plan))
+            }
+            Self::OperatorsOwn(plan, folder) => write!(
+                f,
+                "upgrade {}: upgrades/{folder} holds a binary without a receipt; it is taken as yours and used as it is",
+                Described(plan)
+            ),
+            Self::Missing { plan, folder, reason, left, .. } => write!(
+                f,
+                "upgrade {}{} has no binary: place it at $DAEMON_HOME/cosmovisor/upgrades/{folder}/bin/$DAEMON_NAME ({reason})",
+                Described(plan),
+                Left(*left)
+            ),
+            Self::Due(plan) => write!(f, "upgrade {} is due", Described(plan)),
+            Self::Ignored { plan, reason } => {
+                write!(f, "data/upgrade-info.json asks for upgrade {}: {reason}", Described(plan))
+            }
+            Self::Unreadable(reason) => write!(f, "data/upgrade-info.json cannot be read: {reason}"),
+            Self::Passed(plan) => write!(f, "upgrade {} has passed: its height is committed", Described(plan)),
+            Self::Ended(version, exit) => write!(f, "the node ({version}) ended: {exit}"),
+            Self::StartsAgain { plan, starts, pause } => write!(
+                f,
+                "upgrade {}: the new binary ended before it committed the height, start {} follows in {pause:?}",
+                Described(plan),
+                starts + 1
+            ),
+            Self::Stray => f.write_str("a node runs on although what started it has ended; it is stopped first"),
+            Self::Failed { what, reason, again } => {
+                write!(f, "{what} failed and is tried again in {again:?}: {reason}")
+            }
+            Self::PreUpgradeRetries { attempt } => {
+                write!(f, "pre-upgrade command failed. retrying (attempt {attempt})")
+            }
+            Self::PreUpgradeOdd(Some(code)) => {
+                write!(
+                    f,
+                    "pre-upgrade ended with exit code {code}, which means nothing to watcher; the upgrade goes on"
+                )
+            }
+            Self::PreUpgradeOdd(None) => f.write_str("pre-upgrade was ended by a signal; the upgrade goes on"),
+            Self::Endpoint { reason, .. } => f.write_str(reason),
+        }
+    }
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Genesis => f.write_str("genesis"),
+            Self::Upgrade(folder) => write!(f, "upgrades/{folder}"),
+            Self::Elsewhere(path) => f.write_str(path),
+        }
+    }
+}
+
+impl fmt::Display for NodeExit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Code(code) => write!(f, "exit status {code}"),
+            Self::Signal(number) => match number {
+                1 => f.write_str("signal: hangup"),
+                2 => f.write_str("signal: interrupt"),
+                3 => f.write_str("signal: quit"),
+                6 => f.write_str("signal: aborted"),
+                9 => f.write_str("signal: killed"),
+                11 => f.write_str("signal: segmentation fault"),
+                15 => f.write_str("signal: terminated"),
+                other => write!(f, "signal: {other}"),
+            },
+        }
+    }
+}
+
+/// A plan as people say it. Its name comes from the chain and may hold anything, so it is quoted.
+struct Described<'a>(&'a Plan);
+
+impl fmt::Display for Described<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} at height {}", self.0.name, self.0.height)
+    }
+}
+
+struct DescribedProposal<'a>(&'a Proposal);
+
+impl fmt::Display for DescribedProposal<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        use super::event::Action;
+        let state = match self.0.status {
+            ProposalStatus::Deposit => "collects its deposit",
+            ProposalStatus::Voting => "is being voted on",
+            ProposalStatus::Passed => "has passed",
+        };
+        write!(f, "proposal {} {state}:", self.0.id)?;
+        for (index, action) in self.0.actions.iter().enumerate() {
+            let separator = if index == 0 { "" } else { "," };
+            match action {
+                Action::Schedule(plan) => write!(f, "{separator} upgrade {}", Described(plan))?,
+                Action::Cancel => write!(f, "{separator} cancels the scheduled upgrade")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+struct Left(Option<(u64, Option<Duration>)>);
+
+impl fmt::Display for Left {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            None => Ok(()),
+            Some((blocks, None)) => write!(f, ", {blocks} blocks from now"),
+            Some((blocks, Some(time))) => write!(f, ", {blocks} blocks from now (about {})", Rough(time)),
+        }
+    }
+}
+
+/// A duration in the two units that matter.
+pub struct Rough(
+    /// The duration.
+    pub Duration,
+);
+
+impl fmt::Display for Rough {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = self.0.as_secs();
+        let text = match seconds {
+            0..60 => format!("{seconds} s"),
+            60..3_600 => format!("{} min {} s", seconds / 60, seconds % 60),
+            3_600..86_400 => format!("{} h {} min", seconds / 3_600, seconds % 3_600 / 60),
+            _ => format!("{} d {} h", seconds / 86_400, seconds % 86_400 / 3_600),
+        };
+        f.write_str(&text)
+    }
+}

@@ -1,0 +1,234 @@
+//! One run of the node, and the rule that tells whether a plan is due.
+
+use ::core::time::Duration;
+
+use super::{
+    decision::RunId,
+    event::{NodeAnswer, NodeExit},
+    facts::{Fingerprint, Origin, Version},
+    schedule,
+};
+
+/// The node process, as far as this `watcher` has started one.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Run {
+    /// None was started yet.
+    #[default]
+    Never,
+    /// It was asked for, or runs.
+    Alive(Life),
+    /// It ended and was reaped.
+    Ended {
+        /// What is known of it.
+        life: Life,
+        /// How it ended.
+        exit: NodeExit,
+        /// When, on the monotonic clock.
+        at: Duration,
+    },
+}
+
+/// What is known of one run of the node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Life {
+    /// Its identity.
+    pub id: RunId,
+    /// Which version it is.
+    pub version: Version,
+    /// `upgrade-info.json` as it was before the start.
+    pub info_before: Option<Fingerprint>,
+    /// The greatest height that it named in this run.
+    pub latest: Option<u64>,
+    /// The greatest height that its application committed, as named in this run.
+    pub committed: Option<u64>,
+    /// When it was last asked about which file, and how often it was silent since it last answered.
+    pub asked: Option<(Fingerprint, Duration)>,
+    /// How often in a row it did not answer.
+    pub silent: u32,
+    /// Whether `watcher` itself wanted it to stop: then its exit code is told, not judged.
+    pub unwanted: bool,
+    /// Whether a stop job has seen it reaped; its exit code is heard apart, before or after.
+    pub reaped: bool,
+}
+
+impl Life {
+    /// A run that begins now.
+    #[must_use]
+    pub const fn new(id: RunId, version: Version, info_before: Option<Fingerprint>) -> Self {
+        Self {
+            id,
+            version,
+            info_before,
+            latest: None,
+            committed: None,
+            asked: None,
+            silent: 0,
+            unwanted: false,
+            reaped: false,
+        }
+    }
+
+    /// Takes in what the node said when it was asked.
+    pub fn answered(&mut self, about: Fingerprint, answer: NodeAnswer, now: Duration) {
+        self.asked = Some((about, now));
+        self.silent = if answer.latest.is_some() { 0 } else { self.silent.saturating_add(1) };
+        self.heard(answer);
+    }
+
+    /// Takes in heights. A latest height counts only beside the committed one or as the answer to a question: alone it
+    /// would make a plan look due that this very binary has long passed.
+    pub fn heard(&mut self, answer: NodeAnswer) {
+        self.latest = self.latest.max(answer.latest);
+        self.committed = self.committed.max(answer.committed);
+    }
+}
+
+/// Whether the plan in `upgrade-info.json` is due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Due {
+    /// It is.
+    Yes,
+    /// It is not, and nothing more is to be asked.
+    No,
+    /// The node is to be asked first.
+    Ask,
+    /// The node is to be asked again at this time.
+    AskAt(Duration),
+}
+
+/// The plan of which it is asked whether it is due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Question {
+    /// The plan's height.
+    pub height: u64,
+    /// The bytes it stands in.
+    pub fingerprint: Fingerprint,
+    /// Who wrote them.
+    pub origin: Origin,
+    /// Whether a plan that was there before the node began can be what it died of: its binary is there, and what ran was
+    /// not put in its place by hand after it. A home that is taken over keeps the file of its last upgrade for ever.
+    pub plausible: bool,
+}
+
+impl Run {
+    /// Whether a process exists.
+    #[must_use]
+    pub const fn is_alive(&self) -> bool {
+        matches!(self, Self::Alive(_))
+    }
+
+    /// What is known of the run, alive or ended.
+    #[must_use]
+    pub const fn life(&self) -> Option<&Life> {
+        match self {
+            Self::Never => None,
+            Self::Alive(life) | Self::Ended { life, .. } => Some(life),
+        }
+    }
+
+    /// The rule. In this order: what the node answers decides; a file that an operator wrote waits for that answer; a
+    /// file written since this run began is due; one that was there before is due once the node died.
+    ///
+    /// At a halt a node says H in `/status` and H-1 in `/abci_info`, because CometBFT saves block H before the
+    /// application refuses it. A node in block sync, or one that is started again at H, dies before it can be asked.
+    #[must_use]
+    pub fn due(&self, plan: &Question, now: Duration, poll: Duration) -> Due {
+        let Question { height, fingerprint, origin, plausible } = *plan;
+        let Some(life) = self.life() else { return Due::No };
+        if life.latest.is_some_and(|latest| latest >= height) {
+            return Due::Yes;
+        }
+        let written_since = origin == Origin::Node && Some(fingerprint) != life.info_before;
+        match self {
+            Self::Never => Due::No,
+            Self::Ended { exit, .. } => {
+                let fell_short = life.latest.is_some_and(|latest| latest + 1 < height);
+                // It said so of this very file, so what is in the file did not end it.
+                let denied =
+                    fell_short && life.silent == 0 && life.asked.is_some_and(|(about, _)| about == fingerprint);
+                let died_at_it = origin == Origin::Node && *exit != NodeExit::Code(0) && !fell_short && plausible;
+                if written_since && !denied || died_at_it { Due::Yes } else { Due::No }
+            }
+            Self::Alive(_) => match life.asked {
+                Some((about, at)) if about == fingerprint => {
+                    if written_since && life.silent > 0 {
+                        return Due::Yes;
+                    }
+                    let left = life.latest.filter(|_| life.silent == 0).map(|latest| height - latest);
+                    let again = at + schedule::ask_again(left, life.silent, poll);
+                    if now >= again { Due::Ask } else { Due::AskAt(again) }
+                }
+                _ => Due::Ask,
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const POLL: Duration = Duration::from_millis(300);
+    const OLD: Fingerprint = Fingerprint { device: 1, inode: 1, size: 60, modified: 1 };
+    const NEW: Fingerprint = Fingerprint { device: 1, inode: 1, size: 60, modified: 2 };
+
+    fn alive(latest: Option<u64>) -> Run {
+        let mut life = Life::new(RunId(1), Version::Genesis, Some(OLD));
+        if let Some(latest) = latest {
+            life.answered(NEW, NodeAnswer { latest: Some(latest), committed: None }, Duration::ZERO);
+        }
+        Run::Alive(life)
+    }
+
+    fn ended(exit: NodeExit, latest: Option<u64>) -> Run {
+        let Run::Alive(life) = alive(latest) else { unreachable!("alive() is alive") };
+        Run::Ended { life, exit, at: Duration::ZERO }
+    }
+
+    fn silent() -> Run {
+        let Run::Alive(mut life) = alive(None) else { unreachable!("alive() is alive") };
+        life.answered(NEW, NodeAnswer::default(), Duration::ZERO);
+        Run::Alive(life)
+    }
+
+    #[test]
+    fn the_rule_line_by_line() {
+        let code = NodeExit::Code;
+        let (node, operator) = (Origin::Node, Origin::Operator);
+        let ask = |fingerprint, origin| Question { height: 5, fingerprint, origin, plausible: true };
+        let at = |run: &Run, file, origin| run.due(&ask(file, origin), Duration::ZERO, POLL);
+        // Nobody asked yet.
+        assert_eq!(at(&alive(None), NEW, node), Due::Ask);
+        // (1) The node answers.
+        assert_eq!(at(&alive(Some(5)), NEW, node), Due::Yes);
+        assert_eq!(at(&alive(Some(5)), NEW, operator), Due::Yes);
+        assert_eq!(at(&alive(Some(4)), NEW, node), Due::AskAt(POLL));
+        // (2) An operator's file waits for the answer.
+        assert!(matches!(at(&silent(), NEW, operator), Due::AskAt(_)));
+        assert_eq!(at(&ended(code(2), None), NEW, operator), Due::No);
+        // (3) Written since this run began, and the node is silent, or died, or even exited 0.
+        assert_eq!(at(&silent(), NEW, node), Due::Yes);
+        assert_eq!(at(&ended(code(2), None), NEW, node), Due::Yes);
+        assert_eq!(at(&ended(code(0), None), NEW, node), Due::Yes);
+        // (4) There before, and the node died.
+        assert_eq!(at(&ended(code(1), None), OLD, node), Due::Yes);
+        assert_eq!(at(&ended(code(0), None), OLD, node), Due::No);
+        // The file of a home that was taken over is not what its node died of.
+        let old = Question { plausible: false, ..ask(OLD, node) };
+        assert_eq!(ended(code(1), None).due(&old, Duration::ZERO, POLL), Due::No);
+        // A node that ended far below the height of a file that it was asked about did not end because of it.
+        assert_eq!(at(&ended(code(0), Some(3)), NEW, node), Due::No);
+        // A node that ran far below the height and crashed did not die of the plan.
+        assert_eq!(at(&ended(code(1), Some(3)), OLD, node), Due::No);
+    }
+
+    #[test]
+    fn optimistic_execution_writes_the_file_before_the_height_is_decided_and_is_waited_for() {
+        let ask = Question { height: 5, fingerprint: NEW, origin: Origin::Node, plausible: true };
+        let mut run = alive(Some(4));
+        assert_eq!(run.due(&ask, POLL, POLL), Due::Ask);
+        let Run::Alive(life) = &mut run else { unreachable!("it is alive") };
+        life.answered(NEW, NodeAnswer { latest: Some(5), committed: Some(4) }, POLL);
+        assert_eq!(run.due(&ask, POLL, POLL), Due::Yes);
+    }
+}

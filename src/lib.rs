@@ -1,0 +1,4 @@
+//! `watcher`: carries a Cosmos SDK node through its software upgrades.
+extern crate alloc;
+
+pub mod decide;

@@ -1,0 +1,234 @@
+//! The disk, in two views: what processes see, and what a power cut leaves. A key that was not synced survives a power cut
+//! or does not, each for itself; the kernel writes everything back by itself now and then.
+
+use std::collections::BTreeMap;
+
+use watcher::decide::{
+    facts::{
+        Backup, Current, Facts, Fingerprint, Info, Marker, NodeLock, Origin, Receipt, Record, RecordFact, Staged,
+        Verdict, Version,
+    },
+    plan::{Folder, Plan},
+};
+
+use super::chain::upgrade;
+
+/// The disk.
+#[derive(Debug, Clone, Default)]
+pub struct Disk {
+    /// What processes see.
+    pub home: Home,
+    /// What is known to survive.
+    kept: Home,
+    /// Files under `upgrades/` and in the store: links to one file share what happens to it.
+    pub files: BTreeMap<u64, File>,
+    stamp: u64,
+}
+
+/// The keys of a home.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Home {
+    pub info: Option<InfoFile>,
+    pub record: RecordFact,
+    pub current: Option<Version>,
+    pub markers: BTreeMap<Folder, Marker>,
+    /// For which plan, and whether it is complete.
+    pub backup: Option<(Plan, bool)>,
+    pub staged: BTreeMap<Folder, Binary>,
+    pub store: Vec<(Receipt, u64)>,
+}
+
+/// `data/upgrade-info.json`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct InfoFile {
+    pub content: Content,
+    pub origin: Origin,
+    pub fingerprint: Fingerprint,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Content {
+    Empty,
+    Half,
+    Plan(Plan),
+}
+
+/// What is at `upgrades/<folder>/bin/<name>`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Binary {
+    pub file: u64,
+    pub receipt: Option<Receipt>,
+}
+
+/// An executable.
+#[derive(Debug, Clone)]
+pub struct File {
+    /// What it really is: the URL it was published at, or none for a build of the operator.
+    pub origin: Option<String>,
+    pub sound: bool,
+    /// In the time of which `watcher` it was harmed without a trace.
+    pub rotten_since: Option<u64>,
+    pub fingerprint: Fingerprint,
+}
+
+impl Disk {
+    /// The plan in upgrade-info.json.
+    pub fn plan(&self) -> Option<&Plan> {
+        match &self.home.info {
+            Some(InfoFile { content: Content::Plan(plan), .. }) => Some(plan),
+            _ => None,
+        }
+    }
+
+    pub fn record(&self) -> Option<&Record> {
+        if let RecordFact::Present(record) = &self.home.record { Some(record) } else { None }
+    }
+
+    /// An operator's file is told by its mode, which a node that writes into it does not change; where the plan has an
+    /// info, it is the chain's all the same.
+    pub fn write_info(&mut self, content: Content, by: Origin) {
+        let known = self.home.info.as_ref().map(|file| file.origin);
+        let plain = !matches!(&content, Content::Plan(plan) if !plan.info.is_empty());
+        let origin = if known == Some(Origin::Operator) && plain { Origin::Operator } else { by };
+        let fingerprint = self.fingerprint();
+        self.home.info = Some(InfoFile { content, origin, fingerprint });
+    }
+
+    /// An operator who reads that the file looks like theirs, and is not, takes the execute bit from it.
+    pub fn operator_owns_up(&mut self) {
+        if let Some(InfoFile { content: Content::Plan(plan), origin, .. }) = &mut self.home.info
+            && plan.name.starts_with('V')
+        {
+            *origin = Origin::Node;
+        }
+    }
+
+    /// A new executable file.
+    pub fn create(&mut self, origin: Option<String>) -> u64 {
+        let fingerprint = self.fingerprint();
+        self.files.insert(fingerprint.inode, File { origin, sound: true, rotten_since: None, fingerprint });
+        fingerprint.inode
+    }
+
+    /// Puts a binary under `upgrades/`, as `cp` and `sync` or a staging does.
+    pub fn stage(&mut self, folder: Folder, binary: Binary) {
+        self.home.staged.insert(folder, binary);
+        self.sync_staging();
+    }
+
+    /// The file staged in a folder.
+    pub fn staged(&self, folder: &Folder) -> Option<&File> {
+        self.home.staged.get(folder).map(|binary| &self.files[&binary.file])
+    }
+
+    pub fn fingerprint(&mut self) -> Fingerprint {
+        self.stamp += 1;
+        Fingerprint { device: 1, inode: self.stamp, size: 100, modified: i64::try_from(self.stamp).expect("small") }
+    }
+
+    pub fn resolves(&self, version: &Version) -> bool {
+        match version {
+            Version::Upgrade(folder) => self.home.staged.contains_key(folder),
+            _ => true,
+        }
+    }
+}
+
+/// Syncing, and its absence.
+impl Disk {
+    pub fn sync_staging(&mut self) {
+        self.kept.staged.clone_from(&self.home.staged);
+        self.kept.store.clone_from(&self.home.store);
+    }
+
+    pub fn sync_record(&mut self) {
+        self.kept.record.clone_from(&self.home.record);
+    }
+
+    pub fn sync_backup(&mut self) {
+        self.kept.backup.clone_from(&self.home.backup);
+    }
+
+    /// After the spawn: upgrade-info.json, then the `cosmovisor` folder, which holds the link; the marker lies deeper.
+    pub fn sync_link(&mut self) {
+        self.kept.info.clone_from(&self.home.info);
+        self.kept.current.clone_from(&self.home.current);
+    }
+
+    /// What the kernel does by itself within half a minute.
+    pub fn write_back(&mut self) {
+        self.kept = self.home.clone();
+    }
+
+    /// The lights go out. Each bit of `survives` lets one key keep what was not synced. One order is taken for granted: a
+    /// link that moved survives only with the upgrade-info.json that was on its way to the disk before.
+    pub fn power_cut(&mut self, survives: u16) {
+        let bit = |number: u8| survives >> number & 1 == 1;
+        let was = std::mem::replace(&mut self.home, self.kept.clone());
+        if bit(0) || bit(3) && was.current != self.home.current {
+            self.home.info = was.info;
+        }
+        if was.record != self.home.record {
+            if bit(1) {
+                self.home.record = was.record;
+            } else if bit(2) {
+                self.home.record = RecordFact::Unreadable;
+            }
+        }
+        if bit(3) {
+            self.home.current = was.current;
+        }
+        if bit(4) {
+            self.home.markers = was.markers;
+        }
+        if bit(5) {
+            self.home.backup = was.backup;
+        }
+        self.kept = self.home.clone();
+    }
+}
+
+/// Sampling.
+impl Disk {
+    /// What the shell would see now.
+    pub fn facts(&self, backups: bool, lock: NodeLock, signed: u64) -> Facts {
+        let home = &self.home;
+        let pending = self.record().is_some_and(|record| record.verdict == Verdict::Pending);
+        let signed_height = pending.then_some(signed);
+        let mut facts = Facts { lock, record: home.record.clone(), signed_height, ..Facts::default() };
+        if let Some(file) = &home.info {
+            facts.info = match &file.content {
+                Content::Empty => Info::Absent,
+                Content::Half => Info::Unreadable { reason: "half".to_owned(), fingerprint: file.fingerprint },
+                Content::Plan(plan) => {
+                    Info::Plan { upgrade: upgrade(plan), fingerprint: file.fingerprint, origin: file.origin }
+                }
+            };
+        }
+        facts.current = match &home.current {
+            None => Current::Absent,
+            Some(version) if self.resolves(version) => Current::Version(version.clone()),
+            Some(_) => Current::Broken { reason: "no executable".to_owned() },
+        };
+        if let Some(Version::Upgrade(folder)) = &home.current {
+            facts.marker = home.markers.get(folder).cloned();
+        }
+        for (folder, binary) in &home.staged {
+            let file = &self.files[&binary.file];
+            let staged = match &binary.receipt {
+                None => Staged::Operator,
+                Some(receipt) if receipt.file == file.fingerprint => Staged::Ours(receipt.clone()),
+                Some(receipt) => Staged::Suspect(receipt.clone()),
+            };
+            facts.staged.insert(folder.clone(), staged);
+        }
+        let whole = |entry: &&(Receipt, u64)| entry.0.file == self.files[&entry.1].fingerprint;
+        facts.stored = home.store.iter().filter(whole).map(|(receipt, _)| receipt.clone()).collect();
+        facts.backup = match (&home.backup, self.plan()) {
+            _ if !backups => Backup::NotWanted,
+            (Some((of, true)), Some(plan)) if of == plan => Backup::Complete,
+            _ => Backup::Missing,
+        };
+        facts
+    }
+}

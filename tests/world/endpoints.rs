@@ -1,0 +1,103 @@
+//! What endpoints say: the own node what is true of it, others the truth of a while ago, nothing, or a lie.
+
+use watcher::decide::{
+    event::{Action, EndpointId, Heard, Kind, News, OWN_NODE, Proposal, ProposalStatus},
+    plan::Plan,
+};
+
+use super::{
+    chain::upgrade,
+    history::{Channel, Voice},
+    machine::World,
+    node::Phase,
+};
+
+/// Milliseconds since the Unix epoch at height 0, and between blocks.
+const GENESIS: u64 = 1_700_000_000_000;
+const BLOCK: u64 = 5_000;
+
+impl World {
+    /// Every endpoint is asked once.
+    pub fn poll_endpoints(&mut self) {
+        if self.watcher.is_none() {
+            return;
+        }
+        self.ask_own_node();
+        for (index, voice) in (1..).zip(self.ways.voices) {
+            let endpoint = EndpointId(index);
+            if self.network {
+                self.ask_other(endpoint, voice);
+            } else {
+                self.says(endpoint, News::Failed { reason: "no network".to_owned() });
+            }
+        }
+    }
+
+    fn ask_own_node(&mut self) {
+        let phase = self.process.as_ref().filter(|(_, process)| process.answers() && !self.ways.deaf);
+        let Some(phase) = phase.map(|(_, process)| process.phase) else {
+            self.says(OWN_NODE, News::Failed { reason: "connection refused".to_owned() });
+            return;
+        };
+        let data = self.data;
+        let catching_up = phase == Phase::Runs && data.committed + 2 < self.chain.height;
+        let committed = Some(data.committed);
+        self.says(OWN_NODE, News::Block { height: data.block, time: time(data.block), catching_up, committed });
+        let plan = self.chain.scheduled_at(data.committed).cloned();
+        self.says_scheduled(OWN_NODE, data.committed, plan.as_ref());
+    }
+
+    fn ask_other(&mut self, endpoint: EndpointId, voice: Voice) {
+        self.past.misled |= !matches!(voice, Voice::Lags(0) | Voice::Silent);
+        let height = self.chain.height;
+        let truth = self.chain.scheduled().cloned();
+        let (height, plan) = match voice {
+            Voice::Lags(blocks) => {
+                let height = height.saturating_sub(u64::from(blocks)).max(1);
+                (height, self.chain.scheduled_at(height).cloned())
+            }
+            Voice::Silent => {
+                self.says(endpoint, News::Failed { reason: "timed out".to_owned() });
+                return;
+            }
+            Voice::Null => (height, None),
+            Voice::OtherArtifact => (height, truth.map(|plan| Plan { info: "https://host/evil".to_owned(), ..plan })),
+            Voice::OtherPlan(ahead) => {
+                let info = "https://host/evil".to_owned();
+                (height, Some(Plan { name: "Evil9".to_owned(), height: height + u64::from(ahead), info }))
+            }
+            Voice::Height(height) => (height, None),
+        };
+        self.says(endpoint, News::Block { height, time: time(height), catching_up: false, committed: Some(height) });
+        self.says_scheduled(endpoint, height, plan.as_ref());
+    }
+
+    fn says_scheduled(&mut self, endpoint: EndpointId, height: u64, plan: Option<&Plan>) {
+        let applied = match plan {
+            Some(_) => None,
+            None => self.chain.last_scheduled(height).map(|plan| {
+                let applied = self.chain.applied.iter().find(|applied| applied.name == plan.name);
+                (plan.name.clone(), applied.map_or(0, |plan| plan.height).min(height))
+            }),
+        };
+        let proposals = plan.into_iter().map(|plan| Proposal {
+            id: plan.height,
+            status: ProposalStatus::Passed,
+            voting_end: Some(time(plan.height.saturating_sub(5))),
+            actions: vec![Action::Schedule(plan.clone())],
+        });
+        let proposals = News::Proposals { proposals: proposals.collect() };
+        self.says(endpoint, News::Scheduled { height, upgrade: plan.map(upgrade), applied });
+        if self.chain.height.is_multiple_of(4) {
+            self.says(endpoint, proposals);
+        }
+    }
+
+    fn says(&mut self, endpoint: EndpointId, news: News) {
+        self.tell(self.pace(Channel::Answer), Kind::Heard(Heard { endpoint, news }));
+    }
+}
+
+const fn time(height: u64) -> u64 {
+    GENESIS.saturating_add(height.saturating_mul(BLOCK))
+}

@@ -1,0 +1,315 @@
+//! What a history is: a set-up and a list of acts. Each act stands for itself, so that a history from which one was
+//! deleted still means something; that is how a failing one is shrunk, and why its print can be pasted as a story.
+
+use proptest::{collection, prelude::*};
+
+/// A home's settings, and what happens to it.
+#[derive(Debug, Clone)]
+pub struct History {
+    pub setup: Setup,
+    pub acts: Vec<Act>,
+}
+
+/// What stays the same throughout a history.
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
+#[derive(Debug, Clone, Copy)]
+pub struct Setup {
+    pub downloads: bool,
+    pub backups: bool,
+    pub custom_hook: bool,
+    pub restart_after_upgrade: bool,
+    /// Seconds.
+    pub restart_delay: u8,
+    pub pre_upgrade_retries: i64,
+    /// Blocks to the first plan; none where 0.
+    pub first: u8,
+    pub asks: Wanted,
+    pub before: Before,
+    /// The network dies for good where, at the end of the history, the next binary is staged.
+    pub network_dies: bool,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self {
+            downloads: true,
+            backups: true,
+            custom_hook: true,
+            restart_after_upgrade: true,
+            restart_delay: 0,
+            pre_upgrade_retries: 0,
+            first: 8,
+            asks: Wanted::A,
+            before: Before::Fresh,
+            network_dies: false,
+        }
+    }
+}
+
+/// What had happened before `watcher` came to this home.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Before {
+    Fresh,
+    /// Another supervisor, or none, and the node stands at the first plan's height.
+    Halted,
+    /// Another supervisor had switched to the new binary and did not start it.
+    Switched,
+}
+
+/// What a plan's info asks for: one of two artifacts, one through a document, nothing, or what this machine cannot use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wanted {
+    A,
+    B,
+    Document,
+    Nothing,
+    Unusable,
+}
+
+/// Something that happens from outside, or time that passes.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Act {
+    /// So many things happen by themselves.
+    Steps(u8),
+    /// The network makes so many blocks.
+    Blocks(u8),
+    /// Things go on until this moment comes, or for long.
+    Until(Moment),
+    /// The chain schedules the next upgrade so many blocks ahead, in place of whatever was scheduled.
+    Schedule(u8, Wanted),
+    /// The same upgrade, at another height.
+    Reschedule(u8),
+    /// Nothing is scheduled any more.
+    Cancel,
+    /// The network waits at the height for other people, or not.
+    Stall(bool),
+    /// How an endpoint of other people answers from now on: number 1 or 2.
+    Voice(u8, Voice),
+    /// What the artifact host does from now on.
+    Host(Host),
+    /// How fast something is from now on, from 0, fast, to 5.
+    Pace(Channel, u8),
+    /// At a halt the node exits (block sync) or stays up (consensus).
+    HaltExits(bool),
+    /// The node writes the file before it shows the height (optimistic execution).
+    FileFirst(bool),
+    /// The node ignores SIGTERM.
+    Stubborn(bool),
+    /// From its next start the node is behind a wrapper script that does not exec.
+    Wrapper(bool),
+    /// The node's RPC does not answer.
+    Deaf(bool),
+    /// A new binary ends with this code before it commits its first block.
+    Faulty(Option<u8>),
+    /// The node ends by itself with this code; 137 stands for a SIGKILL by somebody.
+    NodeDies(u8),
+    /// The next jobs of the home lane fail: at once, or after they have done their work.
+    Fails { jobs: u8, late: bool },
+    /// What the app's `pre-upgrade` exits with.
+    PreUpgrade(u8),
+    /// Somebody asks `watcher` to stop.
+    Signal,
+    /// SIGKILL for `watcher`.
+    Kill,
+    /// A power cut; of what was not synced, these keys survive.
+    PowerCut(u16),
+    /// An operator, or systemd, starts `watcher`.
+    Start,
+    /// The operator puts a binary of their own where the next upgrade wants it, also over one of ours.
+    Place,
+    /// The operator names a future height by hand, so many blocks ahead.
+    Name(u8),
+    /// With `watcher` down, the data comes back from a snapshot that holds the upgrade-info.json of an earlier upgrade.
+    Snapshot,
+    /// Something happens to the next upgrade's binary that `watcher` placed.
+    Harm(Harm),
+}
+
+/// A moment in which something is worth happening.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Moment {
+    /// The node has written upgrade-info.json.
+    Halt,
+    /// A node process ended.
+    Exit,
+    /// A node process was spawned.
+    Spawn,
+    /// The own node passed an upgrade's height.
+    Passed,
+    Ask,
+    Remember,
+    Place,
+    SetAside,
+    Stop,
+    BackUp,
+    CustomHook,
+    Switch,
+    AppHook,
+    Start,
+    Fetch,
+    Verify,
+}
+
+/// How an endpoint of other people answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Voice {
+    /// The truth, so many blocks ago.
+    Lags(u8),
+    /// Not at all.
+    Silent,
+    /// That nothing is scheduled.
+    Null,
+    /// That another artifact is scheduled under the same name.
+    OtherArtifact,
+    /// That an upgrade nobody heard of is scheduled so many blocks ahead.
+    OtherPlan(u8),
+    /// That the chain is at this height, and that the plan was never applied.
+    Height(u64),
+}
+
+/// What the artifact host does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Host {
+    Serves,
+    Fails,
+    /// What arrives does not match its checksum.
+    Lies,
+    /// Nothing arrives, and nothing ends.
+    Hangs,
+}
+
+/// What can be slow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Channel {
+    Home,
+    Fetch,
+    /// From a change of upgrade-info.json until `watcher` hears of it.
+    File,
+    /// From the node's end until `watcher` hears of it.
+    Exit,
+    /// From a job's end until `watcher` hears of it.
+    Done,
+    Boot,
+    /// Each step of the node at a halt.
+    Halt,
+    /// A block of a node that catches up.
+    Sync,
+    /// From SIGTERM to the node's end.
+    Stop,
+    /// Answers of endpoints.
+    Answer,
+}
+
+/// What can happen to a placed binary.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Harm {
+    /// The disk loses content; nothing shows it but the hash.
+    Rot,
+    /// Somebody writes into it.
+    Overwrite,
+    /// It is copied, and is the same.
+    Touch,
+}
+
+/// Histories, by the weight of what can happen in them.
+pub fn histories() -> impl Strategy<Value = History> {
+    (setups(), collection::vec(acts(), 0..40)).prop_map(|(setup, acts)| History { setup, acts })
+}
+
+fn setups() -> impl Strategy<Value = Setup> {
+    let often = || prop::bool::weighted(0.8);
+    let seldom = || prop::bool::weighted(0.1);
+    let switches = (often(), often(), often(), seldom(), seldom(), any::<bool>());
+    let before = prop_oneof![8 => Just(Before::Fresh), 1 => Just(Before::Halted), 1 => Just(Before::Switched)];
+    let first = prop_oneof![4 => 4..20_u8, 1 => Just(0), 1 => 60..70_u8];
+    (switches, 0..3_i64, first, wanted(), before).prop_map(
+        |((downloads, backups, custom_hook, ends, delay, network_dies), retries, first, asks, before)| Setup {
+            downloads,
+            backups,
+            custom_hook,
+            restart_after_upgrade: !ends,
+            restart_delay: u8::from(delay) * 7,
+            pre_upgrade_retries: retries,
+            first,
+            asks,
+            before,
+            network_dies,
+        },
+    )
+}
+
+fn wanted() -> impl Strategy<Value = Wanted> {
+    prop_oneof![
+        6 => Just(Wanted::A),
+        3 => Just(Wanted::B),
+        1 => Just(Wanted::Document),
+        1 => Just(Wanted::Nothing),
+        1 => Just(Wanted::Unusable),
+    ]
+}
+
+fn acts() -> impl Strategy<Value = Act> {
+    let time = prop_oneof![
+        4 => (0..12_u8).prop_map(Act::Steps),
+        2 => (1..12_u8).prop_map(Act::Blocks),
+        6 => moments().prop_map(Act::Until),
+    ];
+    let chain = prop_oneof![
+        4 => (2..30_u8, wanted()).prop_map(|(ahead, asks)| Act::Schedule(ahead, asks)),
+        2 => (2..30_u8).prop_map(Act::Reschedule),
+        1 => Just(Act::Cancel),
+        1 => any::<bool>().prop_map(Act::Stall),
+        4 => (1..3_u8, voices()).prop_map(|(who, voice)| Act::Voice(who, voice)),
+        2 => prop_oneof![Just(Host::Serves), Just(Host::Fails), Just(Host::Lies), Just(Host::Hangs)].prop_map(Act::Host),
+    ];
+    let node = prop_oneof![
+        3 => any::<bool>().prop_map(Act::HaltExits),
+        1 => any::<bool>().prop_map(Act::FileFirst),
+        1 => any::<bool>().prop_map(Act::Stubborn),
+        1 => any::<bool>().prop_map(Act::Wrapper),
+        2 => any::<bool>().prop_map(Act::Deaf),
+        1 => prop::option::weighted(0.7, 0..3_u8).prop_map(Act::Faulty),
+        3 => prop_oneof![Just(0), Just(1), Just(2), Just(137)].prop_map(Act::NodeDies),
+    ];
+    let machine = prop_oneof![
+        4 => (channels(), 0..6_u8).prop_map(|(channel, class)| Act::Pace(channel, class)),
+        2 => (prop_oneof![3 => 1..4_u8, 1 => Just(99)], any::<bool>()).prop_map(|(jobs, late)| Act::Fails { jobs, late }),
+        1 => prop_oneof![Just(0), Just(1), Just(30), Just(31), Just(77)].prop_map(Act::PreUpgrade),
+        2 => Just(Act::Signal),
+        3 => Just(Act::Kill),
+        3 => any::<u16>().prop_map(Act::PowerCut),
+        6 => Just(Act::Start),
+        1 => Just(Act::Snapshot),
+        2 => Just(Act::Place),
+        1 => (1..20_u8).prop_map(Act::Name),
+        1 => prop_oneof![Just(Harm::Rot), Just(Harm::Overwrite), Just(Harm::Touch)].prop_map(Act::Harm),
+    ];
+    prop_oneof![5 => time, 3 => chain, 2 => node, 5 => machine]
+}
+
+fn moments() -> impl Strategy<Value = Moment> {
+    use Moment::{
+        AppHook, Ask, BackUp, CustomHook, Exit, Fetch, Halt, Passed, Place, Remember, SetAside, Spawn, Start, Stop,
+        Switch, Verify,
+    };
+    prop::sample::select(vec![
+        Halt, Exit, Spawn, Passed, Ask, Remember, Place, SetAside, Stop, BackUp, CustomHook, Switch, AppHook, Start,
+        Fetch, Verify,
+    ])
+}
+
+fn voices() -> impl Strategy<Value = Voice> {
+    prop_oneof![
+        2 => (0..20_u8).prop_map(Voice::Lags),
+        1 => Just(Voice::Silent),
+        1 => Just(Voice::Null),
+        1 => Just(Voice::OtherArtifact),
+        1 => (0..20_u8).prop_map(Voice::OtherPlan),
+        1 => prop_oneof![Just(0), Just(1), Just(1_000_000), Just(u64::MAX)].prop_map(Voice::Height),
+    ]
+}
+
+fn channels() -> impl Strategy<Value = Channel> {
+    use Channel::{Answer, Boot, Done, Exit, Fetch, File, Halt, Home, Stop, Sync};
+    prop::sample::select(vec![Home, Fetch, File, Exit, Done, Boot, Halt, Stop, Sync, Answer])
+}

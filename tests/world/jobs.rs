@@ -1,0 +1,347 @@
+//! What jobs do to the home, step by step: between two steps anything can happen, and a `watcher` that is killed leaves
+//! its job where it was.
+
+use watcher::decide::{
+    decision::{FetchJob, HomeJob, JobId, RunId},
+    event::{NodeAnswer, Outcome, Signal},
+    facts::{Marker, Receipt, Record, RecordFact, Verdict, Version},
+    plan::{Asks, Folder, Plan, Upgrade},
+};
+
+use super::{
+    chain::{artifact, upgrade},
+    disk::Binary,
+    history::{Before, Channel, Host, Moment},
+    machine::{Thing, World},
+};
+
+/// A job under way.
+#[derive(Debug, Clone)]
+pub struct Job {
+    pub id: JobId,
+    pub work: Work,
+    pub step: u8,
+    /// It is going to fail.
+    pub fails: bool,
+}
+
+#[derive(Debug, Clone)]
+#[expect(clippy::large_enum_variant, reason = "two exist at a time")]
+pub enum Work {
+    Home(HomeJob),
+    Fetch(FetchJob),
+}
+
+impl Work {
+    pub const fn channel(&self) -> Channel {
+        if matches!(self, Self::Home(_)) { Channel::Home } else { Channel::Fetch }
+    }
+
+    pub const fn moment(&self) -> Moment {
+        match self {
+            Self::Home(HomeJob::Ask) => Moment::Ask,
+            Self::Home(HomeJob::Remember(_)) => Moment::Remember,
+            Self::Home(HomeJob::Place { .. } | HomeJob::Renew { .. }) => Moment::Place,
+            Self::Home(HomeJob::SetAside(_)) => Moment::SetAside,
+            Self::Home(HomeJob::Stop { .. } | HomeJob::StopStray { .. }) => Moment::Stop,
+            Self::Home(HomeJob::BackUp(_)) => Moment::BackUp,
+            Self::Home(HomeJob::CustomHook(_)) => Moment::CustomHook,
+            Self::Home(HomeJob::Switch { .. }) => Moment::Switch,
+            Self::Home(HomeJob::AppHook) => Moment::AppHook,
+            Self::Home(HomeJob::Start { .. }) => Moment::Start,
+            Self::Fetch(FetchJob::Fetch { .. }) => Moment::Fetch,
+            Self::Fetch(FetchJob::Verify(_)) => Moment::Verify,
+        }
+    }
+}
+
+/// What comes of a step.
+enum Next {
+    /// Another step, after the usual time.
+    Again,
+    /// Another step, so many milliseconds later, unless something ends the job before.
+    In(u64),
+    End(Outcome),
+}
+
+impl World {
+    pub fn job_step(&mut self, id: JobId) {
+        let Some(watcher) = &mut self.watcher else { return };
+        let Some(job) = watcher.jobs.iter_mut().find(|job| job.id == id) else { return };
+        let (work, step, fails) = (job.work.clone(), job.step, job.fails);
+        job.step = job.step.saturating_add(1);
+        let late = self.ways.fails_late && !matches!(work, Work::Home(HomeJob::Start { .. }));
+        if fails && !late {
+            self.ends(id, failed("the disk is full"));
+            return;
+        }
+        let next = match &work {
+            Work::Home(job) => self.home_step(job, step),
+            Work::Fetch(job) => self.fetch_step(job),
+        };
+        self.check_home(&work);
+        match next {
+            Next::Again => self.step_later(id, self.pace(work.channel())),
+            Next::In(after) => self.step_later(id, after),
+            Next::End(_) if fails => self.ends(id, failed("it was done, and then the disk was full")),
+            Next::End(outcome) => self.ends(id, outcome),
+        }
+    }
+
+    /// A wish. What cannot be left in the middle goes on.
+    pub fn cancel(&mut self, id: JobId) {
+        let Some(job) = self.watcher.as_ref().and_then(|watcher| watcher.jobs.iter().find(|job| job.id == id)) else {
+            return;
+        };
+        let ends = match &job.work {
+            Work::Fetch(_)
+            | Work::Home(HomeJob::Ask | HomeJob::BackUp(_) | HomeJob::CustomHook(_) | HomeJob::AppHook) => true,
+            Work::Home(HomeJob::Start { .. }) => job.step == 0,
+            Work::Home(_) => false,
+        };
+        if ends {
+            self.ends(id, Outcome::Cancelled);
+        }
+    }
+
+    /// The direct child of this run ended, or whatever held the lock.
+    pub fn end_stops(&mut self, run: Option<RunId>) {
+        let waits = |work: &Work| match work {
+            Work::Home(HomeJob::Stop { run: of, .. }) => run == Some(*of),
+            Work::Home(HomeJob::StopStray { .. }) => run.is_none(),
+            _ => false,
+        };
+        let Some(watcher) = &self.watcher else { return };
+        if let Some(job) = watcher.jobs.iter().find(|job| waits(&job.work)) {
+            let (id, outcome) = (job.id, if job.fails { failed("late") } else { Outcome::Done });
+            self.past.ended = Some(self.now);
+            self.ends(id, outcome);
+        }
+    }
+
+    fn step_later(&mut self, job: JobId, after: u64) {
+        let generation = self.generation;
+        self.later(after, Thing::Job { generation, job });
+    }
+
+    fn home_step(&mut self, job: &HomeJob, step: u8) -> Next {
+        match job {
+            HomeJob::Ask => Next::End(Outcome::Answered(self.answer())),
+            HomeJob::Remember(record) => self.remember(record),
+            HomeJob::Place { receipt, upgrade } => self.place(receipt, upgrade),
+            HomeJob::SetAside(folder) => self.set_aside(folder),
+            HomeJob::Renew { folder, receipt } => {
+                if let Some(Binary { receipt: Some(held), .. }) = self.disk.home.staged.get_mut(folder) {
+                    held.plan.clone_from(&receipt.plan);
+                    self.disk.sync_staging();
+                }
+                Next::End(Outcome::Done)
+            }
+            HomeJob::Stop { run, grace } => {
+                let child = self.process.as_ref().is_some_and(|(_, process)| process.child && process.run == *run);
+                self.stop_step(child, step, grace.as_millis())
+            }
+            HomeJob::StopStray { grace } => {
+                // It is found by its lock, so it is the node itself that gets the signal, not a wrapper.
+                if let Some((_, process)) = &mut self.process {
+                    process.wrapped = false;
+                }
+                self.stop_step(self.process.is_some(), step, grace.as_millis())
+            }
+            HomeJob::BackUp(plan) => {
+                if self.process.is_some() {
+                    self.breaks("the data was copied while a node ran".to_owned());
+                }
+                self.disk.home.backup = Some((plan.clone(), step > 0));
+                if step == 0 {
+                    return Next::Again;
+                }
+                self.disk.sync_backup();
+                Next::End(Outcome::Done)
+            }
+            HomeJob::CustomHook(plan) => {
+                self.past.custom.insert((plan.name.clone(), plan.height));
+                Next::End(Outcome::Done)
+            }
+            HomeJob::Switch { folder, plan } => self.switch(folder, plan, step),
+            HomeJob::AppHook => self.app_hook(),
+            HomeJob::Start { run, version } => self.start(*run, version, step),
+        }
+    }
+
+    fn answer(&self) -> NodeAnswer {
+        match &self.process {
+            Some((_, process)) if process.answers() && !self.ways.deaf => {
+                NodeAnswer { latest: Some(self.data.block), committed: Some(self.data.committed) }
+            }
+            _ => NodeAnswer::default(),
+        }
+    }
+
+    fn remember(&mut self, record: &Record) -> Next {
+        let passed = record.verdict == Verdict::Passed;
+        let began =
+            record.verdict == Verdict::Pending && self.disk.record().is_none_or(|known| known.plan != record.plan);
+        let waits = self.process.as_ref().is_some_and(|(_, process)| process.answers());
+        if began && waits && !self.past.deafened && self.data.block < record.plan.height {
+            self.breaks(format!("{:?} was taken as due while its node said {}", record.plan, self.data.block));
+        }
+        if passed && self.data.committed < record.plan.height && self.setup.before != Before::Switched {
+            self.breaks(format!(
+                "{:?} was written down as passed, with {} committed",
+                record.plan, self.data.committed
+            ));
+        }
+        self.disk.home.record = RecordFact::Present(record.clone());
+        if passed {
+            self.disk.sync_record();
+        }
+        Next::End(Outcome::Done)
+    }
+
+    fn place(&mut self, receipt: &Receipt, upgrade: &Upgrade) -> Next {
+        let store = &self.disk.home.store;
+        let Some((_, file)) = store.iter().find(|(held, _)| held == receipt).cloned() else {
+            return Next::End(failed("it is not in the store"));
+        };
+        if self.disk.home.staged.contains_key(&upgrade.folder) || self.disk.files[&file].fingerprint != receipt.file {
+            return Next::End(failed("there is a binary already, or this one has changed"));
+        }
+        let receipt = Receipt { plan: upgrade.plan.clone(), ..receipt.clone() };
+        self.disk.stage(upgrade.folder.clone(), Binary { file, receipt: Some(receipt) });
+        Next::End(Outcome::Done)
+    }
+
+    fn set_aside(&mut self, folder: &Folder) -> Next {
+        let receipt = self.disk.home.staged.get(folder).and_then(|binary| binary.receipt.clone());
+        let Some(receipt) =
+            receipt.filter(|receipt| self.disk.staged(folder).is_some_and(|file| file.fingerprint == receipt.file))
+        else {
+            return Next::End(failed("it is not what was placed there"));
+        };
+        let next = self.next_plan().map(upgrade);
+        let wanted = next.is_some_and(|upgrade| upgrade.folder == *folder && receipt.satisfies(&upgrade));
+        if wanted && !self.past.misled && self.chain.decided == 1 {
+            self.breaks(format!("set aside what the chain asks for in {folder}, and nobody had said anything else"));
+        }
+        self.disk.home.staged.remove(folder);
+        self.disk.sync_staging();
+        Next::End(Outcome::Done)
+    }
+
+    fn stop_step(&mut self, alive: bool, step: u8, grace: u128) -> Next {
+        match step {
+            _ if !alive => return Next::End(Outcome::Done),
+            0 => self.signal_child(Some(Signal::Terminate)),
+            _ => self.signal_child(None),
+        }
+        Next::In(u64::try_from(grace).unwrap_or(u64::MAX))
+    }
+
+    fn switch(&mut self, folder: &Folder, plan: &Plan, step: u8) -> Next {
+        if step == 0 {
+            let marker = Marker { name: plan.name.to_lowercase(), height: plan.height };
+            self.disk.home.markers.insert(folder.clone(), marker);
+            return Next::Again;
+        }
+        if self.process.is_some() {
+            self.breaks("switched while a node ran".to_owned());
+        }
+        if self.disk.staged(folder).is_some_and(|file| file.rotten_since.is_some_and(|since| since < self.generation)) {
+            self.breaks(format!("switched to what the disk had lost in {folder} before this watcher began"));
+        }
+        self.disk.home.current = Some(Version::Upgrade(folder.clone()));
+        self.past.switched.insert((plan.name.clone(), plan.height));
+        self.past.undone = false;
+        if let Some(watcher) = &mut self.watcher {
+            (watcher.switched, watcher.starts) = (true, 0);
+        }
+        self.tally.switches += 1;
+        Next::End(Outcome::Done)
+    }
+
+    fn app_hook(&mut self) -> Next {
+        let code = self.ways.pre_upgrade;
+        if let (Some(plan), false) = (self.disk.plan(), matches!(code, 30 | 31)) {
+            let key = (plan.name.clone(), plan.height);
+            self.past.app.insert(key);
+        }
+        Next::End(Outcome::PreUpgrade(Some(i32::from(code))))
+    }
+
+    fn start(&mut self, run: RunId, version: &Version, step: u8) -> Next {
+        if step > 0 {
+            self.disk.sync_link();
+            return Next::End(Outcome::Started);
+        }
+        let current = self.disk.home.current.get_or_insert(Version::Genesis).clone();
+        if current != *version || !self.disk.resolves(version) {
+            return Next::End(failed("current points elsewhere"));
+        }
+        self.spawn(run, version);
+        Next::Again
+    }
+
+    fn fetch_step(&mut self, job: &FetchJob) -> Next {
+        match job {
+            FetchJob::Fetch { upgrade, .. } => match self.ways.host {
+                _ if !self.network => Next::End(failed("no network")),
+                Host::Fails | Host::Lies => Next::End(failed("the host fails, or its bytes do not match")),
+                Host::Hangs => Next::In(5_000),
+                Host::Serves => self.fetch(upgrade),
+            },
+            FetchJob::Verify(folder) => self.verify(folder),
+        }
+    }
+
+    fn fetch(&mut self, upgrade: &Upgrade) -> Next {
+        let artifact = match &upgrade.asks {
+            Asks::Artifact(artifact) => artifact.clone(),
+            Asks::Document { url } => artifact(url.trim_start_matches("document ")),
+            Asks::Nothing { .. } | Asks::Unusable { .. } => return Next::End(failed("nothing to fetch")),
+        };
+        let number = self.disk.create(Some(artifact.url.clone()));
+        let receipt = Receipt {
+            plan: upgrade.plan.clone(),
+            download_sha256: artifact.url.clone(),
+            sha256: artifact.url.clone(),
+            artifact,
+            file: self.disk.files[&number].fingerprint,
+            verified_at: String::new(),
+            endpoint: String::new(),
+        };
+        let store = &mut self.disk.home.store;
+        store.retain(|(held, _)| held.sha256 != receipt.sha256);
+        store.push((receipt, number));
+        self.disk.sync_staging();
+        Next::End(Outcome::Done)
+    }
+
+    fn verify(&mut self, folder: &Folder) -> Next {
+        let Some(binary) = self.disk.home.staged.get_mut(folder) else { return Next::End(failed("no binary")) };
+        let file = &self.disk.files[&binary.file];
+        let Some(receipt) = &mut binary.receipt else { return Next::End(Outcome::Done) };
+        if file.sound && file.origin.as_ref() == Some(&receipt.sha256) {
+            receipt.file = file.fingerprint;
+        } else if receipt.file == file.fingerprint {
+            let rotten = binary.file;
+            self.disk.home.staged.remove(folder);
+            self.disk.home.store.retain(|(_, file)| *file != rotten);
+        } else {
+            binary.receipt = None;
+        }
+        self.disk.sync_staging();
+        Next::End(Outcome::Done)
+    }
+
+    /// Whatever a job did, `current` leads to a binary.
+    fn check_home(&mut self, work: &Work) {
+        if self.disk.home.current.as_ref().is_some_and(|current| !self.disk.resolves(current)) {
+            self.breaks(format!("current leads nowhere after {work:?}"));
+        }
+    }
+}
+
+fn failed(reason: &str) -> Outcome {
+    Outcome::Failed { reason: reason.to_owned(), retry_after: None }
+}

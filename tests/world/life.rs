@@ -1,0 +1,252 @@
+//! How a node lives and dies, and the promises that are judged at its birth.
+
+use watcher::decide::{
+    decision::RunId,
+    event::{Kind, NodeExit, Signal},
+    facts::{Backup, NodeLock, Origin, Version},
+};
+
+use super::{
+    chain::{folder, number, upgrade},
+    disk::Content,
+    history::{Channel, Moment},
+    machine::{Thing, World},
+    node::{Phase, Process},
+};
+
+impl World {
+    /// A node is born, and what was promised about it is judged.
+    pub fn spawn(&mut self, run: RunId, version: &Version) {
+        let name = match version {
+            Version::Upgrade(folder) => folder.as_str(),
+            _ => "0",
+        };
+        let number = number(name);
+        if let Err(wrong) = self.may_start(version, number) {
+            self.breaks(wrong);
+        }
+        self.order_up(run, number);
+    }
+
+    fn may_start(&self, version: &Version, number: usize) -> Result<(), String> {
+        let committed = self.data.committed;
+        if self.process.is_some() {
+            return Err("two nodes on one home".to_owned());
+        }
+        if number > self.chain.version_at(committed + 1) {
+            return Err(format!("{version} was started before its plan was due, with {committed} committed"));
+        }
+        if number < self.chain.version_at(committed) && !self.past.undone {
+            return Err(format!("{version} was started although a later version had committed {committed}"));
+        }
+        let Version::Upgrade(folder) = version else { return Ok(()) };
+        if self.past.named.get(folder).is_some_and(|named| self.data.block < *named) {
+            return Err(format!("{version} was started before the height that its operator named"));
+        }
+        // What follows is promised for the first starts, until the height is passed.
+        let Some(plan) = self.disk.plan().filter(|plan| upgrade(plan).folder == *folder) else { return Ok(()) };
+        let key = (plan.name.clone(), plan.height);
+        if committed >= plan.height || !self.past.switched.contains(&key) {
+            return Ok(());
+        }
+        let binary = &self.disk.home.staged[folder];
+        if binary.receipt.as_ref().is_some_and(|receipt| !receipt.satisfies(&upgrade(plan))) {
+            return Err(format!("{version} was started, and it is not what {plan:?} asks for"));
+        }
+        if self.disk.facts(self.setup.backups, NodeLock::Free, 0).backup == Backup::Missing {
+            return Err(format!("{version} was started without a complete backup"));
+        }
+        if self.setup.custom_hook && !self.past.custom.contains(&key) {
+            return Err(format!("{version} was started, and the custom script never ran"));
+        }
+        if !self.past.app.contains(&key) {
+            return Err(format!("{version} was started, and pre-upgrade never ran"));
+        }
+        Ok(())
+    }
+
+    fn order_up(&mut self, run: RunId, number: usize) {
+        let wrapped = self.ways.wrapper;
+        let process = Process { run, number, phase: Phase::Boots, serial: 0, child: true, wrapped, ending: false };
+        let id = self.generation * 1_000_000 + run.0;
+        self.process = Some((id, process));
+        self.moments.push(Moment::Spawn);
+        self.later(self.pace(Channel::Boot), Thing::Node { process: id, serial: 0 });
+    }
+
+    /// A node that runs looks for the next block soon.
+    pub fn nudge_node(&mut self, after: u64) {
+        if let Some((id, process)) = self.process.as_ref().filter(|(_, process)| process.phase == Phase::Runs) {
+            let thing = Thing::Node { process: *id, serial: process.serial };
+            self.later(after, thing);
+        }
+    }
+
+    pub fn node_step(&mut self, id: u64, serial: u64) {
+        let Some((_, process)) = self.process.as_ref().filter(|(at, process)| *at == id && process.serial == serial)
+        else {
+            return;
+        };
+        match process.phase {
+            Phase::Boots => self.boots(process.number),
+            Phase::Replays => {
+                self.commits();
+                self.goes(Phase::Runs, 1);
+            }
+            Phase::Runs => self.runs(process.number),
+            Phase::Writes { steps, booting } => self.writes(steps, booting),
+            Phase::Halted => {}
+        }
+    }
+
+    fn boots(&mut self, number: usize) {
+        let next = self.data.committed + 1;
+        let due = self.chain.due_at(next).is_some();
+        let has_handler = number >= self.chain.version_at(next);
+        if number < self.chain.version_at(self.data.committed) || number > self.chain.version_at(next) {
+            self.node_dies(NodeExit::Code(1)); // Wrong app version, or BINARY UPDATED BEFORE TRIGGER.
+        } else if let (Some(code), true) = (self.ways.faulty, due && has_handler) {
+            self.node_dies(NodeExit::Code(i32::from(code)));
+        } else if due && self.data.block >= next && has_handler {
+            self.goes(Phase::Replays, self.pace(Channel::Boot));
+        } else if due && self.data.block >= next {
+            self.goes(Phase::Writes { steps: 0, booting: true }, self.pace(Channel::Halt));
+        } else {
+            self.goes(Phase::Runs, 1);
+        }
+    }
+
+    fn runs(&mut self, number: usize) {
+        let next = self.data.committed + 1;
+        if next > self.chain.height {
+            return;
+        }
+        if number < self.chain.version_at(next) {
+            if !self.ways.file_first {
+                self.data.block = next;
+            }
+            self.goes(Phase::Writes { steps: 0, booting: false }, self.pace(Channel::Halt));
+            return;
+        }
+        self.commits();
+        if next < self.chain.height {
+            self.nudge_node(self.pace(Channel::Sync));
+        }
+    }
+
+    fn commits(&mut self) {
+        let data = &mut self.data;
+        data.committed += 1;
+        data.block = data.committed;
+        if data.committed >= self.chain.height {
+            data.signed = data.committed + 1;
+        }
+        if self.chain.applied.iter().any(|plan| plan.height == data.committed) {
+            self.moments.push(Moment::Passed);
+            self.tally.passed += 1;
+        }
+    }
+
+    fn writes(&mut self, steps: u8, booting: bool) {
+        let next = self.data.committed + 1;
+        let plan = self.chain.due_at(next).cloned().expect("a node writes because a plan is due");
+        match steps {
+            0 => self.disk.write_info(Content::Empty, Origin::Node),
+            1 => self.disk.write_info(Content::Half, Origin::Node),
+            2 => {
+                self.disk.write_info(Content::Plan(plan), Origin::Node);
+                self.moments.push(Moment::Halt);
+            }
+            _ => {
+                self.data.block = next;
+                if booting || self.ways.halt_exits {
+                    self.node_dies(NodeExit::Code(if booting { 1 } else { 2 }));
+                } else {
+                    self.goes(Phase::Halted, 0);
+                }
+                return;
+            }
+        }
+        self.tell(self.pace(Channel::File), Kind::Tick);
+        self.goes(Phase::Writes { steps: steps + 1, booting }, self.pace(Channel::Halt));
+    }
+
+    fn goes(&mut self, phase: Phase, after: u64) {
+        if let Some((id, process)) = &mut self.process {
+            process.phase = phase;
+            process.serial += 1;
+            let thing = Thing::Node { process: *id, serial: process.serial };
+            self.later(after, thing);
+        }
+    }
+}
+
+/// Ends.
+impl World {
+    /// A signal for the direct child, SIGKILL where none is named; a stray's is the node itself.
+    pub fn signal_child(&mut self, signal: Option<Signal>) {
+        let (stubborn, after) = (self.ways.stubborn, self.pace(Channel::Stop));
+        let Some((id, process)) = &mut self.process else { return };
+        if process.wrapped {
+            // The wrapper dies of it, and the node does not notice.
+            if process.child {
+                process.child = false;
+                let run = process.run;
+                self.child_ended(run, NodeExit::Signal(if signal.is_some() { 15 } else { 9 }));
+            }
+            return;
+        }
+        if signal.is_none() {
+            self.node_dies(NodeExit::Signal(9));
+        } else if !stubborn && !process.ending {
+            process.ending = true;
+            let exit = if process.phase == Phase::Boots { NodeExit::Signal(15) } else { NodeExit::Code(0) };
+            let thing = Thing::Dies { process: *id, exit };
+            self.later(after, thing);
+        }
+    }
+
+    pub fn node_dies(&mut self, exit: NodeExit) {
+        let Some((_, process)) = self.process.take() else { return };
+        self.moments.push(Moment::Exit);
+        if process.child {
+            self.child_ended(process.run, exit);
+        }
+        self.end_stops(None);
+    }
+
+    fn child_ended(&mut self, run: RunId, exit: NodeExit) {
+        self.past.ended = Some(self.now);
+        self.tell(self.pace(Channel::Exit), Kind::Exited { run, exit });
+        self.end_stops(Some(run));
+    }
+
+    /// The operator names a future height by hand and puts a build of their own there.
+    pub fn operator_names(&mut self, ahead: u8) {
+        // Nobody does that in the middle of an upgrade.
+        let under_way = self.disk.plan().is_some_and(|plan| {
+            let folder = folder(&plan.name);
+            let named = self.past.named.contains_key(&folder);
+            if named {
+                plan.height <= self.data.block && !self.is_current(&folder)
+            } else {
+                plan.height > self.data.committed
+            }
+        });
+        if under_way {
+            return;
+        }
+        let name = format!("patch{}", self.chain.version_at(self.data.committed));
+        let height = self.data.block + u64::from(ahead);
+        let file = self.disk.create(None);
+        if !self.is_current(&folder(&name)) {
+            // An earlier word may come back with a power cut.
+            let named = self.past.named.entry(folder(&name)).or_insert(height);
+            *named = height.min(*named);
+        }
+        self.disk.stage(folder(&name), super::disk::Binary { file, receipt: None });
+        let plan = watcher::decide::plan::Plan { name, height, info: String::new() };
+        self.disk.write_info(Content::Plan(plan), Origin::Operator);
+        self.tell(self.pace(Channel::File), Kind::Tick);
+    }
+}

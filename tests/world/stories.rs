@@ -1,0 +1,220 @@
+//! Histories with a name: what is known to go wrong with upgrades, told one by one.
+
+use watcher::decide::facts::{Receipt, Version};
+
+use super::{
+    chain::folder,
+    history::{Act, Before, Channel, Harm, Host, Moment, Setup, Voice, Wanted},
+    machine::World,
+};
+
+fn is_at(world: &World, name: &str) -> bool {
+    world.disk.home.current == Some(Version::Upgrade(folder(name)))
+}
+
+/// A home on which these things happen, and whatever else it takes to be past the upgrade.
+fn story(setup: Setup, acts: &[Act]) -> World {
+    let mut world = World::begin(setup);
+    world.live(acts).unwrap();
+    world.finish().unwrap();
+    world
+}
+
+#[test]
+fn an_upgrade_takes_its_steps_in_the_order_of_the_contract() {
+    use Moment::{AppHook, BackUp, CustomHook, Exit, Fetch, Halt, Passed, Place, Remember, Spawn, Start, Stop, Switch};
+    let world = story(Setup::default(), &[]);
+    let told = |moment: &&Moment| !matches!(moment, Moment::Ask | Moment::Verify);
+    let moments: Vec<Moment> = world.moments.iter().filter(told).copied().collect();
+    let begins = [Remember, Start, Spawn, Fetch, Place, Halt];
+    let swaps = [Remember, Stop, Exit, BackUp, CustomHook, Switch, AppHook, Remember, Start, Spawn, Passed, Remember];
+    assert_eq!(moments, [begins.as_slice(), swaps.as_slice()].concat());
+}
+
+#[test]
+fn the_file_and_the_exit_are_heard_in_either_order_with_the_same_outcome() {
+    let told = |slow: Channel| {
+        let world = story(Setup::default(), &[Act::HaltExits(true), Act::Pace(slow, 3)]);
+        let swap = world.moments.iter().skip_while(|moment| **moment != Moment::Halt);
+        let swap: Vec<Moment> = swap.filter(|moment| **moment != Moment::Ask).copied().collect();
+        (swap, world.disk.home.current.clone(), world.tally.passed)
+    };
+    let (file_late, exit_late) = (told(Channel::File), told(Channel::Exit));
+    assert_eq!(file_late, exit_late);
+    assert_eq!((file_late.1, file_late.2), (Some(Version::Upgrade(folder("V1"))), 1));
+}
+
+#[test]
+fn a_kill_between_marker_and_link_is_made_good_by_the_next_start() {
+    let mut world = World::begin(Setup::default());
+    assert!(world.step_until(|world| !world.disk.home.markers.is_empty()));
+    assert_eq!(world.disk.home.current, Some(Version::Genesis));
+    world.live(&[Act::Kill]).unwrap();
+    world.finish().unwrap();
+    assert!(is_at(&world, "V1") && world.times(Moment::BackUp) == 1);
+}
+
+#[test]
+fn a_power_cut_after_the_switch_that_takes_the_record_runs_the_hooks_again() {
+    const KEEPS_ALL_BUT_THE_RECORD: u16 = 0b11_1001;
+    let world = story(Setup::default(), &[Act::Until(Moment::AppHook), Act::PowerCut(KEEPS_ALL_BUT_THE_RECORD)]);
+    assert_eq!((world.times(Moment::Switch), world.times(Moment::AppHook)), (1, 2));
+}
+
+#[test]
+fn a_power_cut_that_takes_everything_begins_again_at_the_halt() {
+    let world = story(Setup::default(), &[Act::Until(Moment::AppHook), Act::PowerCut(0)]);
+    assert_eq!((world.times(Moment::Halt), world.tally.switches, world.tally.passed), (2, 2, 1));
+}
+
+#[test]
+fn an_old_binary_started_again_at_the_height_is_no_new_upgrade_and_no_failure() {
+    let acts = [Act::HaltExits(true), Act::Until(Moment::Halt), Act::Kill, Act::Steps(5), Act::Start];
+    let world = story(Setup::default(), &acts);
+    assert_eq!((world.times(Moment::Halt), world.tally.passed), (2, 1));
+    assert_eq!(world.times(Moment::Switch), 1);
+}
+
+#[test]
+fn endpoints_that_lie_change_nothing_whether_the_node_can_be_asked_or_not() {
+    for deaf in [false, true] {
+        let lies = [Voice::OtherArtifact, Voice::Null, Voice::OtherPlan(3), Voice::Height(u64::MAX), Voice::Height(0)];
+        for lie in lies {
+            let acts = [Act::Deaf(deaf), Act::Voice(1, lie), Act::Voice(2, lie), Act::Until(Moment::Spawn)];
+            let mut world = World::begin(Setup::default());
+            world.live(&acts).unwrap();
+            assert!(world.step_until(|world| world.tally.switches == 1), "{lie:?}");
+            world.finish().unwrap();
+            assert!(is_at(&world, "V1"), "{lie:?}");
+            let evil = |receipt: &Receipt| receipt.sha256.contains("evil");
+            assert!(deaf || !world.disk.home.store.iter().any(|(receipt, _)| evil(receipt)), "{lie:?}");
+        }
+    }
+}
+
+#[test]
+fn a_cancelled_plan_is_not_carried_out_and_its_binary_is_set_aside() {
+    let mut world = World::begin(Setup::default());
+    world.live(&[Act::Until(Moment::Place), Act::Cancel, Act::Blocks(20)]).unwrap();
+    assert!(world.disk.home.staged.is_empty() && world.disk.home.current == Some(Version::Genesis));
+    assert_eq!((world.times(Moment::SetAside), world.tally.switches), (1, 0));
+    world.finish().unwrap();
+}
+
+#[test]
+fn a_rescheduled_plan_keeps_its_binary_and_another_artifact_replaces_it() {
+    let setup = Setup { first: 15, ..Setup::default() };
+    let world = story(setup, &[Act::Until(Moment::Place), Act::Reschedule(25)]);
+    assert_eq!((world.times(Moment::Fetch), world.times(Moment::SetAside)), (1, 0));
+    let receipt = world.disk.home.staged[&folder("V1")].receipt.clone();
+    assert_eq!(receipt.map(|receipt| receipt.plan), world.chain.applied.first().cloned());
+    let world = story(setup, &[Act::Until(Moment::Place), Act::Schedule(15, Wanted::B)]);
+    assert_eq!((world.times(Moment::Fetch), world.times(Moment::SetAside)), (2, 1));
+}
+
+#[test]
+fn two_upgrades_in_a_row() {
+    let world = story(Setup::default(), &[Act::Until(Moment::Passed), Act::Schedule(2, Wanted::B)]);
+    assert!(is_at(&world, "V2") && world.tally.passed == 2);
+}
+
+#[test]
+fn without_downloads_the_node_stays_up_until_the_operator_has_placed_the_binary() {
+    let mut world = World::begin(Setup { downloads: false, ..Setup::default() });
+    world.live(&[Act::Until(Moment::Halt), Act::Blocks(30)]).unwrap();
+    assert!(world.process.is_some() && world.tally.switches == 0);
+    world.live(&[Act::Place]).unwrap();
+    assert!(world.step_until(|world| world.tally.passed == 1));
+    world.finish().unwrap();
+    assert_eq!(world.times(Moment::Fetch), 0);
+}
+
+#[test]
+fn a_staged_upgrade_needs_no_network_at_the_halt() {
+    let setup = Setup { network_dies: true, ..Setup::default() };
+    let mut world = World::begin(setup);
+    world.live(&[Act::Until(Moment::Place), Act::Steps(5), Act::Host(Host::Fails)]).unwrap();
+    world.finish().unwrap();
+    assert!(!world.network && world.times(Moment::Fetch) == 1);
+}
+
+#[test]
+fn a_stop_asked_for_in_the_middle_of_the_backup_starts_nothing_and_is_made_good_later() {
+    let mut world = World::begin(Setup::default());
+    world.live(&[Act::Pace(Channel::Home, 3), Act::Until(Moment::BackUp), Act::Signal]).unwrap();
+    assert!(world.step_until(|world| world.watcher.is_none()) && world.process.is_none());
+    assert_eq!(world.disk.home.current, Some(Version::Genesis));
+    world.finish().unwrap();
+    assert_eq!(world.times(Moment::BackUp), 2);
+}
+
+#[test]
+fn a_height_that_the_operator_named_is_waited_for() {
+    let mut world = World::begin(Setup { first: 0, ..Setup::default() });
+    world.live(&[Act::Until(Moment::Spawn), Act::Name(10), Act::Blocks(9)]).unwrap();
+    assert_eq!(world.tally.switches, 0);
+    assert!(world.step_until(|world| is_at(world, "patch0")));
+    assert!(world.data.block >= 20);
+}
+
+#[test]
+fn a_node_behind_a_wrapper_is_found_and_stopped_before_another_is_started() {
+    let world = story(Setup::default(), &[Act::Wrapper(true), Act::Until(Moment::Halt), Act::Kill, Act::Blocks(2)]);
+    assert_eq!((world.times(Moment::Switch), world.tally.passed), (1, 1));
+}
+
+#[test]
+fn endpoints_past_the_height_withdraw_nothing_from_a_node_that_lags() {
+    let mut world = World::begin(Setup::default());
+    world.live(&[Act::Until(Moment::Place), Act::Pace(Channel::Sync, 5), Act::NodeDies(1), Act::Blocks(20)]).unwrap();
+    world.live(&[Act::Start, Act::Blocks(20)]).unwrap();
+    assert!(world.process.is_some() && world.data.committed < 18);
+    world.finish().unwrap();
+    assert_eq!((world.times(Moment::SetAside), world.times(Moment::Fetch)), (0, 1));
+}
+
+#[test]
+fn what_was_staged_is_hashed_again_near_the_height() {
+    let mut world = World::begin(Setup { first: 70, ..Setup::default() });
+    world.live(&[Act::Until(Moment::Verify), Act::Blocks(3), Act::Harm(Harm::Rot)]).unwrap();
+    assert!(world.disk.files.values().any(|file| !file.sound));
+    world.finish().unwrap();
+    assert_eq!((world.times(Moment::Fetch), world.times(Moment::Place)), (2, 2));
+}
+
+#[test]
+fn an_upgrade_info_from_before_the_last_upgrade_leads_nowhere() {
+    let acts = [Act::Until(Moment::Passed), Act::Schedule(2, Wanted::B), Act::Until(Moment::Passed), Act::Blocks(1)];
+    let mut world = World::begin(Setup::default());
+    world.live(&acts).unwrap();
+    world.live(&[Act::Kill, Act::Blocks(1), Act::Snapshot, Act::Start, Act::Until(Moment::Spawn)]).unwrap();
+    world.live(&[Act::NodeDies(1), Act::Blocks(1), Act::Start, Act::Blocks(3)]).unwrap();
+    assert!(is_at(&world, "V2") && world.tally.switches == 2);
+}
+
+#[test]
+fn a_home_that_halted_before_watcher_came_is_carried_on() {
+    for before in [Before::Halted, Before::Switched] {
+        let world = story(Setup { before, ..Setup::default() }, &[]);
+        assert_eq!((world.tally.switches, world.tally.passed), (u64::from(before == Before::Halted), 1));
+    }
+}
+
+#[test]
+fn a_new_binary_that_cannot_start_is_started_a_few_times_and_then_left_to_the_operator() {
+    let mut world = World::begin(Setup::default());
+    world.live(&[Act::Faulty(Some(2))]).unwrap();
+    assert!(world.step_until(|world| world.tally.switches > 0 && world.watcher.is_none()));
+    assert_eq!(world.times(Moment::Spawn), 1 + 4);
+    world.finish().unwrap();
+    assert_eq!((world.tally.switches, world.times(Moment::AppHook)), (1, 1));
+}
+
+#[test]
+fn a_second_request_to_stop_kills_a_node_that_ignored_the_first() {
+    let mut world = World::begin(Setup::default());
+    world.live(&[Act::Stubborn(true), Act::Until(Moment::Spawn), Act::Signal, Act::Blocks(3)]).unwrap();
+    assert!(world.process.is_some() && world.watcher.is_some());
+    world.live(&[Act::Signal, Act::Blocks(1)]).unwrap();
+    assert!(world.process.is_none() && world.watcher.is_none());
+}
