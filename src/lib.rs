@@ -1,4 +1,6 @@
 //! `watcher`: carries a Cosmos SDK node through its software upgrades.
 extern crate alloc;
 
+pub mod artifact;
 pub mod decide;
+pub mod http;

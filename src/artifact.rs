@@ -1,0 +1,21 @@
+//! From a plan's info to a verified executable that is staged: what a plan asks for, how it is fetched, checked and
+//! unpacked, and how it gets to the folder from which it will be started. Nothing unverified ever lies at such a path.
+
+pub mod checksum;
+mod disk;
+mod download;
+mod fetch;
+pub mod info;
+pub mod inspect;
+mod place;
+pub mod source;
+mod staged;
+mod store;
+pub mod unpack;
+
+pub use disk::fingerprint;
+pub use fetch::{FetchError, Progress, Request, fetch};
+pub use info::Platform;
+pub use place::place;
+pub use staged::{Verified, has_receipt, read_staged, renew, set_aside, verify};
+pub use store::{Store, stored};

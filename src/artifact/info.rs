@@ -1,0 +1,292 @@
+//! Reads what a plan's info says about binaries. The convention is cosmovisor's: JSON with a map from platform to URL, or
+//! the URL of such a document; in the wild it is as often blank or prose. Pure text in, an answer out.
+
+use serde_json::{Map, Value};
+
+use super::{checksum::shortened, source::Source};
+use crate::decide::plan::{Artifact, Asks};
+
+/// The platform that binaries are wanted for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Platform {
+    /// Operating system and architecture in Go's words: `linux/amd64`.
+    pub os_arch: String,
+}
+
+impl Platform {
+    /// The platform that this program runs on.
+    #[must_use]
+    pub fn host() -> Self {
+        let os = match std::env::consts::OS {
+            "macos" => "darwin",
+            other => other,
+        };
+        let arch = match std::env::consts::ARCH {
+            "x86_64" => "amd64",
+            "aarch64" => "arm64",
+            "x86" => "386",
+            "powerpc64" if cfg!(target_endian = "little") => "ppc64le",
+            "powerpc64" => "ppc64",
+            "loongarch64" => "loong64",
+            other => other,
+        };
+        Self { os_arch: format!("{os}/{arch}") }
+    }
+}
+
+/// What a plan's info asks a machine to run. One bad entry does not spoil the others: only the entry for `platform`
+/// (else `any`) is looked at.
+#[must_use]
+pub fn asks(info: &str, platform: &Platform, must_have_checksum: bool) -> Asks {
+    let info = info.trim();
+    if !is_reference(info) {
+        return binaries(info, platform, must_have_checksum);
+    }
+    match Source::parse(info, must_have_checksum) {
+        Ok(_) => Asks::Document { url: info.to_owned() },
+        Err(reason) => {
+            Asks::Unusable { reason: format!("the plan's info is a reference that is not followed: {reason}") }
+        }
+    }
+}
+
+/// What a fetched document asks a machine to run. It must list binaries itself: references are followed once.
+#[must_use]
+pub fn document(bytes: &[u8], platform: &Platform, must_have_checksum: bool) -> Asks {
+    let Ok(text) = core::str::from_utf8(bytes) else {
+        return Asks::Unusable { reason: "the document is not UTF-8 text".into() };
+    };
+    match binaries(text.trim(), platform, must_have_checksum) {
+        Asks::Nothing { reason } => Asks::Unusable { reason: format!("the document lists no binaries: {reason}") },
+        other => other,
+    }
+}
+
+/// A local path, or a URI of any scheme. With white space inside it is prose: `Note: upgrade to v5`.
+fn is_reference(info: &str) -> bool {
+    let is_scheme = |scheme: &str| {
+        scheme.starts_with(|first: char| first.is_ascii_alphabetic())
+            && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
+    };
+    let has_scheme = info.split_once(':').is_some_and(|(scheme, _)| is_scheme(scheme));
+    (info.starts_with('/') || has_scheme) && !info.contains(char::is_whitespace)
+}
+
+fn binaries(text: &str, platform: &Platform, must_have_checksum: bool) -> Asks {
+    let nothing = |reason: String| Asks::Nothing { reason };
+    if text.is_empty() {
+        return nothing("the plan's info is blank".into());
+    }
+    let fields = match serde_json::from_str(text) {
+        Ok(Value::Object(fields)) => fields,
+        Ok(_) => return nothing("the plan's info is JSON, but not an object with \"binaries\"".into()),
+        Err(error) => return nothing(format!("the plan's info is not JSON ({error}): {:?}", shortened(text))),
+    };
+    match member(&fields, "binaries") {
+        None | Some(Value::Null) => nothing("the plan's info has no \"binaries\"".into()),
+        Some(Value::Object(binaries)) if binaries.is_empty() => nothing("\"binaries\" is empty".into()),
+        Some(Value::Object(binaries)) => match choose(binaries, platform, must_have_checksum) {
+            Ok(artifact) => Asks::Artifact(artifact),
+            Err(reason) => Asks::Unusable { reason },
+        },
+        Some(_) => Asks::Unusable { reason: "\"binaries\" is not a map from platform to URL".into() },
+    }
+}
+
+/// A member by its name in any case, as Go's JSON finds it; the exact name wins.
+fn member<'a>(fields: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
+    let in_any_case = || fields.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value);
+    fields.get(name).or_else(in_any_case)
+}
+
+fn choose(binaries: &Map<String, Value>, platform: &Platform, must_have_checksum: bool) -> Result<Artifact, String> {
+    let Platform { os_arch } = platform;
+    let (key, value) = [os_arch.as_str(), "any"]
+        .into_iter()
+        .find_map(|key| binaries.get(key).map(|value| (key, value)))
+        .ok_or_else(|| format!("cannot find binary for os/arch: neither {os_arch}, nor any"))?;
+    let written = value.as_str().ok_or_else(|| format!("the entry for {key} is not a text"))?;
+    let Source { url, checksum } =
+        Source::parse(written, must_have_checksum).map_err(|reason| format!("the entry for {key}: {reason}"))?;
+    Ok(Artifact { os_arch: key.to_owned(), url, checksum })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+    use serde::Deserialize;
+
+    use super::*;
+
+    fn linux() -> Platform {
+        Platform { os_arch: "linux/amd64".into() }
+    }
+
+    #[derive(Deserialize)]
+    struct Row {
+        id: String,
+        info: String,
+        document: Option<String>,
+        expect: BTreeMap<String, Expected>,
+    }
+
+    #[derive(Deserialize)]
+    struct Expected {
+        lenient: Verdict,
+        strict: String,
+        #[serde(default = "one")]
+        times: u32,
+    }
+
+    const fn one() -> u32 {
+        1
+    }
+
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Verdict {
+        Error(String),
+        Reference { reference: String, checksum: Option<String> },
+        Binary { url: String, checksum: Option<String> },
+    }
+
+    /// Where the rules here differ from those that the table was computed with, and why.
+    fn differs_on_purpose(row: &Row, platform: &Platform, strict: bool) -> Option<&'static str> {
+        let os_arch = platform.os_arch.as_str();
+        match row.id.as_str() {
+            "gridiron-placeholder" | "dcl-case-4-lots_of_binary_files" if os_arch == "linux/amd64" => {
+                Some("a word that is no absolute URL can never be fetched")
+            }
+            "kaiyo-1-prop-25" => Some("a URL followed by prose is prose"),
+            "sdk-issue-16476" if os_arch == "linux/arm64" => Some("the table drops the checksum that the URL has"),
+            _ if strict && answer(row, platform, true) == answer(row, platform, false) => {
+                Some("a checksum that is missing from the entry of another platform is of no concern to this one")
+            }
+            _ => None,
+        }
+    }
+
+    fn answer(row: &Row, platform: &Platform, must_have_checksum: bool) -> Asks {
+        match (asks(&row.info, platform, must_have_checksum), &row.document) {
+            (Asks::Document { .. }, Some(text)) => document(text.as_bytes(), platform, must_have_checksum),
+            (other, _) => other,
+        }
+    }
+
+    fn agrees(verdict: &Verdict, asks: &Asks) -> bool {
+        match (verdict, asks) {
+            (Verdict::Error(word), Asks::Nothing { .. }) => {
+                ["blank", "not-parsable", "no-binaries"].contains(&word.as_str())
+            }
+            (Verdict::Error(word), Asks::Unusable { .. }) => {
+                ["invalid-platform-key", "malformed-checksum", "no-binary-for-platform", "missing-checksum"]
+                    .contains(&word.as_str())
+            }
+            (Verdict::Reference { reference, checksum }, Asks::Document { url }) => {
+                Source::parse(url, false) == Ok(Source { url: reference.clone(), checksum: checksum.clone() })
+            }
+            (Verdict::Binary { url, checksum }, Asks::Artifact(artifact)) => {
+                Source::parse(url, false).is_ok_and(|source| source.url == artifact.url)
+                    && artifact.checksum == *checksum
+            }
+            _ => false,
+        }
+    }
+
+    #[test]
+    fn plans_seen_in_the_wild_are_read_as_the_reference_reads_them() {
+        let rows = include_str!("../../fixtures/plans/expected.jsonl").lines();
+        let (mut right, mut on_purpose) = (0, 0);
+        for row in rows.map(|line| serde_json::from_str::<Row>(line).unwrap()) {
+            for (os_arch, expected) in &row.expect {
+                let platform = Platform { os_arch: os_arch.clone() };
+                let lenient = agrees(&expected.lenient, &answer(&row, &platform, false));
+                let strict = match expected.strict.as_str() {
+                    "same" => agrees(&expected.lenient, &answer(&row, &platform, true)),
+                    word => agrees(&Verdict::Error(word.into()), &answer(&row, &platform, true)),
+                };
+                for (agreed, strictly) in [(lenient, false), (strict, true)] {
+                    if agreed {
+                        right += expected.times;
+                    } else {
+                        let reason = differs_on_purpose(&row, &platform, strictly);
+                        assert!(
+                            reason.is_some(),
+                            "{} {os_arch} strict={strictly}: {:?}",
+                            row.id,
+                            answer(&row, &platform, strictly)
+                        );
+                        on_purpose += expected.times;
+                    }
+                }
+            }
+        }
+        assert_eq!((right, on_purpose), (1217, 7));
+    }
+
+    #[test]
+    fn text_that_names_no_binaries_asks_for_nothing() {
+        for info in [
+            "",
+            " \n",
+            "{}",
+            "[]",
+            "null",
+            "7",
+            "\"x\"",
+            "{\"binaries\":{}}",
+            "{\"binaries\":null}",
+            "Upgrade to v5",
+            "Note: see the forum",
+            "v5.0.0-rc1",
+            "https://h/v5, commit 89470bd",
+            "{\"binaries\":",
+        ] {
+            assert!(matches!(asks(info, &linux(), true), Asks::Nothing { .. }), "{info}");
+        }
+    }
+
+    #[test]
+    fn what_is_listed_but_cannot_be_used_is_named() {
+        for (info, part) in [
+            ("/etc/passwd", "not an absolute URL"),
+            ("file:///etc/passwd", "\"file\""),
+            ("git::https://h/repo", "\"git\""),
+            ("http://h/plan.json", "neither a checksum nor https"),
+            (r#"{"binaries":["https://h/a"]}"#, "not a map"),
+            (r#"{"binaries":{"Linux/AMD64":"https://h/a"}}"#, "neither linux/amd64, nor any"),
+            (r#"{"binaries":{"linux/amd64":7,"any":"https://h/a"}}"#, "not a text"),
+            (r#"{"binaries":{"any":"ftp://h/a"}}"#, "\"ftp\""),
+        ] {
+            match asks(info, &linux(), false) {
+                Asks::Unusable { reason } => assert!(reason.contains(part), "{info}: {reason}"),
+                other => panic!("{info}: {other:?}"),
+            }
+        }
+        let nested = document(b"https://h/plan.json", &linux(), false);
+        assert!(matches!(nested, Asks::Unusable { .. }), "{nested:?}");
+    }
+
+    #[test]
+    fn the_key_of_the_platform_wins_over_any_and_case_does_not_matter_for_binaries() {
+        let info = r#"{"Binaries":{"any":"https://h/any","linux/amd64":" https://h/own ","docker":"ghcr.io/x"}}"#;
+        for (os_arch, key, url) in
+            [("linux/amd64", "linux/amd64", "https://h/own"), ("linux/arm64", "any", "https://h/any")]
+        {
+            let artifact = Artifact { os_arch: key.into(), url: url.into(), checksum: None };
+            assert_eq!(asks(info, &Platform { os_arch: os_arch.into() }, false), Asks::Artifact(artifact));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_it_panic(text in "\\PC*", entry in "[a-z:/?#&=%@+ ]*") {
+            let _ = asks(&text, &linux(), true);
+            let _ = asks(&entry, &linux(), false);
+            let _ = asks(&serde_json::json!({"binaries": {"any": entry}}).to_string(), &linux(), false);
+            let _ = document(text.as_bytes(), &linux(), false);
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! The door to HTTP: how every client of this program is made.
+
+use std::{sync::Arc, time::Duration};
+
+use reqwest::{Client, Url, redirect::Policy};
+use rustls::{ClientConfig, RootCertStore};
+
+/// How long a connection may take to be made.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a transfer may stand still.
+const READ_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A client for endpoints and release hosts: the host's certificates beside Mozilla's, no transparent decompression
+/// (it would break ranges, lengths and checksums), up to 10 redirects and none from https to http.
+///
+/// # Errors
+/// Where reqwest cannot be set up; with the TLS configuration given here that is a defect of the build.
+pub fn web_client() -> reqwest::Result<Client> {
+    let policy = Policy::custom(|attempt| match refusal(attempt.previous(), attempt.url()) {
+        Some(reason) => attempt.error(reason),
+        None => attempt.follow(),
+    });
+    builder(tls()).redirect(policy).build()
+}
+
+/// A client for a chain's endpoints. It speaks HTTP/1.1 only, because a websocket begins as the upgrade of such a
+/// connection (RFC 6455, section 4).
+///
+/// # Errors
+/// As [`web_client`].
+pub fn endpoint_client() -> reqwest::Result<Client> {
+    let mut tls = tls();
+    tls.alpn_protocols = vec![b"http/1.1".to_vec()];
+    builder(tls).http1_only().redirect(Policy::limited(10)).build()
+}
+
+/// A client for the own node, which speaks plain HTTP on this machine: no certificates are loaded, no proxy is asked,
+/// and a node that does not answer within `limit` is taken as not answering.
+///
+/// # Errors
+/// As [`web_client`].
+pub fn own_node_client(limit: Duration) -> reqwest::Result<Client> {
+    builder(tls_config(RootCertStore::empty())).no_proxy().redirect(Policy::none()).timeout(limit).build()
+}
+
+/// TLS for websockets and HTTP alike.
+#[must_use]
+pub fn tls() -> ClientConfig {
+    let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    tls_config(roots)
+}
+
+/// Why a redirect is not followed; reqwest itself refuses other schemes than http and https.
+fn refusal(previous: &[Url], next: &Url) -> Option<&'static str> {
+    const MOST_REDIRECTS: usize = 10;
+    if previous.len() > MOST_REDIRECTS {
+        return Some("more than 10 redirects");
+    }
+    let from_https = previous.last().is_some_and(|url| url.scheme() == "https");
+    (from_https && next.scheme() != "https").then_some("a redirect from https to plain http")
+}
+
+fn tls_config(roots: RootCertStore) -> ClientConfig {
+    let mut config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("ring supports the default protocol versions")
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    config
+}
+
+fn builder(tls: ClientConfig) -> reqwest::ClientBuilder {
+    Client::builder()
+        .tls_backend_preconfigured(tls)
+        .user_agent(concat!("watcher/", env!("CARGO_PKG_VERSION")))
+        .connect_timeout(CONNECT_TIMEOUT)
+        .read_timeout(READ_TIMEOUT)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn redirects_are_followed_ten_times_and_never_away_from_https() {
+        let url = |text: &str| Url::parse(text).unwrap();
+        let (plain, secure) = (url("http://h/a"), url("https://h/a"));
+        assert_eq!(refusal(&vec![secure.clone(); 10], &secure), None);
+        assert!(refusal(&vec![secure.clone(); 11], &secure).is_some());
+        assert!(refusal(std::slice::from_ref(&secure), &plain).is_some());
+        assert_eq!(refusal(std::slice::from_ref(&plain), &secure), None);
+        assert_eq!(refusal(std::slice::from_ref(&plain), &plain), None);
+    }
+}
