@@ -2,5 +2,6 @@
 extern crate alloc;
 
 pub mod artifact;
+pub mod chain;
 pub mod decide;
 pub mod http;

@@ -1,0 +1,179 @@
+//! Where the own node listens: by its arguments, its environment, its configuration, in the order in which the SDK's
+//! server (viper) lets them override each other.
+
+use std::{ffi::OsString, fs::File, io::Read as _, path::Path};
+
+use url::Url;
+
+/// The address of the own node's RPC: `--rpc.laddr`, `<NAME>_RPC_LADDR`, `laddr` under `[rpc]` of `config/config.toml`,
+/// else CometBFT's default. An address on all interfaces is asked on the loopback one. None for a unix socket and
+/// for what is no address.
+#[must_use]
+pub fn own_rpc_address(
+    args: &[OsString],
+    env: &dyn Fn(&str) -> Option<String>,
+    home: &Path,
+    daemon_name: &str,
+) -> Option<Url> {
+    let sources = Sources { args, env, daemon_name, file: config_file(home, "config.toml") };
+    reachable(&sources.value("rpc", "laddr").unwrap_or_else(|| String::from("tcp://127.0.0.1:26657")))
+}
+
+/// The address of the own node's REST gateway, as [`own_rpc_address`] with `api.enable` and `api.address` of
+/// `config/app.toml`. None where it is not enabled, as it is not by default.
+#[must_use]
+pub fn own_rest_address(
+    args: &[OsString],
+    env: &dyn Fn(&str) -> Option<String>,
+    home: &Path,
+    daemon_name: &str,
+) -> Option<Url> {
+    let sources = Sources { args, env, daemon_name, file: config_file(home, "app.toml") };
+    // Go's strconv.ParseBool.
+    let enabled = matches!(sources.value("api", "enable")?.as_str(), "1" | "t" | "T" | "true" | "TRUE" | "True");
+    let address = || sources.value("api", "address").unwrap_or_else(|| String::from("tcp://localhost:1317"));
+    enabled.then(address).and_then(|address| reachable(&address))
+}
+
+struct Sources<'a> {
+    args: &'a [OsString],
+    env: &'a dyn Fn(&str) -> Option<String>,
+    daemon_name: &'a str,
+    file: toml::Table,
+}
+
+impl Sources<'_> {
+    fn value(&self, section: &str, key: &str) -> Option<String> {
+        self.argument(&format!("--{section}.{key}")).or_else(|| self.variable(section, key)).or_else(|| {
+            Some(match self.file.get(section)?.get(key)? {
+                toml::Value::String(text) => text.clone(),
+                toml::Value::Boolean(value) => value.to_string(),
+                _ => return None,
+            })
+        })
+    }
+
+    /// The last one wins; `--flag value` and `--flag=value`, and a flag that is a switch alone means true.
+    fn argument(&self, flag: &str) -> Option<String> {
+        let args: Vec<_> = self.args.iter().map(|arg| arg.to_string_lossy()).take_while(|arg| arg != "--").collect();
+        let mut found = None;
+        for (at, arg) in args.iter().enumerate() {
+            if arg == flag {
+                let switch = flag.ends_with(".enable");
+                found = if switch { Some(String::from("true")) } else { args.get(at + 1).map(ToString::to_string) };
+            } else if let Some(value) = arg.strip_prefix(flag).and_then(|rest| rest.strip_prefix('=')) {
+                found = Some(value.to_owned());
+            }
+        }
+        found
+    }
+
+    /// The SDK gives viper the executable's name as prefix and replaces `.` and `-`; an empty variable counts as unset.
+    fn variable(&self, section: &str, key: &str) -> Option<String> {
+        let name = format!("{}_{section}_{key}", self.daemon_name).to_uppercase().replace(['-', '.'], "_");
+        (self.env)(&name).filter(|value| !value.is_empty())
+    }
+}
+
+fn config_file(home: &Path, name: &str) -> toml::Table {
+    const LARGEST: u64 = 1 << 20;
+    let mut text = String::new();
+    let read = File::open(home.join("config").join(name)).and_then(|file| file.take(LARGEST).read_to_string(&mut text));
+    // A file that cannot be read stops the node as well, which says so; here the defaults are as good as any.
+    read.ok().and_then(|_| text.parse().ok()).unwrap_or_default()
+}
+
+/// A listening address as one to ask at.
+fn reachable(listening: &str) -> Option<Url> {
+    let (scheme, rest) = listening.trim().split_once("://").unwrap_or(("tcp", listening.trim()));
+    let scheme = match scheme {
+        "tcp" | "http" => "http",
+        "https" => "https",
+        _ => return None,
+    };
+    let rest = if rest.starts_with(':') { format!("127.0.0.1{rest}") } else { rest.to_owned() };
+    let mut url = Url::parse(&format!("{scheme}://{rest}")).ok()?;
+    if matches!(url.host_str()?, "0.0.0.0" | "[::]") {
+        url.set_host(Some("127.0.0.1")).ok()?;
+    }
+    Some(url)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Home(tempfile::TempDir);
+
+    impl Home {
+        fn with(config: &str, app: &str) -> Self {
+            let home = tempfile::tempdir().unwrap();
+            std::fs::create_dir(home.path().join("config")).unwrap();
+            std::fs::write(home.path().join("config/config.toml"), config).unwrap();
+            std::fs::write(home.path().join("config/app.toml"), app).unwrap();
+            Self(home)
+        }
+
+        fn rpc(&self, args: &[&str], env: &[(&str, &str)]) -> Option<String> {
+            let args: Vec<_> = args.iter().map(OsString::from).collect();
+            own_rpc_address(&args, &|name| variable(env, name), self.0.path(), "my-chain.d").map(String::from)
+        }
+
+        fn rest(&self, args: &[&str], env: &[(&str, &str)]) -> Option<String> {
+            let args: Vec<_> = args.iter().map(OsString::from).collect();
+            own_rest_address(&args, &|name| variable(env, name), self.0.path(), "my-chain.d").map(String::from)
+        }
+    }
+
+    fn variable(env: &[(&str, &str)], name: &str) -> Option<String> {
+        env.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
+    }
+
+    #[test]
+    fn arguments_win_over_the_environment_and_that_over_the_file() {
+        let home = Home::with("[rpc]\nladdr = \"tcp://127.0.0.1:1\"\n", "");
+        let env = [("MY_CHAIN_D_RPC_LADDR", "tcp://127.0.0.1:2")];
+        let is = |port: u16| Some(format!("http://127.0.0.1:{port}/"));
+        assert_eq!(home.rpc(&[], &[]), is(1));
+        assert_eq!(home.rpc(&["start"], &env), is(2));
+        assert_eq!(home.rpc(&[], &[("MY_CHAIN_D_RPC_LADDR", "")]), is(1));
+        assert_eq!(home.rpc(&["start", "--rpc.laddr", "tcp://127.0.0.1:3"], &env), is(3));
+        assert_eq!(home.rpc(&["--rpc.laddr", "tcp://127.0.0.1:3", "--rpc.laddr=tcp://127.0.0.1:4"], &env), is(4));
+        assert_eq!(home.rpc(&["--", "--rpc.laddr=tcp://127.0.0.1:4"], &env), is(2));
+        assert_eq!(home.rpc(&["--rpc.laddr"], &env), is(2));
+        for broken in ["", "[rpc", "[rpc]\nladdr = 5", "rpc = 1"] {
+            assert_eq!(Home::with(broken, "").rpc(&[], &[]), is(26657), "{broken}");
+        }
+    }
+
+    #[test]
+    fn an_address_to_listen_at_becomes_one_to_ask_at() {
+        let home = Home::with("", "");
+        for (listening, asked) in [
+            ("tcp://0.0.0.0:26657", Some("http://127.0.0.1:26657/")),
+            ("tcp://[::]:26657", Some("http://127.0.0.1:26657/")),
+            ("tcp://[::1]:26657", Some("http://[::1]:26657/")),
+            ("tcp://:26657", Some("http://127.0.0.1:26657/")),
+            ("localhost:26657", Some("http://localhost:26657/")),
+            ("http://10.0.0.1:80", Some("http://10.0.0.1/")),
+            ("unix:///run/node.sock", None),
+            ("tcp://", None),
+            ("tcp://host:port", None),
+        ] {
+            assert_eq!(home.rpc(&["--rpc.laddr", listening], &[]).as_deref(), asked, "{listening}");
+        }
+    }
+
+    #[test]
+    fn the_gateway_is_asked_only_where_it_is_enabled() {
+        let off = Home::with("", "[api]\nenable = false\naddress = \"tcp://0.0.0.0:1317\"\n");
+        let on = Home::with("", "[api]\nenable = true\naddress = \"tcp://0.0.0.0:1318\"\n");
+        assert_eq!(off.rest(&[], &[]), None);
+        assert_eq!(Home::with("", "").rest(&[], &[]), None);
+        assert_eq!(off.rest(&["--api.enable", "--home", "x"], &[]).as_deref(), Some("http://127.0.0.1:1317/"));
+        assert_eq!(off.rest(&[], &[("MY_CHAIN_D_API_ENABLE", "1")]).as_deref(), Some("http://127.0.0.1:1317/"));
+        assert_eq!(on.rest(&[], &[]).as_deref(), Some("http://127.0.0.1:1318/"));
+        assert_eq!(on.rest(&["--api.enable=false"], &[]), None);
+        assert_eq!(Home::with("", "").rest(&["--api.enable"], &[]).as_deref(), Some("http://localhost:1317/"));
+    }
+}

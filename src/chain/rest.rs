@@ -1,0 +1,239 @@
+//! The SDK's REST gateway: the same questions as over RPC, for those who have no other endpoint, and for the own node
+//! where its `abci_query` does not answer.
+
+use std::time::Duration;
+
+use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
+use reqwest::Client;
+use serde::{Deserialize, de::DeserializeOwned};
+use url::Url;
+
+use super::{
+    Dated, Latest,
+    door::{Answer, Door},
+    fault::{Cause, Fault, refusal},
+    number::Number,
+    proposals::{GovVersion, Page, json},
+    rpc::Header,
+    schedule::JsonPlan,
+};
+use crate::decide::{event::ProposalStatus, plan::Plan};
+
+/// One endpoint that speaks the gateway's REST.
+#[derive(Debug, Clone)]
+pub struct Rest {
+    door: Door,
+}
+
+impl Rest {
+    /// Asks the endpoint at `url` (see [`super::endpoints::address`]), called `label` in messages; one answer may take
+    /// `limit`.
+    #[must_use]
+    pub fn new(client: Client, url: Url, label: String, limit: Duration) -> Self {
+        Self { door: Door { client, base: url, label, limit } }
+    }
+
+    /// Where the node is: its latest block, and whether it is syncing.
+    ///
+    /// # Errors
+    /// [`Fault`] where there is no such answer.
+    pub async fn latest(&self) -> Result<Latest, Fault> {
+        let path = "/cosmos/base/tendermint/v1beta1/blocks/latest";
+        let header = self.ask::<BlockAnswer>(path, &[]).await?.value.block.header;
+        let syncing = self.ask::<SyncingAnswer>("/cosmos/base/tendermint/v1beta1/syncing", &[]).await;
+        Ok(Latest {
+            height: header.height.0,
+            time: header.time_at(header.height.0).unwrap_or_default(),
+            chain_id: header.chain_id,
+            catching_up: syncing.is_ok_and(|answer| answer.value.syncing),
+            node_id: None,
+        })
+    }
+
+    /// The plan scheduled in x/upgrade.
+    ///
+    /// # Errors
+    /// [`Fault`] where there is no such answer.
+    pub async fn current_plan(&self) -> Result<Dated<Option<Plan>>, Fault> {
+        let answer = self.ask::<PlanAnswer>("/cosmos/upgrade/v1beta1/current_plan", &[]).await?;
+        Ok(Dated { height: answer.height, value: answer.value.plan.map(Plan::from) })
+    }
+
+    /// The height at which the plan of this name was applied; 0 for never.
+    ///
+    /// # Errors
+    /// [`Fault`] where there is no such answer.
+    pub async fn applied_plan(&self, name: &str) -> Result<u64, Fault> {
+        let segment: String =
+            url::form_urlencoded::byte_serialize(name.as_bytes()).collect::<String>().replace('+', "%20");
+        let path = format!("/cosmos/upgrade/v1beta1/applied_plan/{segment}");
+        Ok(self.ask::<AppliedAnswer>(&path, &[]).await?.value.height.0)
+    }
+
+    /// The time of a block, milliseconds since the Unix epoch.
+    ///
+    /// # Errors
+    /// [`Fault`] where the block is pruned, still to come, or the answer is for another height.
+    pub async fn header_time(&self, height: u64) -> Result<u64, Fault> {
+        let path = format!("/cosmos/base/tendermint/v1beta1/blocks/{height}");
+        let header = self.ask::<BlockAnswer>(&path, &[]).await?.value.block.header;
+        header.time_at(height).map_err(|reason| {
+            self.door.fault(&path, Cause::Unreadable { reason, said: format!("a block at {}", header.height.0) })
+        })
+    }
+
+    /// One page of the proposals in a status, newest first; `key` is [`Page::next`] of the page before.
+    ///
+    /// # Errors
+    /// [`Fault`] where there is no such answer; one that [`Fault::is_unknown`] where this version of x/gov is not served.
+    pub async fn proposals(&self, gov: GovVersion, status: ProposalStatus, key: &[u8]) -> Result<Page, Fault> {
+        let mut parameters = vec![
+            ("proposal_status", super::proposals::number_of(status).to_string()),
+            ("pagination.limit", super::proposals::PAGE.to_string()),
+            ("pagination.reverse", String::from("true")),
+        ];
+        if !key.is_empty() {
+            parameters.push(("pagination.key", BASE64.encode(key)));
+        }
+        let page = self.ask::<json::PageAnswer>(gov.rest_path(), &parameters).await?;
+        Ok(page.value.into_page())
+    }
+
+    async fn ask<A: DeserializeOwned>(&self, path: &str, parameters: &[(&str, String)]) -> Result<Dated<A>, Fault> {
+        let answer = self.door.get(self.door.url(path, parameters), path).await?;
+        let value = self.read(&answer, path)?;
+        Ok(Dated { height: answer.height, value })
+    }
+
+    fn read<A: DeserializeOwned>(&self, answer: &Answer, path: &str) -> Result<A, Fault> {
+        if let Ok(GatewayError { code, message }) = serde_json::from_slice(&answer.body) {
+            return Err(self.door.fault(path, refusal(code, &message)));
+        }
+        match serde_json::from_slice(&answer.body) {
+            Ok(value) if answer.status.is_success() => Ok(value),
+            Ok(_) => Err(self.door.unreadable(answer, path, &"an error status")),
+            Err(reason) => Err(self.door.unreadable(answer, path, &reason)),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct GatewayError {
+    code: i64,
+    message: String,
+}
+
+#[derive(Deserialize)]
+struct BlockAnswer {
+    block: BlockPart,
+}
+
+#[derive(Deserialize)]
+struct BlockPart {
+    header: Header,
+}
+
+#[derive(Deserialize)]
+struct SyncingAnswer {
+    syncing: bool,
+}
+
+#[derive(Deserialize)]
+struct PlanAnswer {
+    /// Null where nothing is scheduled; a page that has no such field is no answer to this question.
+    #[serde(deserialize_with = "Option::deserialize")]
+    plan: Option<JsonPlan>,
+}
+
+#[derive(Deserialize)]
+struct AppliedAnswer {
+    height: Number,
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::{http::StatusCode, response::IntoResponse as _};
+
+    use super::{
+        super::liar::{Liar, gateway, json},
+        *,
+    };
+    use crate::http;
+
+    macro_rules! recorded {
+        ($file:literal) => {
+            include_str!(concat!("../../fixtures/answers/", $file))
+        };
+    }
+
+    fn rest(liar: &Liar) -> Rest {
+        let limit = Duration::from_secs(5);
+        Rest::new(http::own_node_client(limit).unwrap(), liar.url.clone(), String::from("https://rest"), limit)
+    }
+
+    #[tokio::test]
+    async fn recorded_answers_are_read() {
+        let liar = Liar::telling(|path, _| match path {
+            "/cosmos/base/tendermint/v1beta1/blocks/latest" | "/cosmos/base/tendermint/v1beta1/blocks/49" => {
+                json(recorded!("cometbft-0.40/rest-blocks-latest.json"))
+            }
+            "/cosmos/base/tendermint/v1beta1/syncing" => json(recorded!("cometbft-0.40/rest-syncing.json")),
+            "/cosmos/upgrade/v1beta1/current_plan" => {
+                gateway(91, recorded!("cometbft-0.40/rest-current_plan-scheduled.json"))
+            }
+            "/cosmos/upgrade/v1beta1/applied_plan/v2%20%2F%C3%A9" => {
+                json(recorded!("cometbft-0.40/rest-applied_plan-applied.json"))
+            }
+            _ => (StatusCode::BAD_REQUEST, recorded!("cometbft-0.40/rest-height-of-the-future.json")).into_response(),
+        })
+        .await;
+        let rest = rest(&liar);
+        let latest = rest.latest().await.unwrap();
+        assert_eq!((latest.chain_id.as_str(), latest.height, latest.time), ("local-1", 49, 1_795_386_111_303));
+        assert_eq!(rest.header_time(49).await.unwrap(), latest.time);
+        assert!(
+            rest.header_time(50).await.unwrap_err().to_string().contains("code 3: requested block height is bigger")
+        );
+        let answer = rest.current_plan().await.unwrap();
+        assert_eq!(
+            (answer.height, answer.value.map(|plan| (plan.name, plan.height))),
+            (Some(91), Some(("v2".into(), 116)))
+        );
+        assert_eq!(rest.applied_plan("v2 /é").await.unwrap(), 116);
+    }
+
+    #[tokio::test]
+    async fn plans_of_other_chains_are_read() {
+        for (file, plan) in [
+            (recorded!("tendermint-0.34/rest-current_plan-none.json"), None),
+            (recorded!("tendermint-0.34/rest-current_plan-scheduled.json"), Some(("v8-Rho", 14_099_412))),
+        ] {
+            let liar = Liar::telling(move |_, _| json(file)).await;
+            let answer = rest(&liar).current_plan().await.unwrap();
+            assert_eq!(
+                (answer.height, answer.value.as_ref().map(|plan| (plan.name.as_str(), plan.height))),
+                (None, plan)
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_no_answer_is_named() {
+        let no_state = br#"{"code":2,"message":"failed to load state at height 5; no commit info found","details":[]}"#;
+        for (status, said, words, unknown) in [
+            (500, no_state.as_slice(), "has no state at that height", false),
+            (501, recorded!("tendermint-0.34/rest-proposals-v1-missing.json").as_bytes(), "Not Implemented", true),
+            (501, recorded!("cometbft-0.40/rest-proposals-v1beta1-missing.json").as_bytes(), "unknown service", true),
+            (404, b"404 page not found", "HTTP 404", true),
+            (200, b"<html>", "does not answer in the form", false),
+            (200, b"{}", "missing field `plan`", false),
+            (200, b"", "answers nothing", false),
+            (503, b"{\"plan\":null}", "HTTP 503", false),
+        ] {
+            let liar = Liar::saying(status, said).await;
+            let fault = rest(&liar).current_plan().await.unwrap_err();
+            assert_eq!(fault.is_unknown(), unknown, "{fault}");
+            assert!(fault.to_string().contains(words), "{fault}");
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! What the chain says now, asked once: for commands that print it and end.
+
+use futures_util::future::join_all;
+
+use super::{
+    Latest,
+    endpoints::{Clients, Endpoint, Source},
+    fault::{Cause, Fault},
+    proposals::Reader,
+};
+use crate::decide::{event::Proposal, plan::Plan};
+
+/// How far back blocks are looked at to learn the chain's pace.
+const STEPS_BACK: [u64; 4] = [1, 10, 100, 1000];
+
+/// The question for the plan in x/upgrade.
+pub const SCHEDULED: &str = "scheduled";
+/// The question for the proposals.
+pub const PROPOSED: &str = "proposed";
+
+/// What the chain says now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Survey {
+    /// The chain's id.
+    pub chain_id: String,
+    /// The latest height.
+    pub height: u64,
+    /// That block's time, milliseconds since the Unix epoch.
+    pub time: u64,
+    /// Heights with their blocks' times (milliseconds since the Unix epoch), the latest first. A node keeps as many
+    /// as it was told to, so the older ones can be missing.
+    pub pace: Vec<(u64, u64)>,
+    /// The plan in x/upgrade.
+    pub scheduled: Option<Plan>,
+    /// The proposals that concern upgrades.
+    pub proposals: Vec<Proposal>,
+    /// What was not answered, or not so that it can be understood.
+    pub problems: Vec<Fault>,
+    /// [`SCHEDULED`] or [`PROPOSED`] where nobody answered that: nothing is known of it.
+    pub unanswered: Vec<&'static str>,
+}
+
+/// No endpoint told where the chain is.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("no endpoint answered; {}", if .problems.is_empty() { "none is known, name one with --rpc or --rest" } else { "their faults are listed" })]
+pub struct NoAnswer {
+    /// What each did instead.
+    pub problems: Vec<Fault>,
+}
+
+/// Asks the endpoints, in their order, until each question is answered. All answers are from one chain: `chain_id`, or
+/// that of the first which answers.
+///
+/// # Errors
+/// [`NoAnswer`] where not one tells where the chain is.
+pub async fn survey(endpoints: &[Endpoint], clients: &Clients, chain_id: Option<&str>) -> Result<Survey, NoAnswer> {
+    let mut problems = Vec::new();
+    let mut expected = chain_id.map(str::to_owned);
+    let mut sources: Vec<(Source, Latest)> = Vec::new();
+    let answers = join_all(endpoints.iter().map(async |endpoint| {
+        let source = clients.open(endpoint);
+        let latest = source.latest().await;
+        (endpoint, source, latest)
+    }));
+    for (endpoint, source, latest) in answers.await {
+        match latest {
+            Ok(latest) => {
+                let expected = expected.get_or_insert_with(|| latest.chain_id.clone());
+                if *expected == latest.chain_id {
+                    sources.push((source, latest));
+                } else {
+                    let cause = Cause::OtherChain { expected: expected.clone(), found: latest.chain_id };
+                    problems.push(Fault {
+                        endpoint: endpoint.label.clone(),
+                        question: "its latest block".into(),
+                        cause,
+                    });
+                }
+            }
+            Err(fault) => problems.push(fault),
+        }
+    }
+    // The one that is furthest is asked first: what is scheduled is best known there.
+    sources.sort_by_key(|(_, latest)| core::cmp::Reverse(latest.height));
+    let Some((_, Latest { chain_id, height, time, .. })) = sources.first().cloned() else {
+        return Err(NoAnswer { problems });
+    };
+    let mut faults = Faults { problems, unanswered: Vec::new() };
+    let scheduled = faults.first(&sources, SCHEDULED, async |source| source.current_plan().await).await;
+    let proposals = faults.first(&sources, PROPOSED, async |source| Reader::default().read(source, height).await).await;
+    let mut pace = vec![(height, time)];
+    for back in STEPS_BACK.iter().filter_map(|step| height.checked_sub(*step)).filter(|back| *back > 0) {
+        // A block that is pruned is no fault of anybody.
+        for (source, _) in &sources {
+            if let Ok(time) = source.header_time(back).await {
+                pace.push((back, time));
+                break;
+            }
+        }
+    }
+    let (scheduled, proposals) = (scheduled.and_then(|answer| answer.value), proposals.unwrap_or_default());
+    let Faults { problems, unanswered } = faults;
+    Ok(Survey { chain_id, height, time, pace, scheduled, proposals, problems, unanswered })
+}
+
+/// What went wrong so far.
+struct Faults {
+    problems: Vec<Fault>,
+    unanswered: Vec<&'static str>,
+}
+
+impl Faults {
+    /// The answer of the first source that has one. Where all say that they do not know the question, the chain has no
+    /// such module, and nothing is missing.
+    async fn first<T>(
+        &mut self,
+        sources: &[(Source, Latest)],
+        question: &'static str,
+        ask: impl AsyncFn(&Source) -> Result<T, Fault>,
+    ) -> Option<T> {
+        let mut known = false;
+        for (source, _) in sources {
+            match ask(source).await {
+                Ok(answer) => return Some(answer),
+                Err(fault) => {
+                    known |= !fault.is_unknown();
+                    self.problems.push(fault);
+                }
+            }
+        }
+        if known {
+            self.unanswered.push(question);
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chain::{
+        endpoints::list,
+        liar::{Liar, json, node},
+    };
+
+    #[tokio::test]
+    async fn each_question_is_asked_until_somebody_answers() {
+        let html = Liar::saying(200, b"<html>").await;
+        let other = Liar::telling(|question, _| node(question, "other-1", 900, "")).await;
+        let behind = Liar::telling(|question, params| match question {
+            "header" if params["height"] == "4900" => {
+                json(r#"{"result":{"header":{"chain_id":"local-1","height":"4900","time":"1970-01-01T00:01:00Z"}}}"#)
+            }
+            "header" => {
+                json(r#"{"error":{"code":-32603,"message":"Internal error","data":"height is not available"}}"#)
+            }
+            _ => node(question, "local-1", 4999, "ChcKAnYyEgsIgJK4w5j+////ARh0IgJoaQ=="),
+        })
+        .await;
+        let ahead = Liar::telling(|question, _| match question {
+            "status" => node(question, "local-1", 5000, ""),
+            _ => json(r#"{"result":{"response":{"code":18,"log":"failed to load state at height 5000"}}}"#),
+        })
+        .await;
+        let urls = [&html, &behind, &ahead, &other].map(|liar| liar.url.to_string());
+        let endpoints = list(None, &urls, &[]).unwrap();
+        let clients = Clients::new().unwrap();
+        let survey = survey(&endpoints, &clients, Some("local-1")).await.unwrap();
+        assert_eq!((survey.chain_id.as_str(), survey.height), ("local-1", 5000));
+        assert_eq!(survey.scheduled.map(|plan| plan.name).as_deref(), Some("v2"));
+        assert_eq!(survey.pace, [(5000, survey.time), (4900, 60_000)]);
+        let problems: Vec<_> = survey.problems.iter().map(ToString::to_string).collect();
+        assert_eq!(problems.len(), 4, "{problems:#?}");
+        for (problem, words) in
+            problems.iter().zip(["form of a Cosmos chain", "on chain \"other-1\"", "no state", "no state"])
+        {
+            assert!(problem.contains(words), "{problem}");
+        }
+    }
+
+    #[tokio::test]
+    async fn no_answer_says_what_each_did_instead() {
+        let empty = Liar::saying(200, b"").await;
+        let clients = Clients::new().unwrap();
+        let endpoints = list(None, &[empty.url.to_string()], &[]).unwrap();
+        let none = survey(&endpoints, &clients, None).await.unwrap_err();
+        assert!(none.problems[0].to_string().contains("answers nothing"));
+        assert!(survey(&[], &clients, None).await.unwrap_err().to_string().contains("--rpc"));
+    }
+}
