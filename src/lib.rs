@@ -3,5 +3,13 @@ extern crate alloc;
 
 pub mod artifact;
 pub mod chain;
+pub mod cli;
+pub mod commands;
+pub mod config;
 pub mod decide;
+pub mod exit;
+pub mod home;
 pub mod http;
+pub mod process;
+pub mod sim;
+pub mod supervisor;

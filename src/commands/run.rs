@@ -1,0 +1,140 @@
+//! `watcher run`: supervises the node.
+
+mod dry;
+
+use std::{
+    ffi::OsString,
+    fs,
+    hash::{BuildHasher as _, RandomState},
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use anyhow::{Context as _, bail};
+use tokio::sync::{mpsc, watch};
+
+use super::upcoming::own_endpoint;
+use crate::{
+    chain::{
+        endpoints::{self, Clients, Endpoint},
+        own_node::OwnNode,
+        poller,
+    },
+    config::{self, Config},
+    decide::{
+        decision::{Attention, Exit},
+        plan::Plan,
+    },
+    exit::Ending,
+    home::observe,
+    http,
+    supervisor::{Ears, Supervisor},
+};
+
+/// No plan's info is read beyond this: the longest of real chains has 4 KiB.
+const LONGEST_INFO: usize = 64 * 1024;
+/// How many things heard may wait to be decided on; endpoints wait when there are more.
+const HEARD: usize = 64;
+/// How long the own node may take to answer: it is on this machine.
+const OWN_ANSWER: Duration = Duration::from_secs(2);
+
+/// Runs the node with these arguments until it ends or is asked to.
+///
+/// # Errors
+/// Where the configuration is wrong, or the home cannot be worked on.
+pub async fn run(mut args: Vec<OsString>) -> anyhow::Result<Ending> {
+    let dry = args.first().is_some_and(|first| first == "--dry-run");
+    if dry {
+        args.remove(0);
+    }
+    let configured = configured(&args).and_then(|config| Ok((own_and_others(&config, &args)?, config)));
+    let (endpoints, config) = match configured {
+        Ok(configured) => configured,
+        Err(error) => {
+            tracing::error!("{error:#}");
+            return Ok(Ending::Usage);
+        }
+    };
+    if dry {
+        return dry::run(&config, &endpoints).await;
+    }
+    let ears = listen(&config, endpoints)?;
+    Ok(match Supervisor::new(config, args, ears)?.run().await? {
+        Exit::Fine => Ending::Fine,
+        Exit::NodeFailed(reason) => {
+            tracing::error!("{reason}");
+            Ending::Failed
+        }
+        Exit::UpgradeFailed(reason) => {
+            tracing::error!("{reason}");
+            Ending::UpgradeFailed
+        }
+    })
+}
+
+fn configured(args: &[OsString]) -> anyhow::Result<Config> {
+    let names: Vec<String> = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()).collect();
+    let mut config = config::read(&|name| std::env::var(name).ok(), &names)?;
+    config.unknown.iter().for_each(|advice| tracing::warn!("{advice}"));
+    config.settings.skip_heights = config::skip_heights(args);
+    config.settings.seed = RandomState::new().hash_one(std::process::id());
+    let home = &config.home;
+    if let Some(other) = config::other_home(home, args)
+        && !config.allow_home_mismatch
+    {
+        bail!(
+            "--home is {} and DAEMON_HOME is {}: the node would write upgrade-info.json where nobody looks; make them \
+             the same, or set WATCHER_ALLOW_HOME_MISMATCH=true",
+            other.display(),
+            home.path.display()
+        );
+    }
+    let data = home.data();
+    let found = fs::metadata(&data).with_context(|| format!("{} must be an existing directory", data.display()))?;
+    if !found.is_dir() {
+        bail!("{} must be an existing directory", data.display());
+    }
+    Ok(config)
+}
+
+fn own_and_others(config: &Config, args: &[OsString]) -> anyhow::Result<Vec<Endpoint>> {
+    let own = own_endpoint(&config.home.path, args, &config.home.daemon);
+    endpoints::list(own, &config.rpc, &config.rest).context("WATCHER_RPC or WATCHER_REST")
+}
+
+fn listen(config: &Config, endpoints: Vec<Endpoint>) -> anyhow::Result<Ears> {
+    let own = endpoints.iter().find(|endpoint| endpoint.own.is_some());
+    let own_node = own
+        .map(|own| OwnNode::new(own.url.clone(), config.home.path.clone(), OWN_ANSWER))
+        .transpose()
+        .context("no HTTP client can be made")?;
+    let (tell, heard) = mpsc::channel(HEARD);
+    let (attention, attended) = watch::channel(Attention::Relaxed);
+    let home = config.home.clone();
+    let told = Mutex::new(String::new());
+    let upgrade_of = move |plan: Plan| {
+        let upgrade = if plan.info.len() > LONGEST_INFO {
+            Err(format!(
+                "the info of plan {:.80?} has {} bytes, and {LONGEST_INFO} are read",
+                plan.name,
+                plan.info.len()
+            ))
+        } else {
+            observe::upgrade_of(&home, plan).map_err(|error| format!("{:.400}", error.to_string()))
+        };
+        // Each endpoint says it again at each block.
+        upgrade
+            .inspect_err(|error| {
+                let mut told = told.lock().unwrap_or_else(PoisonError::into_inner);
+                if *told != *error {
+                    tracing::warn!("a plan cannot be carried out: {error}");
+                    told.clone_from(error);
+                }
+            })
+            .ok()
+    };
+    let clients = Clients::new().context("no HTTP client can be made")?;
+    tokio::spawn(poller::follow(endpoints.clone(), clients, None, upgrade_of, attended, tell));
+    let web = http::web_client().context("no HTTP client can be made")?;
+    Ok(Ears { heard, attention, own_node, endpoints, web })
+}

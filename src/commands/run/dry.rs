@@ -1,0 +1,111 @@
+//! `watcher run --dry-run`: everything that `run` would do, told and not done.
+
+use std::fmt::Write as _;
+
+use jiff::Zoned;
+
+use crate::{
+    artifact,
+    chain::endpoints::Endpoint,
+    commands::upcoming::{
+        self, State,
+        text::{self, line},
+    },
+    config::Config,
+    decide::{
+        facts::{Backup, Current, Facts, Info, NodeLock, Staged},
+        plan::{Asks, Plan, Upgrade},
+        schedule,
+    },
+    exit::Ending,
+    home::observe::{self, Observer},
+};
+
+/// Tells what `run` would do now, and when it would do the rest.
+pub(super) async fn run(config: &Config, endpoints: &[Endpoint]) -> anyhow::Result<Ending> {
+    let home = &config.home;
+    let facts = Observer::new().observe(home, &[], false);
+    upcoming::say(&of_the_home(config, &facts))?;
+    let survey = upcoming::ask(endpoints).await?;
+    let list = upcoming::of(&survey, home);
+    let mut told = text::text(&list, &Zoned::now());
+    // What has passed and is not scheduled will not come.
+    for entry in list.upgrades.iter().filter(|entry| entry.blocks_left > 0 && entry.state != State::Passed) {
+        let plan = Plan { name: entry.name.clone(), height: entry.height, info: entry.info.clone() };
+        // A name that cannot be a folder is told as its problem.
+        let Ok(upgrade) = observe::upgrade_of(home, plan) else { continue };
+        let staged = artifact::read_staged(&home.upgrades(), &upgrade.folder, &home.daemon);
+        let when = if entry.state < State::Scheduled { "once scheduled, " } else { "" };
+        let _ = writeln!(told, "\n{}: {when}{}", text::name(&entry.name), would(config, &upgrade, &staged));
+    }
+    upcoming::say(&told)?;
+    Ok(if list.unanswered.is_empty() { Ending::Fine } else { Ending::Failed })
+}
+
+fn of_the_home(config: &Config, facts: &Facts) -> String {
+    let home = &config.home;
+    let mut lines = vec![("home", home.path.display().to_string())];
+    lines.push((
+        "current",
+        match &facts.current {
+            Current::Version(version) => version.to_string(),
+            Current::Absent => "absent; `run` would link it to genesis".to_owned(),
+            Current::Broken { reason } => format!("{reason}; `run` would refuse to start"),
+        },
+    ));
+    if facts.lock == NodeLock::Held {
+        lines.push(("node", "runs under another watcher".to_owned()));
+    }
+    lines.extend(match &facts.info {
+        Info::Absent => None,
+        Info::Unreadable { reason, .. } => Some(("halt", format!("data/upgrade-info.json cannot be read: {reason}"))),
+        Info::Plan { upgrade: Upgrade { plan, .. }, .. } => Some((
+            "halt",
+            format!("data/upgrade-info.json asks for {} at height {}", text::name(&plan.name), plan.height),
+        )),
+    });
+    lines.push((
+        "backup",
+        match (&home.backups, facts.backup) {
+            (Some(place), Backup::Missing | Backup::Complete) => {
+                format!("data is copied to {} before a switch", place.display())
+            }
+            _ => "none (UNSAFE_SKIP_BACKUP)".to_owned(),
+        },
+    ));
+    let line = |(label, words): (&str, String)| format!("{label:<9} {}\n", line(&words));
+    lines.into_iter().map(line).collect::<String>() + "\n"
+}
+
+/// What `run` would do about a scheduled upgrade.
+fn would(config: &Config, upgrade: &Upgrade, staged: &Staged) -> String {
+    let place = config.home.executable(&config.home.upgrade(&upgrade.folder));
+    let place = place.display();
+    let wait = |reason: &str| format!("would wait for you to place the binary at {place} ({})", line(reason));
+    let within = match config.settings.jitter.as_secs() {
+        0 => "at once".to_owned(),
+        most => format!("within {most} s"),
+    };
+    let fetch = || match &upgrade.asks {
+        Asks::Nothing { reason } | Asks::Unusable { reason } => wait(reason),
+        _ if !config.settings.downloads => wait("DAEMON_ALLOW_DOWNLOAD_BINARIES is not true"),
+        Asks::Artifact(artifact) => {
+            format!("would begin {within} to fetch {} and place it at {place}", line(&artifact.url))
+        }
+        Asks::Document { url } => {
+            format!("would begin {within} to fetch what {} names and place it at {place}", line(url))
+        }
+    };
+    match staged {
+        Staged::Operator | Staged::Arriving => format!("would use your own binary {place} as it is"),
+        Staged::Ours(receipt) if receipt.satisfies(upgrade) => {
+            format!(
+                "would use what is staged at {place}, hashed again {} blocks before the height",
+                schedule::NEAR_BLOCKS
+            )
+        }
+        Staged::Suspect(_) => format!("would hash {place}, which was changed after it was placed"),
+        Staged::Ours(_) => format!("would set {place} aside, which is not what the plan asks for, and {}", fetch()),
+        Staged::None => fetch(),
+    }
+}

@@ -1,0 +1,144 @@
+//! `watcher upcoming`: which upgrades are coming, from a home's own node or from any endpoint.
+
+mod list;
+mod moment;
+pub(super) mod text;
+
+use std::{
+    fmt::Write as _,
+    io::{self, Write as _},
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, bail};
+use jiff::Zoned;
+
+use crate::{
+    artifact::{self, Platform},
+    chain::{
+        endpoints::{self, Clients, Endpoint, Own},
+        own_node,
+        survey::{Survey, survey},
+    },
+    cli::{Format, UpcomingArgs},
+    decide::{facts::Staged, plan::Upgrade},
+    exit::Ending,
+    home::{Home, observe},
+};
+pub use list::{State, Upcoming, list};
+
+/// Prints what is coming.
+///
+/// # Errors
+/// Where no endpoint answers, or stdout cannot be written.
+pub async fn upcoming(args: UpcomingArgs) -> anyhow::Result<Ending> {
+    let daemon = std::env::var("DAEMON_NAME").unwrap_or_default();
+    let endpoints = match endpoints_of(&args, &daemon) {
+        Ok(endpoints) => endpoints,
+        Err(error) => {
+            tracing::error!("{error}");
+            return Ok(Ending::Usage);
+        }
+    };
+    let survey = ask(&endpoints).await?;
+    let home = Home {
+        path: args.home.unwrap_or_default(),
+        daemon,
+        keep_case: std::env::var("COSMOVISOR_DISABLE_RECASE").is_ok_and(|value| value.eq_ignore_ascii_case("true")),
+        backups: None,
+        platform: Platform::host(),
+        must_have_checksum: false,
+    };
+    let list = of(&survey, &home);
+    say(&match args.format {
+        Format::Text => text::text(&list, &Zoned::now()),
+        Format::Json => json(&list)?,
+    })?;
+    Ok(if list.unanswered.is_empty() { Ending::Fine } else { Ending::Failed })
+}
+
+/// The endpoints that are named, else the node of the home.
+fn endpoints_of(args: &UpcomingArgs, daemon: &str) -> anyhow::Result<Vec<Endpoint>> {
+    if !args.rpc.is_empty() || !args.rest.is_empty() {
+        return Ok(endpoints::list(None, &args.rpc, &args.rest)?);
+    }
+    let Some(home) = &args.home else {
+        bail!("no endpoint is known: give --rpc or --rest, or --home for the home of a node that runs here");
+    };
+    if !home.join("config").is_dir() {
+        bail!(
+            "{} is not the home of a node: it has no config folder; give --rpc, --rest or another --home",
+            home.display()
+        );
+    }
+    let own = own_endpoint(home, &[], daemon);
+    let own = own.context("the node's RPC listens at no address that can be asked; give --rpc or --rest")?;
+    Ok(endpoints::list(Some(own), &[], &[])?)
+}
+
+/// Asks the endpoints once; what some of them got wrong goes to stderr.
+///
+/// # Errors
+/// Where none of them answers.
+pub async fn ask(endpoints: &[Endpoint]) -> anyhow::Result<Survey> {
+    let clients = Clients::new().context("no HTTP client can be made")?;
+    match survey(endpoints, &clients, None).await {
+        Ok(survey) => {
+            survey.problems.iter().for_each(|problem| tracing::warn!("{problem}"));
+            Ok(survey)
+        }
+        Err(none) => {
+            none.problems.iter().for_each(|problem| tracing::error!("{problem}"));
+            Err(none.into())
+        }
+    }
+}
+
+/// The list for a home: what this machine makes of each plan, and whether it is staged there.
+#[must_use]
+pub fn of(survey: &Survey, home: &Home) -> Upcoming {
+    let in_place = |upgrade: &Upgrade| match artifact::read_staged(&home.upgrades(), &upgrade.folder, &home.daemon) {
+        Staged::Operator | Staged::Arriving => true,
+        Staged::Ours(receipt) | Staged::Suspect(receipt) => receipt.satisfies(upgrade),
+        Staged::None => false,
+    };
+    list(survey, |plan| observe::upgrade_of(home, plan), |upgrade| !home.daemon.is_empty() && in_place(upgrade))
+}
+
+/// The own node of a home, by the node's arguments, environment and configuration.
+#[must_use]
+pub fn own_endpoint(home: &Path, args: &[std::ffi::OsString], daemon: &str) -> Option<(url::Url, Own)> {
+    let environment = |name: &str| std::env::var(name).ok();
+    let url = own_node::own_rpc_address(args, &environment, home, daemon)?;
+    let rest = own_node::own_rest_address(args, &environment, home, daemon);
+    Some((url, Own { home: PathBuf::from(home), rest }))
+}
+
+/// Writes to stdout, where a reader that has gone has read enough.
+///
+/// # Errors
+/// Where stdout cannot be written for any other reason.
+pub fn say(text: &str) -> io::Result<()> {
+    let mut out = io::stdout();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        other => other,
+    }
+}
+
+/// The list as JSON. What a terminal would act on is escaped beyond what JSON demands: C1 controls, marks of direction.
+fn json(list: &Upcoming) -> serde_json::Result<String> {
+    let text = serde_json::to_string_pretty(list)? + "\n";
+    let mut json = String::with_capacity(text.len());
+    // Outside strings all is ASCII, so whatever is escaped here stands in a string.
+    for c in text.chars() {
+        if c == '\u{7f}' || !c.is_ascii() && c.escape_debug().len() > 1 {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                let _ = write!(json, "\\u{unit:04x}");
+            }
+        } else {
+            json.push(c);
+        }
+    }
+    Ok(json)
+}

@@ -1,0 +1,173 @@
+//! The list of upgrades to come, from what the chain said.
+
+use serde::Serialize;
+
+use super::moment::Moment;
+use crate::{
+    chain::survey::{SCHEDULED, Survey},
+    decide::{
+        event::{Action, Proposal, ProposalStatus},
+        forecast::Pace,
+        plan::{Artifact, Asks, BadName, Plan, Upgrade},
+    },
+};
+
+/// Everything that is coming, soonest first. The field names are relied on by scripts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Upcoming {
+    /// The chain's id.
+    pub chain_id: String,
+    /// Its height.
+    pub height: u64,
+    /// That block's time.
+    pub time: Moment,
+    /// The upgrades.
+    pub upgrades: Vec<Entry>,
+    /// What nobody answered, and may be missing above.
+    #[serde(skip)]
+    pub unanswered: Vec<&'static str>,
+}
+
+/// One upgrade that is coming.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Entry {
+    /// The plan's name.
+    pub name: String,
+    /// The plan's height.
+    pub height: u64,
+    /// How far it got.
+    pub state: State,
+    /// The proposal that asks for it, where one is known.
+    pub proposal_id: Option<u64>,
+    /// When its vote ends.
+    pub voting_end_time: Option<Moment>,
+    /// Blocks until the height.
+    pub blocks_left: u64,
+    /// When the height will come.
+    pub eta: Option<EtaTimes>,
+    /// What this machine would run.
+    pub artifact: Option<Artifact>,
+    /// What stands in the way.
+    pub problem: Option<String>,
+    /// The plan's info, as it is.
+    pub info: String,
+}
+
+/// How far an upgrade got.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// Its proposal collects its deposit.
+    Deposit,
+    /// Its proposal is voted on.
+    Voting,
+    /// Its proposal has passed.
+    Passed,
+    /// x/upgrade has it as the current plan.
+    Scheduled,
+    /// And its binary is in place.
+    Staged,
+}
+
+/// An estimate of a time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct EtaTimes {
+    /// The best guess.
+    pub at: Moment,
+    /// Not before.
+    pub earliest: Moment,
+    /// Not after.
+    pub latest: Moment,
+}
+
+/// Lists what a survey shows. `upgrade_of` is what this machine makes of a plan, `staged` whether its binary is in place.
+pub fn list(
+    survey: &Survey,
+    upgrade_of: impl Fn(Plan) -> Result<Upgrade, BadName>,
+    staged: impl Fn(&Upgrade) -> bool,
+) -> Upcoming {
+    let mut pace = Pace::default();
+    survey.pace.iter().for_each(|(height, time)| pace.add(*height, *time));
+    let entry = |plan: &Plan, state: State, proposal: Option<&Proposal>| {
+        let (artifact, mut problem, in_place) = match upgrade_of(plan.clone()) {
+            Ok(upgrade) => {
+                let in_place = staged(&upgrade);
+                let (artifact, problem) = artifact_and_problem(upgrade.asks);
+                (artifact, problem, in_place)
+            }
+            Err(error) => (None, Some(error.to_string()), false),
+        };
+        if plan.height <= survey.height {
+            problem = Some(format!("height {} is not ahead of the chain, which is at {}", plan.height, survey.height));
+        }
+        let eta = pace.eta(plan.height).filter(|_| plan.height > survey.height);
+        Entry {
+            name: plan.name.clone(),
+            height: plan.height,
+            state: if state == State::Scheduled && in_place { State::Staged } else { state },
+            proposal_id: proposal.map(|proposal| proposal.id),
+            voting_end_time: proposal.and_then(|proposal| proposal.voting_end).map(Moment::from_milliseconds),
+            blocks_left: plan.height.saturating_sub(survey.height),
+            eta: eta.map(|eta| EtaTimes {
+                at: Moment::from_milliseconds(eta.at),
+                earliest: Moment::from_milliseconds(eta.earliest),
+                latest: Moment::from_milliseconds(eta.latest),
+            }),
+            artifact,
+            problem,
+            info: plan.info.clone(),
+        }
+    };
+    let plans = survey.proposals.iter().flat_map(|proposal| {
+        let scheduled = proposal.actions.iter().filter_map(|action| match action {
+            Action::Schedule(plan) => Some(plan),
+            Action::Cancel => None,
+        });
+        scheduled.map(move |plan| (plan, proposal))
+    });
+    let mut upgrades = Vec::new();
+    if let Some(plan) = &survey.scheduled {
+        // The newest proposal with this very plan is the one that scheduled it.
+        let by = plans.clone().filter(|(other, proposal)| *other == plan && proposal.status == ProposalStatus::Passed);
+        upgrades.push(entry(
+            plan,
+            State::Scheduled,
+            by.map(|(_, proposal)| proposal).max_by_key(|proposal| proposal.id),
+        ));
+    }
+    for (plan, proposal) in plans {
+        let state = match proposal.status {
+            ProposalStatus::Deposit => State::Deposit,
+            ProposalStatus::Voting => State::Voting,
+            ProposalStatus::Passed if survey.scheduled.as_ref() == Some(plan) => continue,
+            // What has passed and is behind the chain is history.
+            ProposalStatus::Passed if plan.height <= survey.height => continue,
+            ProposalStatus::Passed => State::Passed,
+        };
+        let mut listed = entry(plan, state, Some(proposal));
+        if state == State::Passed && !survey.unanswered.contains(&SCHEDULED) {
+            listed.problem = Some(match &survey.scheduled {
+                Some(other) => format!("replaced: {:?} at height {} is scheduled now", other.name, other.height),
+                None => "not scheduled any more: the plan was cancelled".to_owned(),
+            });
+        }
+        upgrades.push(listed);
+    }
+    upgrades.sort_by(|a, b| (a.height, b.state).cmp(&(b.height, a.state)));
+    Upcoming {
+        chain_id: survey.chain_id.clone(),
+        height: survey.height,
+        time: Moment::from_milliseconds(survey.time),
+        upgrades,
+        unanswered: survey.unanswered.clone(),
+    }
+}
+
+fn artifact_and_problem(asks: Asks) -> (Option<Artifact>, Option<String>) {
+    match asks {
+        Asks::Artifact(artifact) => (Some(artifact), None),
+        // What the document lists is known once it is fetched.
+        Asks::Document { .. } => (None, None),
+        Asks::Nothing { reason } | Asks::Unusable { reason } => (None, Some(reason)),
+    }
+}

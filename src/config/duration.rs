@@ -1,0 +1,81 @@
+//! Go's duration syntax, which unit files use: `300ms`, `1h2m3.5s`, `.5s`, `1µs`.
+
+use std::time::Duration;
+
+/// Reads a duration; none for a negative one.
+///
+/// # Errors
+/// With the words of Go's `time.ParseDuration`, which people search for.
+pub fn parse(text: &str) -> Result<Option<Duration>, String> {
+    let invalid = || format!("time: invalid duration {text:?}");
+    let (negative, mut rest) = match text.as_bytes().first() {
+        Some(b'-') => (true, &text[1..]),
+        Some(b'+') => (false, &text[1..]),
+        _ => (false, text),
+    };
+    if rest == "0" {
+        return Ok(Some(Duration::ZERO));
+    }
+    if rest.is_empty() {
+        return Err(invalid());
+    }
+    let mut nanoseconds = 0_f64;
+    while !rest.is_empty() {
+        let number = rest.len() - rest.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.').len();
+        let (amount, after) = rest.split_at(number);
+        let amount: f64 = amount.parse().map_err(|_| invalid())?;
+        let unit = after.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(after.len());
+        let (unit, after) = after.split_at(unit);
+        nanoseconds += amount
+            * per_unit(unit).ok_or_else(|| match unit {
+                "" => format!("time: missing unit in duration {text:?}"),
+                unit => format!("time: unknown unit {unit:?} in duration {text:?}"),
+            })?;
+        rest = after;
+    }
+    let value = Duration::try_from_secs_f64(nanoseconds / 1e9).map_err(|_| invalid())?;
+    Ok((!negative).then_some(value))
+}
+
+fn per_unit(unit: &str) -> Option<f64> {
+    Some(match unit {
+        "ns" => 1.0,
+        "us" | "µs" | "μs" => 1e3,
+        "ms" => 1e6,
+        "s" => 1e9,
+        "m" => 60e9,
+        "h" => 3_600e9,
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_go_reads_is_read() {
+        for (text, milliseconds) in [
+            ("300ms", 300),
+            ("1h30m", 5_400_000),
+            ("1h2m3s", 3_723_000),
+            ("1.5h", 5_400_000),
+            (".5s", 500),
+            ("0", 0),
+            ("+2s", 2_000),
+            ("1000us", 1),
+            ("1000µs", 1),
+        ] {
+            assert_eq!(parse(text), Ok(Some(Duration::from_millis(milliseconds))), "{text}");
+        }
+        assert_eq!(parse("-1s"), Ok(None));
+    }
+
+    #[test]
+    fn what_go_refuses_is_refused_in_its_words() {
+        assert_eq!(parse("300"), Err("time: missing unit in duration \"300\"".into()));
+        assert_eq!(parse("xx"), Err("time: invalid duration \"xx\"".into()));
+        assert_eq!(parse("5 minutes"), Err("time: unknown unit \" minutes\" in duration \"5 minutes\"".into()));
+        assert!(parse("").is_err() && parse("1..2s").is_err() && parse("-").is_err());
+    }
+}

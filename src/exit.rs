@@ -1,0 +1,44 @@
+//! How the program ends: every exit code, once.
+
+use std::process::ExitCode;
+
+/// What the exit code says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// 0: fine.
+    Fine,
+    /// 1: failed.
+    Failed,
+    /// 2: `check` found what would break the upgrade.
+    NotReady,
+    /// 3: `check` could not tell, because no endpoint answered.
+    Unknown,
+    /// 64: the command line or the configuration is wrong (`EX_USAGE`).
+    Usage,
+    /// 130: somebody pressed Ctrl-C, as shells count it; only `demo` ends so.
+    Interrupted,
+    /// 75: an upgrade failed and is held or rolled back (`EX_TEMPFAIL`).
+    UpgradeFailed,
+}
+
+impl Ending {
+    /// The number.
+    #[must_use]
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::Fine => 0,
+            Self::Failed => 1,
+            Self::NotReady => 2,
+            Self::Unknown => 3,
+            Self::Usage => 64,
+            Self::UpgradeFailed => 75,
+            Self::Interrupted => 130,
+        }
+    }
+}
+
+impl From<Ending> for ExitCode {
+    fn from(ending: Ending) -> Self {
+        Self::from(ending.code())
+    }
+}

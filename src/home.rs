@@ -1,0 +1,176 @@
+//! The door to the disk: where everything of a node's home lies, and how it is read and changed. Every change can be
+//! interrupted at any point and made again.
+
+pub mod backup;
+pub mod changes;
+pub mod current;
+pub mod lock;
+pub mod observe;
+pub mod record;
+pub mod upgrade_info;
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use crate::{
+    artifact::{Platform, Store},
+    decide::plan::Folder,
+};
+
+/// The home of a node, and what is needed to understand it.
+#[derive(Debug, Clone)]
+pub struct Home {
+    /// `DAEMON_HOME`, absolute.
+    pub path: PathBuf,
+    /// `DAEMON_NAME`: the executable's file name.
+    pub daemon: String,
+    /// `COSMOVISOR_DISABLE_RECASE`: folders keep the case of upgrade names.
+    pub keep_case: bool,
+    /// Where backups go; none where they are not wanted (`UNSAFE_SKIP_BACKUP`).
+    pub backups: Option<PathBuf>,
+    /// What binaries this machine runs.
+    pub platform: Platform,
+    /// `DAEMON_DOWNLOAD_MUST_HAVE_CHECKSUM`.
+    pub must_have_checksum: bool,
+}
+
+impl Home {
+    /// `cosmovisor/`: the working directory of the node.
+    #[must_use]
+    pub fn root(&self) -> PathBuf {
+        self.path.join("cosmovisor")
+    }
+
+    /// `cosmovisor/current`.
+    #[must_use]
+    pub fn current(&self) -> PathBuf {
+        self.root().join("current")
+    }
+
+    /// `cosmovisor/upgrades`.
+    #[must_use]
+    pub fn upgrades(&self) -> PathBuf {
+        self.root().join("upgrades")
+    }
+
+    /// `cosmovisor/upgrades/<folder>`.
+    #[must_use]
+    pub fn upgrade(&self, folder: &Folder) -> PathBuf {
+        self.upgrades().join(folder.as_str())
+    }
+
+    /// The executable within a version's folder.
+    #[must_use]
+    pub fn executable(&self, folder: &Path) -> PathBuf {
+        folder.join("bin").join(&self.daemon)
+    }
+
+    /// `data/`.
+    #[must_use]
+    pub fn data(&self) -> PathBuf {
+        self.path.join("data")
+    }
+
+    /// `data/upgrade-info.json`.
+    #[must_use]
+    pub fn upgrade_info(&self) -> PathBuf {
+        self.data().join(upgrade_info::FILE)
+    }
+
+    /// `cosmovisor/watcher/`: what `watcher` keeps for itself.
+    #[must_use]
+    pub fn own(&self) -> PathBuf {
+        self.root().join("watcher")
+    }
+
+    /// `cosmovisor/watcher/record.json`.
+    #[must_use]
+    pub fn record(&self) -> PathBuf {
+        self.own().join("record.json")
+    }
+
+    /// The store of verified artifacts.
+    #[must_use]
+    pub fn store(&self) -> Store {
+        Store::below(&self.own())
+    }
+
+    /// Makes `cosmovisor/watcher/` and what is in it.
+    ///
+    /// # Errors
+    /// Where the home cannot be written to.
+    pub fn prepare(&self) -> io::Result<()> {
+        for folder in ["downloads", "artifacts", "aside"] {
+            fs::create_dir_all(self.own().join(folder))?;
+        }
+        fs::create_dir_all(self.upgrades())
+    }
+}
+
+/// Writes a whole file beside its place and renames it there, so that a reader sees the old or the new content.
+///
+/// # Errors
+/// As the file system gives them; nothing is left behind.
+pub fn write_whole(path: &Path, content: &[u8], durable: bool) -> io::Result<()> {
+    use std::{io::Write as _, os::unix::fs::PermissionsExt as _};
+
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    file.write_all(content)?;
+    file.as_file().set_permissions(fs::Permissions::from_mode(0o644))?;
+    if durable {
+        file.as_file().sync_all()?;
+    }
+    file.persist(path).map_err(|error| error.error)?;
+    if durable {
+        sync_folder(folder)?;
+    }
+    Ok(())
+}
+
+/// Makes the names in a folder survive a power cut.
+///
+/// # Errors
+/// As the file system gives them.
+pub fn sync_folder(folder: &Path) -> io::Result<()> {
+    fs::File::open(folder)?.sync_all()
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// A home with executables in these folders under `cosmovisor/`.
+    pub(crate) fn home_with(versions: &[&str]) -> (tempfile::TempDir, Home) {
+        let keep = tempfile::tempdir().unwrap();
+        let home = Home {
+            path: keep.path().to_owned(),
+            daemon: "noded".into(),
+            keep_case: false,
+            backups: None,
+            platform: Platform::host(),
+            must_have_checksum: false,
+        };
+        fs::create_dir_all(home.data()).unwrap();
+        home.prepare().unwrap();
+        for version in versions {
+            let binary = home.executable(&home.root().join(version));
+            fs::create_dir_all(binary.parent().unwrap()).unwrap();
+            fs::write(&binary, "#!/bin/sh\n").unwrap();
+        }
+        (keep, home)
+    }
+
+    #[test]
+    fn a_file_is_written_whole_or_not_at_all() {
+        let (_keep, home) = home_with(&[]);
+        let path = home.own().join("file");
+        write_whole(&path, b"one", true).unwrap();
+        write_whole(&path, b"two", false).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"two");
+        assert!(write_whole(&home.own().join("no/such/folder"), b"x", false).is_err());
+        assert_eq!(fs::read_dir(home.own()).unwrap().count(), 4, "three folders and the file");
+    }
+}

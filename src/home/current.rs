@@ -1,0 +1,172 @@
+//! `cosmovisor/current`: the link that says which binary runs. It only ever moves by one rename.
+
+use std::{
+    fs, io,
+    os::unix::fs::{PermissionsExt as _, symlink},
+    path::{Component, Path, PathBuf},
+};
+
+use nix::unistd::{AccessFlags, access};
+
+use super::{Home, upgrade_info, write_whole};
+use crate::decide::{
+    facts::{Current, Marker, Version},
+    plan::{Folder, Plan},
+};
+
+/// Where the link points.
+#[must_use]
+pub fn read(home: &Home) -> Current {
+    let link = home.current();
+    let target = match fs::read_link(&link) {
+        Ok(target) => target,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Current::Absent,
+        Err(error) => {
+            let shown = link.display();
+            let reason =
+                format!("{shown} is not a link ({error}): move it away and link it to genesis or upgrades/<name>");
+            return Current::Broken { reason };
+        }
+    };
+    let binary = home.executable(&home.root().join(&target));
+    match fs::metadata(&binary) {
+        Ok(meta) if meta.is_file() => Current::Version(version(home, &target)),
+        Ok(_) => Current::Broken { reason: format!("current binary is invalid: {} is not a file", binary.display()) },
+        Err(error) => {
+            let (link, target) = (link.display(), target.display());
+            let reason = format!(
+                "current binary is invalid: {link} points to {target}, and {} cannot be used: {error}",
+                binary.display()
+            );
+            Current::Broken { reason }
+        }
+    }
+}
+
+/// The marker beside the current binary.
+#[must_use]
+pub fn marker(home: &Home) -> Option<Marker> {
+    let bytes = fs::read(home.current().join(upgrade_info::FILE)).ok()?;
+    let plan = upgrade_info::parse(&bytes).ok()?;
+    Some(Marker { name: plan.name, height: plan.height })
+}
+
+/// Writes the marker into the folder, then points `current` at it.
+///
+/// # Errors
+/// As the file system gives them; then `current` still points where it did.
+pub fn switch(home: &Home, folder: &Folder, plan: &Plan) -> io::Result<()> {
+    let upgrade = home.upgrade(folder);
+    make_executable(&home.executable(&upgrade))?;
+    let mut plan = plan.clone();
+    if !home.keep_case {
+        plan.name = plan.name.to_lowercase();
+    }
+    write_whole(&upgrade.join(upgrade_info::FILE), upgrade_info::render(&plan).as_bytes(), false)?;
+    point(home, &Path::new("upgrades").join(folder.as_str()))
+}
+
+/// Points an absent `current` at genesis.
+///
+/// # Errors
+/// Where there is no usable genesis binary; then nothing is left behind.
+pub fn point_at_genesis(home: &Home) -> io::Result<()> {
+    let binary = home.executable(&home.root().join("genesis"));
+    if let Err(error) = fs::metadata(&binary) {
+        let text = format!("there is no current version and no genesis binary at {}: {error}", binary.display());
+        return Err(io::Error::new(error.kind(), text));
+    }
+    point(home, Path::new("genesis"))
+}
+
+/// The executable that `current` leads to, fully resolved, made executable where it is not.
+///
+/// # Errors
+/// Where it is not there or is no file.
+pub fn executable(home: &Home) -> io::Result<PathBuf> {
+    let folder = fs::canonicalize(home.current())?;
+    let binary = home.executable(&folder);
+    make_executable(&binary)?;
+    Ok(binary)
+}
+
+fn point(home: &Home, target: &Path) -> io::Result<()> {
+    let beside = home.own().join(".current");
+    match fs::remove_file(&beside) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    symlink(target, &beside)?;
+    fs::rename(&beside, home.current())
+}
+
+fn make_executable(binary: &Path) -> io::Result<()> {
+    const ALL_EXECUTE: u32 = 0o111;
+    let meta = fs::metadata(binary)?;
+    if !meta.is_file() {
+        return Err(io::Error::other(format!("{} is not a file", binary.display())));
+    }
+    let mode = meta.permissions().mode();
+    if access(binary, AccessFlags::X_OK).is_err() {
+        fs::set_permissions(binary, fs::Permissions::from_mode(mode | ALL_EXECUTE))?;
+    }
+    Ok(())
+}
+
+fn version(home: &Home, target: &Path) -> Version {
+    let elsewhere = || Version::Elsewhere(target.display().to_string());
+    let inside = if target.is_absolute() {
+        let Ok(root) = fs::canonicalize(home.root()) else { return elsewhere() };
+        match target.strip_prefix(home.root()).or_else(|_| target.strip_prefix(root)) {
+            Ok(inside) => inside,
+            Err(_) => return elsewhere(),
+        }
+    } else {
+        target
+    };
+    let parts: Vec<&str> = inside
+        .components()
+        .filter(|part| *part != Component::CurDir)
+        .filter_map(|part| part.as_os_str().to_str())
+        .collect();
+    match parts.as_slice() {
+        ["genesis"] => Version::Genesis,
+        ["upgrades", folder] => Folder::existing(folder).map_or_else(elsewhere, Version::Upgrade),
+        _ => elsewhere(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::home::tests::home_with;
+
+    #[test]
+    fn a_link_is_understood_relative_absolute_and_elsewhere() {
+        let (_keep, home) = home_with(&["genesis", "upgrades/v2"]);
+        assert_eq!(read(&home), Current::Absent);
+        point_at_genesis(&home).unwrap();
+        assert_eq!(read(&home), Current::Version(Version::Genesis));
+        point(&home, &home.root().join("upgrades/v2")).unwrap();
+        assert!(matches!(read(&home), Current::Version(Version::Upgrade(folder)) if folder.as_str() == "v2"));
+        point(&home, Path::new("upgrades/gone")).unwrap();
+        assert!(matches!(read(&home), Current::Broken { reason } if reason.contains("upgrades/gone")));
+    }
+
+    #[test]
+    fn a_switch_writes_the_marker_and_moves_the_link() {
+        let (_keep, home) = home_with(&["genesis", "upgrades/v2"]);
+        point_at_genesis(&home).unwrap();
+        let plan = Plan { name: "V2".into(), height: 5, info: String::new() };
+        switch(&home, &Folder::of("V2", false).unwrap(), &plan).unwrap();
+        assert_eq!(fs::read_link(home.current()).unwrap(), Path::new("upgrades/v2"));
+        assert_eq!(marker(&home), Some(Marker { name: "v2".into(), height: 5 }));
+    }
+
+    #[test]
+    fn without_genesis_nothing_is_left_behind() {
+        let (_keep, home) = home_with(&[]);
+        assert!(point_at_genesis(&home).unwrap_err().to_string().contains("genesis"));
+        assert!(fs::symlink_metadata(home.current()).is_err());
+    }
+}

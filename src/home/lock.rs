@@ -1,0 +1,127 @@
+//! Two locks: one says that a `watcher` works on this home, the other that a node runs on it. The node inherits the
+//! second one, so it outlives every way in which `watcher` can end.
+
+use std::{
+    fs::{File, OpenOptions, TryLockError},
+    io::{self, Read as _, Seek as _, Write as _},
+    os::fd::OwnedFd,
+};
+
+use super::Home;
+use crate::decide::facts::NodeLock;
+
+/// Held as long as this `watcher` lives.
+#[derive(Debug)]
+pub struct Supervisor {
+    _file: File,
+}
+
+/// Why this `watcher` may not work on the home.
+#[derive(Debug, thiserror::Error)]
+pub enum LockError {
+    /// Another one does.
+    #[error("another watcher (pid {pid}) already works on {home}: stop it first, or choose another DAEMON_HOME")]
+    Taken {
+        /// Its process.
+        pid: String,
+        /// The home.
+        home: String,
+    },
+    /// The lock file cannot be used.
+    #[error("cannot lock {path}: {source}")]
+    Disk {
+        /// The lock file.
+        path: String,
+        /// What the system says.
+        source: io::Error,
+    },
+}
+
+/// Takes the supervisor's lock.
+///
+/// # Errors
+/// [`LockError`].
+pub fn supervise(home: &Home) -> Result<Supervisor, LockError> {
+    let path = home.own().join("watcher.lock");
+    let disk = |source| LockError::Disk { path: path.display().to_string(), source };
+    let mut file = open(&path).map_err(disk)?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            let mut pid = String::new();
+            let _ = file.read_to_string(&mut pid);
+            return Err(LockError::Taken { pid: pid.trim().to_string(), home: home.path.display().to_string() });
+        }
+        Err(TryLockError::Error(error)) => return Err(disk(error)),
+    }
+    file.set_len(0).and_then(|()| file.rewind()).map_err(disk)?;
+    writeln!(file, "{}", std::process::id()).map_err(disk)?;
+    Ok(Supervisor { _file: file })
+}
+
+/// Whether a node runs on this home. Nothing is written: without the file no node was ever started here.
+///
+/// # Errors
+/// Where the lock file cannot be used.
+pub fn node(home: &Home) -> io::Result<NodeLock> {
+    let file = match File::open(node_path(home)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(NodeLock::Free),
+        file => file?,
+    };
+    match file.try_lock() {
+        Ok(()) => Ok(NodeLock::Free),
+        Err(TryLockError::WouldBlock) => Ok(NodeLock::Held),
+        Err(TryLockError::Error(error)) => Err(error),
+    }
+}
+
+/// A fresh lock for a node that is about to start: it is held by whoever holds this descriptor or inherits it.
+///
+/// # Errors
+/// Where it is held already, or the lock file cannot be used.
+pub fn for_node(home: &Home) -> io::Result<OwnedFd> {
+    let file = open(&node_path(home))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file.into()),
+        Err(TryLockError::WouldBlock) => Err(io::Error::other("another node process still runs on this home")),
+        Err(TryLockError::Error(error)) => Err(error),
+    }
+}
+
+/// The file whose lock a node holds.
+#[must_use]
+pub fn node_path(home: &Home) -> std::path::PathBuf {
+    home.own().join("node.lock")
+}
+
+fn open(path: &std::path::Path) -> io::Result<File> {
+    OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::home::tests::home_with;
+
+    #[test]
+    fn a_second_watcher_is_refused_with_the_pid_of_the_first() {
+        let (_keep, home) = home_with(&[]);
+        let first = supervise(&home).unwrap();
+        let refused = supervise(&home).unwrap_err().to_string();
+        assert!(refused.contains(&std::process::id().to_string()), "{refused}");
+        drop(first);
+        supervise(&home).unwrap();
+    }
+
+    #[test]
+    fn the_nodes_lock_is_held_as_long_as_its_descriptor_lives() {
+        let (_keep, home) = home_with(&[]);
+        assert_eq!(node(&home).unwrap(), NodeLock::Free);
+        assert!(!node_path(&home).exists(), "a look writes nothing");
+        let held = for_node(&home).unwrap();
+        assert_eq!(node(&home).unwrap(), NodeLock::Held);
+        assert!(for_node(&home).is_err());
+        drop(held);
+        assert_eq!(node(&home).unwrap(), NodeLock::Free);
+    }
+}

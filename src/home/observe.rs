@@ -1,0 +1,128 @@
+//! Samples the facts of a home. It runs before every decision, so it reads a file again only when its fingerprint says
+//! that it changed.
+
+use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
+
+use super::{Home, backup, current, lock, record, upgrade_info};
+use crate::{
+    artifact,
+    decide::{
+        facts::{Facts, Fingerprint, Info, NodeLock, Origin},
+        plan::{Folder, Plan, Upgrade},
+    },
+};
+
+/// Looks at a home.
+#[derive(Debug)]
+pub struct Observer {
+    info: Option<(Fingerprint, u32, Info)>,
+    /// The folders in which something of ours is placed, as of this state of `upgrades/`.
+    placed: Option<(Fingerprint, Vec<Folder>)>,
+}
+
+impl Observer {
+    /// An observer that has not looked yet.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { info: None, placed: None }
+    }
+
+    /// What is true now. `interest` are the folders that matter beside the one of the plan in `upgrade-info.json`;
+    /// while a node of ours is `alive`, its lock needs no look.
+    pub fn observe(&mut self, home: &Home, interest: &[Folder], alive: bool) -> Facts {
+        let info = self.info(home);
+        let record = record::read(home);
+        let plan = if let Info::Plan { upgrade, .. } = &info { Some(upgrade) } else { None };
+        let upgrades = home.upgrades();
+        let folders = interest.iter().chain(plan.map(|upgrade| &upgrade.folder)).chain(self.placed(&upgrades));
+        let staged = |folder: &Folder| (folder.clone(), artifact::read_staged(&upgrades, folder, &home.daemon));
+        let staged = folders.map(staged).collect();
+        Facts {
+            current: current::read(home),
+            marker: current::marker(home),
+            staged,
+            stored: artifact::stored(&home.store(), &home.daemon),
+            backup: backup::state(home, plan.map(|upgrade| &upgrade.plan)),
+            lock: if alive { NodeLock::Held } else { lock::node(home).unwrap_or(NodeLock::Held) },
+            signed_height: signed_height(home),
+            record,
+            info,
+        }
+    }
+
+    /// A folder appears by a rename into `upgrades/`, which changes that folder's own time.
+    fn placed(&mut self, upgrades: &Path) -> &[Folder] {
+        let now = fs::metadata(upgrades).map(|meta| artifact::fingerprint(&meta)).unwrap_or_default();
+        if self.placed.as_ref().is_none_or(|(known, _)| *known != now) {
+            let entries = fs::read_dir(upgrades).into_iter().flatten().flatten();
+            let folders = entries.filter_map(|entry| Folder::existing(entry.file_name().to_str()?));
+            let ours = folders.filter(|folder| artifact::has_receipt(upgrades, folder)).collect();
+            self.placed = Some((now, ours));
+        }
+        self.placed.as_ref().map(|(_, folders)| folders.as_slice()).unwrap_or_default()
+    }
+
+    fn info(&mut self, home: &Home) -> Info {
+        let path = home.upgrade_info();
+        let Ok(meta) = fs::metadata(&path) else { return Info::Absent };
+        if !meta.is_file() {
+            return Info::Absent; // A pipe would never end.
+        }
+        let fingerprint = artifact::fingerprint(&meta);
+        let mode = meta.permissions().mode();
+        match &self.info {
+            Some((known, known_mode, info)) if *known == fingerprint && *known_mode == mode => info.clone(),
+            _ => {
+                let info = read_info(home, &path, fingerprint, mode);
+                self.info = Some((fingerprint, mode, info.clone()));
+                info
+            }
+        }
+    }
+}
+
+impl Default for Observer {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// What this machine makes of a plan.
+///
+/// # Errors
+/// Where the plan's name cannot be a folder.
+pub fn upgrade_of(home: &Home, plan: Plan) -> Result<Upgrade, crate::decide::plan::BadName> {
+    let folder = Folder::of(&plan.name, home.keep_case)?;
+    let asks = artifact::info::asks(&plan.info, &home.platform, home.must_have_checksum);
+    Ok(Upgrade { plan, folder, asks })
+}
+
+fn read_info(home: &Home, path: &Path, fingerprint: Fingerprint, mode: u32) -> Info {
+    const ANY_EXECUTE: u32 = 0o111;
+    let unreadable = |reason: String| Info::Unreadable { reason, fingerprint };
+    if fingerprint.size > upgrade_info::LONGEST {
+        return unreadable(format!("it has {} bytes, and no plan is that long", fingerprint.size));
+    }
+    let plan = match fs::read(path) {
+        Ok(bytes) => upgrade_info::parse(&bytes).map_err(|error| error.to_string()),
+        Err(error) => Err(error.to_string()),
+    };
+    match plan.and_then(|plan| upgrade_of(home, plan).map_err(|error| error.to_string())) {
+        // A node writes the file 0600 or 0644; cosmovisor's add-upgrade leaves it executable.
+        Ok(upgrade) => {
+            let origin = if mode & ANY_EXECUTE == 0 { Origin::Node } else { Origin::Operator };
+            Info::Plan { upgrade, fingerprint, origin }
+        }
+        Err(reason) => unreadable(reason),
+    }
+}
+
+/// The height in `priv_validator_state.json`, which CometBFT writes before it lets a signature out.
+fn signed_height(home: &Home) -> Option<u64> {
+    let state = fs::read(home.data().join("priv_validator_state.json")).ok()?;
+    let state: serde_json::Value = serde_json::from_slice(&state).ok()?;
+    match state.get("height")? {
+        serde_json::Value::String(text) => text.parse().ok(),
+        height => height.as_u64(),
+    }
+}

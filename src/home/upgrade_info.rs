@@ -1,0 +1,139 @@
+//! `data/upgrade-info.json`: what x/upgrade writes at a halt. Read as Go's JSON decoder would read it, and a little more
+//! kindly: keys in any case, unknown keys ignored, a height as number or string.
+
+use serde_json::{Map, Value};
+use std::fmt;
+
+use crate::decide::plan::Plan;
+
+/// The file's name.
+pub const FILE: &str = "upgrade-info.json";
+/// No plan is longer than this; a longer file is not read into memory.
+pub const LONGEST: u64 = 1 << 20;
+
+/// Why the content is no plan. The texts name the value and what is expected.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NotAPlan(String);
+
+impl fmt::Display for NotAPlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Reads a plan. The rules are those of the SDK's `Plan.ValidateBasic`: a name, a height above 0, no time.
+///
+/// # Errors
+/// [`NotAPlan`], also for content that is only half there.
+pub fn parse(bytes: &[u8]) -> Result<Plan, NotAPlan> {
+    if bytes.is_empty() {
+        return Err(NotAPlan(String::from("it is empty; is it half written?")));
+    }
+    let value: Value = serde_json::from_slice(bytes)
+        .map_err(|error| NotAPlan(format!("{error}; is it half written? It starts with {:?}", beginning(bytes))))?;
+    let Value::Object(object) = value else {
+        return Err(NotAPlan(format!("it is not a JSON object but {:?}", beginning(bytes))));
+    };
+    let name = match field(&object, "name") {
+        Some(Value::String(name)) if !name.is_empty() => name.clone(),
+        other => return Err(NotAPlan(format!("its name is {}, and must be a text that is not empty", shown(other)))),
+    };
+    let height = match field(&object, "height") {
+        Some(Value::Number(number)) => number.as_u64(),
+        Some(Value::String(text)) => text.parse().ok(),
+        _ => None,
+    };
+    let Some(height) = height.filter(|height| *height > 0) else {
+        let height = shown(field(&object, "height"));
+        return Err(NotAPlan(format!("its height is {height}, and must be a number greater than 0")));
+    };
+    match field(&object, "time") {
+        None | Some(Value::Null) => {}
+        Some(Value::String(time)) if time.is_empty() || time.starts_with("0001-01-01T00:00:00") => {}
+        other => return Err(NotAPlan(format!("its time is {}; upgrades by time do not exist any more", shown(other)))),
+    }
+    let info = match field(&object, "info") {
+        Some(Value::String(info)) => info.clone(),
+        None | Some(Value::Null) => String::new(),
+        other => return Err(NotAPlan(format!("its info is {}, and must be a text", shown(other)))),
+    };
+    Ok(Plan { name, height, info })
+}
+
+/// The content as x/upgrade writes it, with the zero time; `info` is left out where it is empty.
+#[must_use]
+pub fn render(plan: &Plan) -> String {
+    #[derive(serde::Serialize)]
+    struct Content<'a> {
+        name: &'a str,
+        time: &'static str,
+        height: u64,
+        #[serde(skip_serializing_if = "str::is_empty")]
+        info: &'a str,
+    }
+    let content = Content { name: &plan.name, time: "0001-01-01T00:00:00Z", height: plan.height, info: &plan.info };
+    let text = serde_json::to_string(&content).unwrap_or_else(|_| unreachable!("texts and a number are always JSON"));
+    // Go's encoder escapes these, and they stand in texts only.
+    text.replace('&', "\\u0026").replace('<', "\\u003c").replace('>', "\\u003e")
+}
+
+/// Go matches keys exactly first, then in any case.
+fn field<'a>(object: &'a Map<String, Value>, key: &str) -> Option<&'a Value> {
+    object.get(key).or_else(|| object.iter().find(|(name, _)| name.eq_ignore_ascii_case(key)).map(|(_, value)| value))
+}
+
+fn shown(value: Option<&Value>) -> String {
+    value.map_or_else(|| "missing".to_string(), |value| beginning(value.to_string().as_bytes()))
+}
+
+fn beginning(bytes: &[u8]) -> String {
+    const SHOWN: usize = 80;
+    let text = String::from_utf8_lossy(&bytes[..bytes.len().min(SHOWN)]).into_owned();
+    if bytes.len() > SHOWN { text + "…" } else { text }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_nodes_and_people_write_is_read() {
+        let plan = |name: &str, height, info: &str| Plan { name: name.into(), height, info: info.into() };
+        for (text, expected) in [
+            (r#"{"name":"v2","time":"0001-01-01T00:00:00Z","height":5,"info":"x"}"#, plan("v2", 5, "x")),
+            (r#"{"name":"v2","height":5}"#, plan("v2", 5, "")),
+            (r#"{"Name":"v2","HEIGHT":"5","more":[]}"#, plan("v2", 5, "")),
+            ("{\"name\":\"v2\",\"height\":5,\"info\":null}\n", plan("v2", 5, "")),
+        ] {
+            assert_eq!(parse(text.as_bytes()).as_ref(), Ok(&expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_plan_is_refused_with_the_reason() {
+        for (text, says) in [
+            (r#"{"name":"v2","hei"#, "half written"),
+            (r#"{"name":"","height":5}"#, "name"),
+            (r#"{"height":5}"#, "name is missing"),
+            (r#"{"name":"v2","height":0}"#, "greater than 0"),
+            (r#"{"name":"v2","height":-3}"#, "-3"),
+            (r#"{"name":"v2","height":5} trailing"#, "trailing"),
+            (r#"{"name":"v2","height":5,"time":"2026-01-01T00:00:00Z"}"#, "by time"),
+            ("[]", "not a JSON object"),
+            ("", "half written"),
+        ] {
+            let refusal = parse(text.as_bytes()).unwrap_err().to_string();
+            assert!(refusal.contains(says), "{text}: {refusal}");
+        }
+    }
+
+    #[test]
+    fn what_is_rendered_is_what_x_upgrade_writes() {
+        let plan = Plan { name: "v2".into(), height: 5, info: String::new() };
+        assert_eq!(render(&plan), r#"{"name":"v2","time":"0001-01-01T00:00:00Z","height":5}"#);
+        assert_eq!(parse(render(&plan).as_bytes()), Ok(plan));
+        let plan = Plan { name: "v2".into(), height: 5, info: "a&b<c>".into() };
+        assert!(render(&plan).ends_with(r#""info":"a\u0026b\u003cc\u003e"}"#), "{}", render(&plan));
+        assert_eq!(parse(render(&plan).as_bytes()), Ok(plan));
+    }
+}

@@ -1,0 +1,9 @@
+//! The door to processes: the node, the programs that are run beside it, and the signals that reach `watcher`.
+
+mod birth;
+pub mod descriptor;
+pub mod hook;
+pub mod node;
+pub mod program;
+pub mod signals;
+pub mod stray;

@@ -1,0 +1,233 @@
+//! The loop: events in, decisions out. It carries out what the core decides and decides nothing itself.
+
+mod execute;
+mod jobs;
+pub mod progress;
+mod report;
+
+use std::{
+    collections::VecDeque,
+    ffi::OsString,
+    io,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+use anyhow::Context as _;
+use nix::sys::signal::Signal as System;
+use tokio::sync::{mpsc, watch};
+
+use crate::{
+    chain::{endpoints::Endpoint, own_node::OwnNode},
+    config::Config,
+    decide::{
+        Core,
+        decision::{Attention, Decision, Exit, JobId, NodeSignal},
+        event::{Event, Heard, Kind, NodeExit, Outcome},
+    },
+    home::{changes::Changes, lock, observe::Observer},
+    process::{
+        node::Node,
+        signals::{Signals, forwarded},
+    },
+};
+use jobs::Jobs;
+
+/// What the loop works with.
+#[derive(Debug)]
+pub struct Supervisor {
+    config: Config,
+    args: Vec<OsString>,
+    core: Core,
+    observer: Observer,
+    jobs: Jobs,
+    /// What happened and was not decided on yet.
+    events: VecDeque<Kind>,
+    node: Option<Node>,
+    /// A stop that `watcher` itself wants.
+    stopping: Option<Stopping>,
+    own_node: Option<OwnNode>,
+    endpoints: Vec<Endpoint>,
+    web: reqwest::Client,
+    heard: mpsc::Receiver<Heard>,
+    attention: watch::Sender<Attention>,
+    began: Instant,
+    wake: Option<Duration>,
+    _lock: lock::Supervisor,
+}
+
+#[derive(Debug)]
+struct Stopping {
+    job: JobId,
+    /// When patience ends, and SIGKILL follows.
+    deadline: Instant,
+    killed: bool,
+}
+
+/// What comes from the chain, and how the loop says how closely to follow it.
+#[derive(Debug)]
+pub struct Ears {
+    /// What endpoints say.
+    pub heard: mpsc::Receiver<Heard>,
+    /// How closely they are to be followed.
+    pub attention: watch::Sender<Attention>,
+    /// The node's own RPC, where it has one.
+    pub own_node: Option<OwnNode>,
+    /// Who says it.
+    pub endpoints: Vec<Endpoint>,
+    /// For downloads.
+    pub web: reqwest::Client,
+}
+
+impl Supervisor {
+    /// Takes the home's lock and makes ready.
+    ///
+    /// # Errors
+    /// Where another `watcher` works on the home, or it cannot be written to.
+    pub fn new(config: Config, args: Vec<OsString>, ears: Ears) -> anyhow::Result<Self> {
+        config.home.prepare().with_context(|| format!("cannot work in {}", config.home.root().display()))?;
+        let lock = lock::supervise(&config.home)?;
+        if let Err(error) = config.home.store().sweep() {
+            tracing::warn!(%error, "what an earlier run left in the store stays there");
+        }
+        let core = Core::new(config.settings.clone());
+        Ok(Self {
+            config,
+            args,
+            core,
+            observer: Observer::new(),
+            jobs: Jobs::new(),
+            events: VecDeque::from([Kind::Tick]),
+            node: None,
+            stopping: None,
+            own_node: ears.own_node,
+            endpoints: ears.endpoints,
+            web: ears.web,
+            heard: ears.heard,
+            attention: ears.attention,
+            began: Instant::now(),
+            wake: None,
+            _lock: lock,
+        })
+    }
+
+    /// Runs until there is nothing more to do, and says why. The node is reaped by then.
+    ///
+    /// # Errors
+    /// Where the system refuses signal handlers, or cannot tell how the node ended.
+    pub async fn run(mut self) -> io::Result<Exit> {
+        let mut signals = Signals::listen()?;
+        let mut changes = Changes::of(self.config.home.data())
+            .inspect_err(|error| tracing::warn!(%error, "the data directory is polled, not watched"))
+            .ok();
+        loop {
+            let kind = match self.events.pop_front() {
+                Some(kind) => kind,
+                None => self.next(&mut signals, changes.as_mut()).await?,
+            };
+            let facts = self.observer.observe(&self.config.home, &self.core.interest(), self.node.is_some());
+            let event = Event { now: self.began.elapsed(), wall: wall_clock(), facts, kind };
+            let decision = self.core.decide(&event);
+            tracing::trace!(?event.kind, ?decision, "decided");
+            if let Some(exit) = self.carry_out(decision) {
+                return Ok(exit);
+            }
+        }
+    }
+
+    async fn next(&mut self, signals: &mut Signals, changes: Option<&mut Changes>) -> io::Result<Kind> {
+        let wake = self.wake.map(|wake| self.began + wake);
+        let deadline = self.stopping.as_ref().filter(|stopping| !stopping.killed).map(|stopping| stopping.deadline);
+        tokio::select! {
+            biased;
+            exit = node_exit(self.node.as_mut()) => self.reaped(exit?),
+            signal = signals.next() => Ok(Kind::Signal(signal)),
+            (job, outcome) = self.jobs.next() => Ok(Kind::JobDone { job, outcome }),
+            () = change(changes) => Ok(Kind::Tick),
+            () = sleep_until(deadline) => {
+                self.kill_after_grace();
+                Ok(Kind::Tick)
+            }
+            () = sleep_until(wake) => Ok(Kind::Tick),
+            Some(heard) = self.heard.recv() => Ok(Kind::Heard(heard)),
+        }
+    }
+
+    fn reaped(&mut self, exit: NodeExit) -> io::Result<Kind> {
+        let node = self.node.take().ok_or_else(|| io::Error::other("a node ended that was not running"))?;
+        if let Some(stopping) = self.stopping.take() {
+            if exit == NodeExit::Code(0) {
+                tracing::info!("app exited normally");
+            }
+            self.events.push_back(Kind::JobDone { job: stopping.job, outcome: Outcome::Done });
+        }
+        Ok(Kind::Exited { run: node.run, exit })
+    }
+
+    fn kill_after_grace(&mut self) {
+        if let (Some(node), Some(stopping)) = (&self.node, &mut self.stopping) {
+            tracing::warn!("DAEMON_SHUTDOWN_GRACE exceeded, killing app");
+            node.signal(System::SIGKILL);
+            stopping.killed = true;
+        }
+    }
+
+    fn carry_out(&mut self, decision: Decision) -> Option<Exit> {
+        for note in &decision.notes {
+            report::note(note);
+        }
+        for job in decision.cancel {
+            self.jobs.cancel(job);
+        }
+        if let (Some(signal), Some(node)) = (decision.signal, &self.node) {
+            match signal {
+                NodeSignal::Forward(signal) => {
+                    tracing::info!(?signal, "passed on to the node; waiting until it has ended");
+                    node.signal(forwarded(signal));
+                }
+                NodeSignal::Kill => {
+                    tracing::warn!("asked to stop a second time: the node is killed");
+                    node.signal(System::SIGKILL);
+                }
+            }
+        }
+        if let Some((id, job)) = decision.home {
+            self.begin_home(id, job);
+        }
+        if let Some((id, job)) = decision.fetch {
+            self.begin_fetch(id, job);
+        }
+        self.attention.send_if_modified(|attention| {
+            let changed = *attention != decision.attention;
+            *attention = decision.attention;
+            changed
+        });
+        self.wake = decision.wake;
+        decision.exit
+    }
+}
+
+async fn node_exit(node: Option<&mut Node>) -> io::Result<NodeExit> {
+    match node {
+        Some(node) => node.wait().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn change(changes: Option<&mut Changes>) {
+    match changes {
+        Some(changes) => changes.next().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn sleep_until(instant: Option<Instant>) {
+    match instant {
+        Some(instant) => tokio::time::sleep_until(instant.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn wall_clock() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}

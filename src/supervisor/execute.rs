@@ -1,0 +1,219 @@
+//! Carries out one job: the short ones at once on this thread, the long ones in the background.
+
+use std::{io, sync::Arc, time::Instant};
+
+use jiff::Zoned;
+use nix::sys::signal::Signal;
+
+use super::{Stopping, Supervisor, jobs::failed, progress::Meter};
+use crate::{
+    artifact,
+    chain::own_node::{self, OwnNode},
+    decide::{
+        decision::{FetchJob, HomeJob, JobId, RunId},
+        event::{Kind, NodeAnswer, NodeExit, Outcome},
+        facts::{Current, Verdict, Version},
+        plan::Plan,
+    },
+    home::{Home, backup, current, lock, record, sync_folder},
+    process::{hook, node::Node, program::Output, stray},
+};
+
+impl Supervisor {
+    pub(super) fn begin_home(&mut self, id: JobId, job: HomeJob) {
+        let home = self.config.home.clone();
+        match job {
+            HomeJob::Ask => self.jobs.spawn(id, ask(home, self.own_node.clone())),
+            HomeJob::Remember(record) => {
+                self.at_once(id, record::write(&home, &record));
+                if record.verdict == Verdict::Passed {
+                    tokio::task::spawn_blocking(move || forget(&home, record.plan.height));
+                }
+            }
+            HomeJob::Place { receipt, upgrade } => self.jobs.spawn_blocking(id, move |_| {
+                let store = home.store();
+                done(artifact::place(&store, &receipt, &upgrade, &home.upgrades(), &home.daemon))
+            }),
+            HomeJob::SetAside(folder) => {
+                let aside = home.own().join("aside");
+                let moved = artifact::set_aside(&home.upgrades(), &folder, &aside, &home.daemon);
+                self.at_once(id, moved.map(|to| tracing::warn!(to = %to.display(), "set a staged binary aside")));
+            }
+            HomeJob::Renew { folder, receipt } => {
+                self.at_once(id, artifact::renew(&home.upgrades(), &folder, &receipt));
+            }
+            HomeJob::Stop { grace, .. } => self.stop(id, Instant::now() + grace),
+            HomeJob::StopStray { grace } => {
+                self.jobs.spawn(id, async move { done(stray::stop(&home, grace).await) });
+            }
+            HomeJob::BackUp(plan) => self.back_up(id, home, plan),
+            HomeJob::CustomHook(plan) => {
+                let script = self.config.custom_hook.clone().unwrap_or_default();
+                self.jobs.spawn(id, async move { done(custom_hook(&home, &script, &plan).await) });
+            }
+            HomeJob::Switch { folder, plan } => self.at_once(id, current::switch(&home, &folder, &plan)),
+            HomeJob::AppHook => self.jobs.spawn(id, async move { pre_upgrade(&home).await.unwrap_or_else(failed) }),
+            HomeJob::Start { run, version } => {
+                let outcome = self.start(run, &version).map_or_else(failed, |()| Outcome::Started);
+                self.events.push_back(Kind::JobDone { job: id, outcome });
+            }
+        }
+    }
+
+    pub(super) fn begin_fetch(&mut self, id: JobId, job: FetchJob) {
+        let home = self.config.home.clone();
+        match job {
+            FetchJob::Fetch { upgrade, source } => {
+                let web = self.web.clone();
+                let source = source.and_then(|source| self.endpoints.iter().find(|endpoint| endpoint.id == source));
+                let source = source.map_or("data/upgrade-info.json", |endpoint| &endpoint.label).to_owned();
+                self.jobs.spawn(id, async move {
+                    let meter = Arc::new(Meter::new(format!("fetching upgrade {:?}", upgrade.plan.name)));
+                    let store = home.store();
+                    let request = artifact::Request {
+                        client: &web,
+                        upgrade: &upgrade,
+                        platform: &home.platform,
+                        daemon_name: &home.daemon,
+                        must_have_checksum: home.must_have_checksum,
+                        endpoint: &source,
+                        store: &store,
+                    };
+                    match artifact::fetch(request, &|progress| meter.show(progress.done, progress.total)).await {
+                        Ok(receipt) => {
+                            tracing::info!(
+                                sha256 = receipt.sha256,
+                                "fetched and verified upgrade {:?}",
+                                upgrade.plan.name
+                            );
+                            Outcome::Done
+                        }
+                        Err(error) => Outcome::Failed { reason: error.to_string(), retry_after: error.retry_after() },
+                    }
+                });
+            }
+            FetchJob::Verify(folder) => self.jobs.spawn_blocking(id, move |_| {
+                let aside = home.own().join("aside");
+                match artifact::verify(&home.upgrades(), &folder, &home.daemon, &aside) {
+                    Ok(verified) => {
+                        tracing::debug!(%folder, ?verified, "hashed");
+                        Outcome::Done
+                    }
+                    Err(error) => failed(error),
+                }
+            }),
+        }
+    }
+
+    fn at_once(&mut self, id: JobId, result: io::Result<()>) {
+        self.events.push_back(Kind::JobDone { job: id, outcome: done(result) });
+    }
+
+    fn stop(&mut self, id: JobId, deadline: Instant) {
+        let Some(node) = &self.node else { return self.at_once(id, Ok(())) };
+        tracing::info!("daemon shutting down in an attempt to restart");
+        node.signal(Signal::SIGTERM);
+        tracing::info!("sent SIGTERM to app, waiting for exit");
+        self.stopping = Some(Stopping { job: id, deadline, killed: false });
+    }
+
+    fn back_up(&mut self, id: JobId, home: Home, plan: Plan) {
+        let now = Zoned::now();
+        tracing::info!("backup start time" = %now.timestamp(), "starting to take backup of data directory");
+        self.jobs.spawn_blocking(id, move |stop| {
+            let began = Instant::now();
+            match backup::take(&home, &plan, &now, stop) {
+                Ok(backup) => {
+                    let milliseconds = began.elapsed().as_secs_f64() * 1e3;
+                    tracing::info!(
+                        "backup saved at" = %backup.path.display(),
+                        "time taken to complete backup" = milliseconds,
+                        bytes = backup.bytes,
+                        "backup completed"
+                    );
+                    Outcome::Done
+                }
+                Err(backup::BackupError::Stopped) => Outcome::Cancelled,
+                Err(error) => failed(error),
+            }
+        });
+    }
+
+    fn start(&mut self, run: RunId, version: &Version) -> io::Result<()> {
+        let home = &self.config.home;
+        if current::read(home) == Current::Absent {
+            current::point_at_genesis(home)?;
+        }
+        match current::read(home) {
+            Current::Version(found) if found == *version => {}
+            other => return Err(io::Error::other(format!("current was to be {version}, and is {other:?}"))),
+        }
+        let binary = current::executable(home)?;
+        tracing::info!(path = %binary.display(), args = ?self.args, "running app");
+        let launching =
+            |error| io::Error::other(format!("launching process {} {:?} failed: {error}", binary.display(), self.args));
+        let node = Node::start(home, run, &binary, &self.args, lock::for_node(home)?).map_err(launching)?;
+        tracing::debug!(pid = node.pid(), "started");
+        self.node = Some(node);
+        // What the swap renamed becomes durable only now: it must not wait for the disk, and a power cut before this
+        // repeats it.
+        let root = home.root();
+        tokio::task::spawn_blocking(move || sync_folder(&root));
+        Ok(())
+    }
+}
+
+/// The node's height: its RPC first, then what its own `status` command says.
+async fn ask(home: Home, own_node: Option<OwnNode>) -> Outcome {
+    if let Some(own_node) = own_node {
+        let answer = own_node.ask().await;
+        if answer.latest.is_some() {
+            // A latest height without the committed one may be of a node that is long past the plan: better ask again.
+            return Outcome::Answered(if answer.committed.is_some() { answer } else { NodeAnswer::default() });
+        }
+    }
+    let latest = match hook::status(&home).await {
+        Ok(Output { stdout, stderr, .. }) => {
+            own_node::parse_status_command(&stdout, &stderr, own_node::node_id(&home.path).as_deref())
+        }
+        Err(error) => {
+            tracing::debug!(%error, "`status` gave no answer");
+            None
+        }
+    };
+    Outcome::Answered(NodeAnswer { latest, committed: None })
+}
+
+/// What was fetched for heights that have passed is not needed in the store any more; what is placed stays.
+fn forget(home: &Home, height: u64) {
+    if let Err(error) = home.store().forget(height, &home.daemon) {
+        tracing::warn!(%error, "an old artifact stays in the store");
+    }
+}
+
+async fn custom_hook(home: &Home, script: &str, plan: &Plan) -> io::Result<()> {
+    tracing::info!(file = script, "looking for COSMOVISOR_CUSTOM_PREUPGRADE file");
+    let output = hook::custom(home, script, plan).await?;
+    let result = String::from_utf8_lossy(&output.stdout);
+    tracing::info!(command = script, argv1 = plan.name, argv2 = plan.height, %result, "COSMOVISOR_CUSTOM_PREUPGRADE result");
+    Ok(())
+}
+
+async fn pre_upgrade(home: &Home) -> io::Result<Outcome> {
+    let output = hook::pre_upgrade(home).await?;
+    let code = if let NodeExit::Code(code) = output.exit { Some(code) } else { None };
+    match code {
+        Some(0) => {
+            tracing::info!(result = %String::from_utf8_lossy(&output.stdout), "pre-upgrade result");
+            tracing::info!("pre-upgrade successful. continuing the upgrade.");
+        }
+        Some(1) => tracing::info!("pre-upgrade command does not exist. continuing the upgrade."),
+        // The core says what it makes of the others.
+        _ => tracing::warn!(said = output.last_words(), "pre-upgrade result"),
+    }
+    Ok(Outcome::PreUpgrade(code))
+}
+
+fn done(result: io::Result<()>) -> Outcome {
+    result.map_or_else(failed, |()| Outcome::Done)
+}

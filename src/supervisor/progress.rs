@@ -1,0 +1,81 @@
+//! Progress of long work: a bar on a terminal, elsewhere a log line for every tenth.
+
+use std::{
+    io::{self, IsTerminal as _, Write},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+/// The bar that is drawn now, if any: a log line must not run into it.
+static DRAWN: Mutex<Option<ProgressBar>> = Mutex::new(None);
+
+/// Stderr for log lines: the bar steps aside for each of them.
+#[derive(Debug)]
+pub struct Stderr;
+
+impl Write for Stderr {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        let drawn = DRAWN.lock().unwrap_or_else(PoisonError::into_inner);
+        // A terminal that is gone or a disk that is full takes the line, and nothing else.
+        let _ = match drawn.as_ref() {
+            Some(bar) => bar.suspend(|| io::stderr().write_all(line)),
+            None => io::stderr().write_all(line),
+        };
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().flush()
+    }
+}
+
+/// Shows how far a download has come.
+#[derive(Debug)]
+pub(super) struct Meter {
+    what: String,
+    bar: Option<ProgressBar>,
+    /// The last tenth that was told.
+    tenth: AtomicU64,
+}
+
+impl Meter {
+    /// A meter for one download.
+    pub(super) fn new(what: String) -> Self {
+        let bar = std::io::stderr().is_terminal().then(|| {
+            let template = "{msg} [{bar:30}] {bytes}/{total_bytes} {bytes_per_sec} {eta}";
+            let style = ProgressStyle::with_template(template).expect("the template is well-formed");
+            ProgressBar::no_length().with_style(style.progress_chars("=> ")).with_message(what.clone())
+        });
+        DRAWN.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&bar);
+        Self { what, bar, tenth: AtomicU64::new(0) }
+    }
+
+    /// So much is done, of so much.
+    pub(super) fn show(&self, done: u64, total: Option<u64>) {
+        if let Some(bar) = &self.bar {
+            if let Some(total) = total {
+                bar.set_length(total);
+            }
+            bar.set_position(done);
+            return;
+        }
+        let Some(total) = total.filter(|total| *total > 0) else { return };
+        let tenth = done.saturating_mul(10) / total;
+        if self.tenth.fetch_max(tenth, Ordering::Relaxed) < tenth {
+            tracing::info!("{}: {} % ({done} of {total} bytes)", self.what, tenth * 10);
+        }
+    }
+}
+
+impl Drop for Meter {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.bar {
+            *DRAWN.lock().unwrap_or_else(PoisonError::into_inner) = None;
+            bar.finish_and_clear();
+        }
+    }
+}
