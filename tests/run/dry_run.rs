@@ -1,0 +1,38 @@
+//! `watcher run --dry-run` tells and does not touch.
+
+use std::{fs, os::unix::fs::MetadataExt as _, path::Path};
+
+use crate::home::{Home, output, text};
+
+/// Every file and folder with its size, mode and times.
+fn listing(folder: &Path) -> Vec<String> {
+    let meta = fs::symlink_metadata(folder).expect("it is there");
+    let times = (meta.mtime(), meta.mtime_nsec(), meta.ctime(), meta.ctime_nsec());
+    let mut lines = vec![format!("{} {:o} {} {times:?}", folder.display(), meta.mode(), meta.len())];
+    if meta.is_dir() {
+        let entries = fs::read_dir(folder).expect("it can be read").flatten();
+        lines.extend(entries.flat_map(|entry| listing(&entry.path())));
+    }
+    lines.sort();
+    lines
+}
+
+#[test]
+fn a_dry_run_tells_and_touches_nothing() {
+    let home = Home::halting();
+    home.write("data/upgrade-info.json", &home.read("plan.json"));
+    home.mode("cosmovisor/genesis/bin/noded", 0o600);
+    let before = listing(&home.path);
+    let ended = output(&mut home.watcher(&["--dry-run", "start"]));
+    assert_eq!(listing(&home.path), before);
+    let (stdout, stderr) = (text(&ended.stdout), text(&ended.stderr));
+    let place = home.path.display();
+    for line in [
+        format!("home      {place}"),
+        "current   absent; `run` would link it to genesis".to_owned(),
+        "halt      data/upgrade-info.json asks for v2 at height 10".to_owned(),
+        format!("backup    data is copied to {place} before a switch"),
+    ] {
+        assert!(stdout.lines().any(|told| told == line), "{line:?} is not told:\n{stdout}{stderr}");
+    }
+}

@@ -1,0 +1,164 @@
+//! Homes and settings as they are found in the wild: what works, and what is refused before anything is started.
+
+use std::{
+    fs,
+    os::unix::fs::{PermissionsExt as _, symlink},
+    process::Command,
+};
+
+use crate::home::{Home, each, output, text};
+
+/// A node that says that it runs, and ends.
+const RUNS: &str = "echo it runs";
+
+fn expect_runs(watcher: &mut Command) -> String {
+    let ended = output(watcher);
+    let stderr = text(&ended.stderr);
+    assert_eq!((text(&ended.stdout).as_str(), ended.status.code()), ("it runs\n", Some(0)), "{stderr}");
+    stderr
+}
+
+/// Checks that nothing is started, and that the complaint names these.
+fn expect_refused(watcher: &mut Command, code: i32, named: &[&str]) {
+    let ended = output(watcher);
+    let stderr = text(&ended.stderr);
+    assert_eq!((text(&ended.stdout).as_str(), ended.status.code()), ("", Some(code)), "{stderr}");
+    for name in named {
+        assert!(stderr.contains(name), "{name:?} is not named:\n{stderr}");
+    }
+}
+
+#[test]
+fn without_current_a_relative_link_to_genesis_is_made() {
+    let home = Home::with_node(RUNS);
+    expect_runs(&mut home.watcher(&["start"]));
+    assert_eq!(home.current(), "genesis");
+}
+
+#[test]
+fn without_genesis_the_start_is_refused_and_no_link_is_left_behind() {
+    let home = Home::empty();
+    for _ in 0..2 {
+        let binary = home.at("cosmovisor/genesis/bin/noded");
+        expect_refused(&mut home.watcher(&["start"]), 1, &[binary.to_str().expect("it is text")]);
+        assert!(fs::symlink_metadata(home.at("cosmovisor/current")).is_err());
+        assert!(!home.at("cosmovisor/genesis").exists());
+    }
+    home.script("cosmovisor/genesis/bin/noded", RUNS);
+    expect_runs(&mut home.watcher(&["start"]));
+}
+
+#[test]
+fn a_current_that_leads_nowhere_is_refused_and_left_as_it_is() {
+    let home = Home::with_node(RUNS);
+    symlink("upgrades/gone", home.at("cosmovisor/current")).expect("the home can be written");
+    expect_refused(&mut home.watcher(&["start"]), 1, &["cosmovisor/current", "upgrades/gone"]);
+    assert_eq!(home.current(), "upgrades/gone");
+}
+
+#[test]
+fn a_current_that_is_a_folder_is_refused_and_left_as_it_is() {
+    let home = Home::with_node(RUNS);
+    home.script("cosmovisor/current/bin/noded", RUNS);
+    expect_refused(&mut home.watcher(&["start"]), 1, &["cosmovisor/current", "not a link"]);
+    assert_eq!(home.read("cosmovisor/current/bin/noded"), format!("#!/bin/sh\n{RUNS}"));
+}
+
+#[test]
+fn an_absolute_current_and_a_linked_home_work() {
+    let home = Home::with_node(RUNS);
+    symlink(home.at("cosmovisor/genesis"), home.at("cosmovisor/current")).expect("the home can be written");
+    expect_runs(&mut home.watcher(&["start"]));
+    let link = home.path.with_extension("link");
+    symlink(&home.path, &link).expect("the folder can be written");
+    expect_runs(home.watcher(&["start", "--home", home.path.to_str().expect("it is text")]).env("DAEMON_HOME", &link));
+}
+
+#[test]
+fn a_binary_that_is_not_executable_is_made_so() {
+    let home = Home::with_node(RUNS);
+    home.mode("cosmovisor/genesis/bin/noded", 0o600);
+    let ended = output(&mut home.watcher(&["start"]));
+    let mode = fs::metadata(home.at("cosmovisor/genesis/bin/noded")).expect("it is there").permissions().mode();
+    assert_eq!(mode & 0o777, 0o711, "{}", text(&ended.stderr));
+}
+
+#[test]
+fn a_binary_that_this_machine_cannot_run_is_named_with_the_systems_words() {
+    let home = Home::empty();
+    home.write("cosmovisor/genesis/bin/noded", "\u{1}\u{2}\u{3}\u{4}");
+    let binary = home.at("cosmovisor/genesis/bin/noded");
+    expect_refused(&mut home.watcher(&["start"]), 1, &[binary.to_str().expect("it is text"), "Exec format error"]);
+}
+
+#[test]
+fn a_home_without_what_a_home_has_is_refused_by_its_path() {
+    let home = Home::with_node(RUNS);
+    home.remove("data");
+    let data = home.at("data");
+    expect_refused(&mut home.watcher(&["start"]), 64, &[data.to_str().expect("it is text"), "directory"]);
+    home.write("data", "a file");
+    expect_refused(&mut home.watcher(&["start"]), 64, &[data.to_str().expect("it is text"), "directory"]);
+    let nowhere = home.at("nowhere");
+    let named = format!("{}/cosmovisor", nowhere.display());
+    expect_refused(home.watcher(&["start"]).env("DAEMON_HOME", &nowhere), 64, &[&named, "no such file"]);
+    assert!(!nowhere.exists());
+}
+
+#[test]
+fn another_home_than_daemon_home_is_refused_naming_both_unless_it_is_wanted() {
+    let home = Home::with_node(RUNS);
+    let here = home.path.to_str().expect("it is text");
+    for args in [["start", "--home", "/elsewhere"].as_slice(), &["start", "--home=/elsewhere"]] {
+        expect_refused(&mut home.watcher(args), 64, &["/elsewhere", here, "WATCHER_ALLOW_HOME_MISMATCH"]);
+        expect_runs(home.watcher(args).env("WATCHER_ALLOW_HOME_MISMATCH", "true"));
+    }
+    expect_runs(&mut home.watcher(&["start", &format!("--home={here}/")]));
+}
+
+#[test]
+fn every_malformed_variable_is_named_at_once_with_its_value() {
+    let home = Home::with_node(RUNS);
+    let malformed = [
+        ("DAEMON_ALLOW_DOWNLOAD_BINARIES", "yes"),
+        ("DAEMON_DOWNLOAD_MUST_HAVE_CHECKSUM", "1"),
+        ("DAEMON_RESTART_AFTER_UPGRADE", "on"),
+        ("DAEMON_RESTART_DELAY", "soon"),
+        ("DAEMON_SHUTDOWN_GRACE", "30"),
+        ("DAEMON_POLL_INTERVAL", "5 seconds"),
+        ("DAEMON_PREUPGRADE_MAX_RETRIES", "many"),
+        ("UNSAFE_SKIP_BACKUP", "perhaps"),
+        ("WATCHER_UPGRADE_MAX_RESTARTS", "few"),
+        ("WATCHER_DOWNLOAD_JITTER", "any"),
+        ("WATCHER_ALLOW_HOME_MISMATCH", "maybe"),
+        ("DAEMON_DATA_BACKUP_DIR", "not/absolute"),
+    ];
+    let named: Vec<&str> = malformed.iter().flat_map(|(name, value)| [*name, *value]).collect();
+    // cosmovisor names the value of this one, not the variable.
+    let named: Vec<&str> = named.into_iter().filter(|name| *name != "DAEMON_DATA_BACKUP_DIR").collect();
+    expect_refused(home.watcher(&["start"]).envs(malformed), 64, &named);
+    let unset = ["DAEMON_HOME is not set", "DAEMON_NAME is not set"];
+    expect_refused(home.watcher(&["start"]).env_remove("DAEMON_HOME").env_remove("DAEMON_NAME"), 64, &unset);
+    assert!(!home.at("cosmovisor/watcher").exists(), "nothing is written before the settings are right");
+}
+
+#[test]
+fn an_unknown_variable_is_told_with_the_one_that_may_be_meant_and_the_node_runs() {
+    let home = Home::with_node(RUNS);
+    let said = expect_runs(home.watcher(&["start"]).env("DAEMON_ALLOW_DOWNLOAD_BINARY", "true"));
+    let line = said.lines().find(|line| line.contains("DAEMON_ALLOW_DOWNLOAD_BINARY ")).expect("it is told");
+    assert!(line.contains("WARN") && line.contains("DAEMON_ALLOW_DOWNLOAD_BINARIES"), "{line}");
+}
+
+#[test]
+fn an_endpoint_that_cannot_be_one_is_refused_by_its_variable_and_value() {
+    let cases = [
+        ("scheme of an RPC address", ("WATCHER_RPC", "ftp://x")),
+        ("scheme of a REST address", ("WATCHER_REST", "unix:///run/socket")),
+        ("no address", ("WATCHER_RPC", "http://")),
+    ];
+    each(&cases, |(variable, value)| {
+        let home = Home::with_node(RUNS);
+        expect_refused(home.watcher(&["start"]).env(variable, value), 64, &[variable, value]);
+    });
+}

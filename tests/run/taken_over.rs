@@ -1,0 +1,127 @@
+//! Homes with a history: what cosmovisor, a snapshot or an operator left there must not bring an old binary back.
+
+use std::{fs, io::Read as _, os::unix::fs::symlink, process::Stdio};
+
+use nix::sys::signal::Signal;
+
+use crate::{
+    halts::{INFO, counting_questions, wait_for_three_questions},
+    home::{Home, LIMIT, ended, output, signal, text},
+    wait,
+};
+
+/// A home whose plan v2 at height 10 is long done: the file is still there, and `current` was linked to v3 by hand.
+fn long_past_v2(v3: &str) -> Home {
+    let home = Home::halting();
+    home.write(INFO, &home.read("plan.json"));
+    home.write("data/height", "5000\n");
+    home.script("cosmovisor/upgrades/v3/bin/noded", v3);
+    symlink("upgrades/v3", home.at("cosmovisor/current")).expect("the home can be written");
+    home
+}
+
+#[test]
+fn a_newer_binary_that_fails_once_is_not_replaced_by_the_one_of_the_last_plan() {
+    let home = long_past_v2("[ $1 = start ] && exit 1\nexit 1\n");
+    let failed = output(&mut home.watcher(&["start"]));
+    assert_eq!(failed.status.code(), Some(1), "{}", text(&failed.stderr));
+    assert_eq!((home.current().as_str(), home.calls().len()), ("upgrades/v3", 0));
+}
+
+#[test]
+fn a_newer_binary_of_which_only_the_height_is_known_is_left_alone() {
+    let status = "[ $1 = status ] && echo '{\"sync_info\":{\"latest_block_height\":\"5000\"}}' && exit 0\n";
+    let node = "echo $$ > \"$DAEMON_HOME/data/LOCK\"\ntrap 'exit 0' TERM\nwhile :; do sleep 0.05; done\n";
+    let home = long_past_v2(&format!("{status}{node}"));
+    let mut watcher = home.start(&[]);
+    let record = || fs::read_to_string(home.at("cosmovisor/watcher/record.json")).unwrap_or_default();
+    wait::until("the old plan is settled", LIMIT, || record().contains("\"v2\"").then_some(()));
+    assert!(record().contains("passed"), "{}", record());
+    assert_eq!((home.current().as_str(), home.nodes().len()), ("upgrades/v3", 1));
+    assert!(watcher.stop().success());
+}
+
+#[test]
+fn a_link_that_got_lost_after_an_upgrade_does_not_start_genesis() {
+    let home = Home::halting();
+    let mut watcher = home.start(&[]);
+    home.halt();
+    home.expect_upgraded();
+    home.wait_for_log("has passed");
+    assert!(watcher.stop().success());
+    home.remove("cosmovisor/current");
+    let refused = output(&mut home.watcher(&["start"]));
+    let said = text(&refused.stderr);
+    assert!(!refused.status.success() && said.contains("ln -s upgrades/v2"), "{said}");
+    assert_eq!(home.count("start genesis"), 1, "only before the upgrade");
+}
+
+#[test]
+fn data_that_was_restored_to_before_the_height_is_carried_through_once_more() {
+    let home = Home::halting();
+    let mut watcher = home.start(&[]);
+    home.halt();
+    home.expect_upgraded();
+    home.wait_for_log("has passed");
+    assert!(watcher.stop().success());
+    home.remove("cosmovisor/current");
+    symlink("genesis", home.at("cosmovisor/current")).expect("the home can be written");
+    home.remove("data/halt");
+    home.write("data/height", "9\n");
+    home.write("data/priv_validator_state.json", "{\"height\":\"9\"}");
+    let mut watcher = home.start(&[]);
+    wait::until("genesis runs again", LIMIT, || (home.count("start genesis") == 2).then_some(()));
+    home.write("data/halt", "");
+    wait::until("v2 makes blocks again", LIMIT, || (home.count("start v2") == 2).then_some(()));
+    assert_eq!(home.current(), "upgrades/v2");
+    assert!(watcher.stop().success());
+}
+
+#[test]
+fn a_file_for_a_far_height_is_not_what_a_node_ends_of() {
+    let home = Home::halting();
+    counting_questions(&home);
+    let mut watcher = home.start(&[]);
+    home.wait_until_ready();
+    home.write(INFO, "{\"name\":\"v2\",\"height\":1000}");
+    wait_for_three_questions(&home);
+    let pid = home.nodes()[0].pid;
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), Signal::SIGTERM).expect("it is still there");
+    assert!(ended(&mut watcher).success());
+    assert_eq!((home.current().as_str(), home.count("start v2")), ("genesis", 0));
+}
+
+#[test]
+fn a_log_that_nobody_reads_any_more_ends_nothing() {
+    let home = Home::halting();
+    let mut command = home.watcher(&["start", "--home"]);
+    command.arg(&home.path).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut watcher = command.spawn().expect("it can be started");
+    let mut first = [0];
+    let mut log = watcher.stderr.take().expect("it is a pipe");
+    log.read_exact(&mut first).expect("it says that it starts");
+    drop(log);
+    home.halt();
+    home.expect_upgraded();
+    assert!(watcher.try_wait().expect("a child can be asked").is_none(), "it goes on without its log");
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(watcher.id().cast_signed()), Signal::SIGTERM).expect("it lives");
+    let exit = wait::until("watcher ends", LIMIT, || watcher.try_wait().expect("a child can be asked"));
+    assert!(exit.success());
+}
+
+#[test]
+fn a_data_folder_that_is_moved_away_and_back_does_not_make_it_deaf() {
+    let home = Home::halting();
+    let mut watcher = home.start(&[]);
+    home.wait_until_ready();
+    signal(&watcher, Signal::SIGSTOP);
+    fs::create_dir(home.at("other")).expect("the home can be written");
+    fs::rename(home.at("data"), home.at("away")).expect("the home can be written");
+    fs::rename(home.at("other"), home.at("data")).expect("the home can be written");
+    fs::remove_dir(home.at("data")).expect("it is empty");
+    fs::rename(home.at("away"), home.at("data")).expect("the home can be written");
+    signal(&watcher, Signal::SIGCONT);
+    home.halt();
+    home.expect_upgraded();
+    assert!(watcher.stop().success());
+}

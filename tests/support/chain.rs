@@ -1,0 +1,203 @@
+//! The real chain of `fixtures/chain`: built once for a state of its sources, and asked what it does over its RPC.
+
+use std::{
+    env, fs,
+    fs::File,
+    io::{Read as _, Write as _},
+    net::TcpStream,
+    path::{Path, PathBuf},
+    process::Command,
+    sync::OnceLock,
+    time::Duration,
+};
+
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+
+use crate::{ports::Ports, say::say, tools, wait};
+
+/// The name of the node's binary.
+pub(crate) const NAME: &str = "chaind";
+
+/// The folder with the chain's versions `chaind-v1`, `chaind-v2` and `chaind-v3`, or none where Go is missing.
+///
+/// # Panics
+/// Where the chain cannot be built.
+pub(crate) fn versions() -> Option<&'static Path> {
+    static BUILT: OnceLock<Option<PathBuf>> = OnceLock::new();
+    BUILT.get_or_init(|| tools::found("go", "version").then(build)).as_deref()
+}
+
+fn build() -> PathBuf {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/chain");
+    let builds = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("chain");
+    fs::create_dir_all(&builds).expect("the target folder can be written");
+    // Another test binary may be building at this moment.
+    let lock = File::create(builds.join("lock")).expect("the target folder can be written");
+    lock.lock().expect("a file can be locked");
+    let built = builds.join(digest(&source));
+    if !built.exists() {
+        say("building the chain: seconds, or some 10 minutes where Go has never built it before");
+        for entry in fs::read_dir(&builds).expect("the folder is there").flatten().filter(|entry| entry.path().is_dir())
+        {
+            fs::remove_dir_all(entry.path()).expect("an older build can be removed");
+        }
+        let unfinished = builds.join("unfinished");
+        let status = Command::new(source.join("build.sh")).arg(&unfinished).status().expect("bash is there");
+        assert!(status.success(), "fixtures/chain/build.sh failed: {status}");
+        fs::rename(unfinished, &built).expect("a folder can be renamed");
+    }
+    built
+}
+
+/// Names a state of the chain's sources.
+fn digest(source: &Path) -> String {
+    let mut files: Vec<PathBuf> =
+        fs::read_dir(source).expect("it is there").flatten().map(|entry| entry.path()).collect();
+    files.sort();
+    let mut hash = Sha256::new();
+    for file in files {
+        hash.update(file.as_os_str().as_encoded_bytes());
+        hash.update(fs::read(&file).expect("a source file can be read"));
+    }
+    hex::encode(&hash.finalize()[..8])
+}
+
+/// A one-validator network whose node somebody else starts.
+pub(crate) struct Chain {
+    /// The node's home. `chaind-v1` is its genesis binary.
+    pub(crate) home: PathBuf,
+    /// RPC, P2P, REST and gRPC listen on the first four; the rest are for the test.
+    pub(crate) ports: Ports,
+    versions: &'static Path,
+    _folder: tempfile::TempDir,
+}
+
+impl Chain {
+    /// Makes the home of a network with half a second between its blocks and votes of four seconds.
+    ///
+    /// # Panics
+    /// Where the chain's own command fails.
+    pub(crate) fn new(versions: &'static Path) -> Self {
+        let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("the target folder can be written");
+        let home = folder.path().canonicalize().expect("it was just made").join("home");
+        let chain = Self { home, ports: Ports::reserve(), versions, _folder: folder };
+        let port = chain.ports.first.to_string();
+        chain.command(&["localnet", "--port", &port, "--block-time", "500ms", "--voting-period", "4s"]);
+        chain.place("v1", "genesis");
+        chain
+    }
+
+    /// One version of the chain's binary.
+    pub(crate) fn version(&self, version: &str) -> PathBuf {
+        self.versions.join(format!("{NAME}-{version}"))
+    }
+
+    /// Puts a version where an operator would: `cosmovisor/<folder>/bin/chaind`.
+    ///
+    /// # Panics
+    /// Where the home cannot be written.
+    pub(crate) fn place(&self, version: &str, folder: &str) {
+        let binary = self.binary(folder);
+        fs::create_dir_all(binary.parent().expect("it has a folder")).expect("the home can be written");
+        fs::hard_link(self.version(version), binary).expect("home and build are on one filesystem");
+    }
+
+    /// Where a folder's binary is: `genesis`, `upgrades/v2`.
+    pub(crate) fn binary(&self, folder: &str) -> PathBuf {
+        self.home.join("cosmovisor").join(folder).join("bin").join(NAME)
+    }
+
+    /// Where `current` points, as the link says it.
+    pub(crate) fn current(&self) -> PathBuf {
+        fs::read_link(self.home.join("cosmovisor/current")).unwrap_or_default()
+    }
+
+    /// What the node wrote at the halt, where it did.
+    pub(crate) fn upgrade_info(&self) -> Option<String> {
+        fs::read_to_string(self.home.join("data/upgrade-info.json")).ok().filter(|info| info.ends_with('}'))
+    }
+
+    /// The plan's `info` that offers one version for download from a host on a port.
+    ///
+    /// # Panics
+    /// Where the binary cannot be read.
+    pub(crate) fn offer(&self, version: &str, port: u16) -> String {
+        let mut hash = Sha256::new();
+        std::io::copy(&mut File::open(self.version(version)).expect("it was built"), &mut hash)
+            .expect("it can be read");
+        let sum = hex::encode(hash.finalize());
+        let url = format!("http://127.0.0.1:{port}/{NAME}-{version}?checksum=sha256:{sum}");
+        serde_json::json!({ "binaries": { "any": url } }).to_string()
+    }
+
+    /// Proposes an upgrade `blocks` from now, votes for it, and returns its height.
+    ///
+    /// # Panics
+    /// Where the chain refuses.
+    pub(crate) fn propose(&self, name: &str, blocks: u64, info: &str) -> u64 {
+        let height = self.height() + blocks;
+        self.command(&["propose", "--name", name, "--height", &height.to_string(), "--info", info]);
+        height
+    }
+
+    /// Waits until blocks are made, and returns the height of the last one.
+    ///
+    /// # Panics
+    /// Where none is made.
+    pub(crate) fn height(&self) -> u64 {
+        wait::until("the chain makes blocks", Duration::from_mins(1), || {
+            self.application().map(|application| application.height).filter(|height| *height >= 2)
+        })
+    }
+
+    /// Waits until a version has committed a block above `height`.
+    ///
+    /// # Panics
+    /// Where that takes more than `limit`.
+    pub(crate) fn wait_for_blocks_by(&self, version: &str, height: u64, limit: Duration) {
+        wait::until(&format!("{version} makes blocks above {height}"), limit, || {
+            self.application().filter(|application| application.version == version && application.height > height)
+        });
+    }
+
+    /// The upgrade that is scheduled, as x/upgrade's query over REST says it.
+    pub(crate) fn scheduled(&self) -> Option<Value> {
+        let answer = get(self.ports.first + 2, "/cosmos/upgrade/v1beta1/current_plan")?;
+        Some(answer["plan"].clone()).filter(|plan| !plan.is_null())
+    }
+
+    /// What the application says of itself, where the node answers.
+    pub(crate) fn application(&self) -> Option<Application> {
+        let answer = get(self.ports.first, "/abci_info")?;
+        let response = &answer["result"]["response"];
+        Some(Application {
+            version: response["version"].as_str()?.to_owned(),
+            height: response["last_block_height"].as_str()?.parse().ok()?,
+        })
+    }
+
+    fn command(&self, arguments: &[&str]) {
+        let run =
+            Command::new(self.version("v1")).args(arguments).arg("--home").arg(&self.home).output().expect("it runs");
+        assert!(run.status.success(), "chaind {arguments:?}: {}", String::from_utf8_lossy(&run.stderr));
+    }
+}
+
+/// An answer of `/abci_info`.
+pub(crate) struct Application {
+    /// The binary's version, set by the linker.
+    pub(crate) version: String,
+    /// The last height that was committed.
+    pub(crate) height: u64,
+}
+
+/// The JSON at a path of a server on this machine, or none where it does not answer. HTTP/1.0, so that the body is just the rest.
+fn get(port: u16, path: &str) -> Option<Value> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
+    stream.set_read_timeout(Some(Duration::from_secs(2))).ok()?;
+    write!(stream, "GET {path} HTTP/1.0\r\n\r\n").ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).ok()?;
+    serde_json::from_str(answer.split_once("\r\n\r\n")?.1).ok()
+}

@@ -1,0 +1,141 @@
+//! `strace` on a running `watcher`: every thread of it, and none of the nodes and hooks it starts.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    fs,
+    path::Path,
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use nix::unistd::Pid;
+
+use crate::{tools, wait};
+
+/// Calls that change what other processes or the next start can see.
+const MUTATING: &[&str] = &[
+    "openat",
+    "creat",
+    "write",
+    "pwrite64",
+    "writev",
+    "copy_file_range",
+    "sendfile",
+    "ftruncate",
+    "fallocate",
+    "rename",
+    "renameat",
+    "renameat2",
+    "link",
+    "linkat",
+    "symlink",
+    "symlinkat",
+    "unlink",
+    "unlinkat",
+    "mkdir",
+    "mkdirat",
+    "rmdir",
+    "chmod",
+    "fchmod",
+    "fchmodat",
+    "utimensat",
+    "fsync",
+    "fdatasync",
+    "kill",
+    "pidfd_send_signal",
+    "clone",
+    "clone3",
+    "vfork",
+];
+/// Calls that only matter on files of the home: elsewhere they are log lines and wake-ups.
+const ON_FILES: &[&str] = &["openat", "write", "pwrite64", "writev", "copy_file_range", "sendfile"];
+
+/// The `number`th call of `name` that a thread makes after strace has come.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Moment {
+    /// The system call.
+    pub(crate) name: String,
+    /// Counted from 1.
+    pub(crate) number: u32,
+}
+
+/// Whether strace is here and may attach to a process, as it may where nothing like Yama forbids it.
+pub(crate) fn usable() -> bool {
+    tools::found("strace", "--version") && {
+        let mut sleeper = Command::new("sleep").arg("60").spawn().expect("sleep can be started");
+        let mut strace =
+            command(Path::new("/dev/null"), Pid::from_raw(sleeper.id().cast_signed())).spawn().expect("it is here");
+        let attached = wait::until("strace attaches or gives up", Duration::from_secs(10), || {
+            if strace.try_wait().expect("a child can be asked").is_some() {
+                Some(false)
+            } else {
+                traced(sleeper.id()).then_some(true)
+            }
+        });
+        sleeper.kill().expect("a child can be killed");
+        sleeper.wait().expect("a child can be waited for");
+        strace.wait().expect("a child can be waited for");
+        attached
+            || tools::missing("strace", "may not attach to a process here (kernel.yama.ptrace_scope, CAP_SYS_PTRACE)")
+    }
+}
+
+/// Attaches to a process. Where a moment is given, that call never happens: SIGKILL is there first.
+///
+/// # Panics
+/// Where strace does not attach.
+pub(crate) fn attach(process: Pid, log: &Path, kill_at: Option<&Moment>) -> Child {
+    let mut command = command(log, process);
+    if let Some(Moment { name, number }) = kill_at {
+        command.arg(format!("--inject={name}:signal=SIGKILL:when={number}"));
+    }
+    let strace = command.spawn().expect("strace is here");
+    wait::until("strace attaches", Duration::from_secs(10), || traced(process.as_raw().cast_unsigned()).then_some(()));
+    strace
+}
+
+fn command(log: &Path, process: Pid) -> Command {
+    let mut command = Command::new("strace");
+    command
+        .args(["--follow-forks", "--detach-on=execve", "--decode-fds=path", "--string-limit=400", "--quiet=all"])
+        .arg(format!("--trace=execve,{}", MUTATING.join(",")))
+        .arg(format!("--output={}", log.display()))
+        .arg(format!("--attach={process}"))
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    command
+}
+
+/// Whether every thread of a process has a tracer (proc(5)).
+fn traced(process: u32) -> bool {
+    let threads = fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten().flatten();
+    let mut statuses = threads.map(|thread| fs::read_to_string(thread.path().join("status")).unwrap_or_default());
+    statuses.all(|status| status.lines().any(|line| line.starts_with("TracerPid:") && !line.ends_with("\t0")))
+}
+
+/// The moments in a log at which a process changed something: its home, or other processes.
+pub(crate) fn moments(log: &str, home: &Path) -> BTreeSet<Moment> {
+    let inside = format!("{}/", home.display());
+    // A child on its way to another program is not the process itself.
+    let children: BTreeSet<&str> = log
+        .lines()
+        .filter_map(|line| line.split_once(' ').filter(|(_, call)| call.trim_start().starts_with("execve(")))
+        .map(|(pid, _)| pid)
+        .collect();
+    let mut numbers: HashMap<(&str, &str), u32> = HashMap::new();
+    let mut found = BTreeSet::new();
+    for line in log.lines() {
+        let Some((pid, call)) = line.split_once(' ') else { continue };
+        let Some((name, rest)) = call.trim_start().split_once('(') else { continue };
+        if children.contains(pid) || !MUTATING.contains(&name) {
+            continue;
+        }
+        let number = numbers.entry((pid, name)).or_default();
+        *number += 1;
+        let writes = name != "openat" || ["O_WRONLY", "O_RDWR", "O_CREAT"].iter().any(|flag| rest.contains(flag));
+        if writes && (!ON_FILES.contains(&name) || rest.contains(&inside)) {
+            found.insert(Moment { name: name.to_owned(), number: *number });
+        }
+    }
+    found
+}
