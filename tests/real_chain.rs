@@ -1,0 +1,187 @@
+//! A real chain votes an upgrade through, halts, and makes blocks again with the new binary, under `watcher run`.
+//! Needs Go; the first run on a machine compiles the Cosmos SDK. `WATCHER_UNDER_TEST` names another program to test.
+
+#[path = "support/census.rs"]
+mod census;
+#[path = "support/chain.rs"]
+mod chain;
+#[path = "support/nodes.rs"]
+mod nodes;
+#[path = "support/ports.rs"]
+mod ports;
+#[path = "support/release_host.rs"]
+mod release_host;
+#[path = "support/say.rs"]
+mod say;
+#[path = "support/supervisor.rs"]
+mod supervisor;
+#[path = "support/tools.rs"]
+mod tools;
+#[path = "support/wait.rs"]
+mod wait;
+
+use std::{fs, path::Path, process::Command, time::Duration};
+
+use census::Census;
+use chain::{Chain, NAME};
+use nix::sys::signal::{Signal, kill};
+use release_host::ReleaseHost;
+use serde_json::Value;
+use supervisor::Supervisor;
+
+/// Blocks until an upgrade for which nothing is to be done beforehand: the vote takes ten of them.
+const SOON: u64 = 20;
+/// Blocks until an upgrade whose binary is to be staged before.
+const LATER: u64 = 44;
+/// Longer than any of the upgrades takes, on a slow and busy machine.
+const LIMIT: Duration = Duration::from_mins(2);
+
+const DOWNLOADS: &[(&str, &str)] = &[
+    ("DAEMON_ALLOW_DOWNLOAD_BINARIES", "true"),
+    ("DAEMON_DOWNLOAD_MUST_HAVE_CHECKSUM", "true"),
+    ("UNSAFE_SKIP_BACKUP", "true"),
+];
+
+#[test]
+fn the_binary_is_staged_while_the_chain_still_runs() {
+    let Some(versions) = chain::versions() else { return };
+    let chain = Chain::new(versions);
+    let host = ReleaseHost::open(chain.ports.first + 9, versions, None);
+    let census = Census::of(&chain.home, NAME);
+    let mut watcher = Supervisor::start(&chain.home, NAME, DOWNLOADS);
+
+    let height = chain.propose("v2", LATER, &chain.offer("v2", chain.ports.first + 9));
+    wait::until("the vote has passed", LIMIT, || chain.scheduled());
+    let staged = chain.binary("upgrades/v2");
+    wait::until("v2 is staged", LIMIT, || staged.exists().then_some(()));
+    assert!(same(&staged, &chain.version("v2")), "what is staged is the whole binary from the first moment");
+    let now = chain.application().expect("the chain runs while the binary is staged").height;
+    assert!(now < height - 1, "v2 was staged at {now}, too late for {height}");
+    assert_eq!(chain.upgrade_info(), None);
+    assert_eq!(chain.current(), Path::new("genesis"));
+
+    carried_through(&chain, "v2", height);
+    assert_eq!(host.downloads(), [0], "one download");
+    stops_in_order(&chain, &mut watcher, census, 2);
+}
+
+#[test]
+fn a_release_host_that_is_dead_until_the_halt_costs_a_pause_and_not_the_upgrade() {
+    let Some(versions) = chain::versions() else { return };
+    let chain = Chain::new(versions);
+    let census = Census::of(&chain.home, NAME);
+    let mut watcher = Supervisor::start(&chain.home, NAME, DOWNLOADS);
+
+    let height = chain.propose("v2", SOON, &chain.offer("v2", chain.ports.first + 9));
+    wait::until("the chain halts", LIMIT, || chain.upgrade_info());
+    assert!(!chain.binary("upgrades/v2").exists());
+    let host = ReleaseHost::open(chain.ports.first + 9, versions, None);
+
+    carried_through(&chain, "v2", height);
+    assert_eq!(host.downloads(), [0], "one download");
+    stops_in_order(&chain, &mut watcher, census, 2);
+}
+
+#[test]
+fn a_watcher_that_is_killed_between_the_halt_and_the_swap_completes_it_when_it_is_started_again() {
+    let Some(versions) = chain::versions() else { return };
+    let chain = Chain::new(versions);
+    chain.place("v2", "upgrades/v2");
+    let census = Census::of(&chain.home, NAME);
+    let mut watcher = Supervisor::start(&chain.home, NAME, &[("UNSAFE_SKIP_BACKUP", "true")]);
+
+    let height = chain.propose("v2", SOON, "");
+    wait::until("the chain halts", LIMIT, || chain.upgrade_info());
+    kill(watcher.pid(), Signal::SIGKILL).expect("it is there");
+    wait::until("watcher is dead", LIMIT, || watcher.ended());
+    assert_eq!(chain.current(), Path::new("genesis"), "it was killed before the swap");
+
+    let mut watcher = Supervisor::start(&chain.home, NAME, &[("UNSAFE_SKIP_BACKUP", "true")]);
+    carried_through(&chain, "v2", height);
+    // Whether the old binary runs once more before the upgrade is taken as due is the supervisor's choice.
+    stops_in_order(&chain, &mut watcher, census, 3);
+}
+
+#[test]
+fn two_upgrades_in_a_row_and_a_stop() {
+    let Some(versions) = chain::versions() else { return };
+    let chain = Chain::new(versions);
+    let host = ReleaseHost::open(chain.ports.first + 9, versions, None);
+    let census = Census::of(&chain.home, NAME);
+    let mut watcher = Supervisor::start(&chain.home, NAME, DOWNLOADS);
+
+    for version in ["v2", "v3"] {
+        let height = chain.propose(version, LATER, &chain.offer(version, chain.ports.first + 9));
+        carried_through(&chain, version, height);
+    }
+    assert_eq!(host.downloads(), [0, 0], "two downloads");
+    stops_in_order(&chain, &mut watcher, census, 3);
+}
+
+#[test]
+fn a_binary_placed_by_hand_needs_no_downloads() {
+    let Some(versions) = chain::versions() else { return };
+    let chain = Chain::new(versions);
+    chain.place("v2", "upgrades/v2");
+    let census = Census::of(&chain.home, NAME);
+    let mut watcher = Supervisor::start(&chain.home, NAME, &[]);
+
+    let height = chain.propose("v2", SOON, "made by hand, see the forum");
+    carried_through(&chain, "v2", height);
+    assert!(same(&chain.binary("upgrades/v2"), &chain.version("v2")));
+    let backups = entries(&chain.home).filter(|name| name.starts_with("data-backup-")).collect::<Vec<_>>();
+    assert_eq!(backups.len(), 1, "one backup: {backups:?}");
+    assert!(chain.home.join(&backups[0]).join("application.db/CURRENT").exists(), "the backup holds the database");
+    stops_in_order(&chain, &mut watcher, census, 2);
+}
+
+#[test]
+fn a_watcher_that_first_comes_after_the_halt_completes_the_upgrade() {
+    let Some(versions) = chain::versions() else { return };
+    let chain = Chain::new(versions);
+    chain.place("v2", "upgrades/v2");
+    let mut node = Supervisor::spawn(Command::new(chain.binary("genesis")), &chain.home, NAME, &[]);
+    let height = chain.propose("v2", SOON, "");
+    wait::until("the chain halts", LIMIT, || chain.upgrade_info());
+    assert!(node.stop().success());
+
+    let census = Census::of(&chain.home, NAME);
+    let mut watcher = Supervisor::start(&chain.home, NAME, &[("UNSAFE_SKIP_BACKUP", "true")]);
+    carried_through(&chain, "v2", height);
+    stops_in_order(&chain, &mut watcher, census, 2);
+}
+
+/// Waits until the new version has made blocks above the height, and looks at what the swap left in the home.
+fn carried_through(chain: &Chain, version: &str, height: u64) {
+    let info = wait::until("the chain halts", LIMIT, || chain.upgrade_info().filter(|info| info.contains(version)));
+    chain.wait_for_blocks_by(version, height, LIMIT);
+    assert_eq!(chain.current(), Path::new("upgrades").join(version));
+    assert_eq!(chain.upgrade_info(), Some(info), "upgrade-info.json is the node's own");
+
+    let marker = fs::read(chain.home.join("cosmovisor/current/upgrade-info.json")).expect("the swap leaves a marker");
+    let marker: Value = serde_json::from_slice(&marker).expect("the marker is JSON");
+    assert_eq!((marker["name"].as_str(), marker["height"].as_u64()), (Some(version), Some(height)));
+    let running = nodes::alive(&chain.home, NAME);
+    assert_eq!(running.len(), 1);
+    assert_eq!(running[0].executable, chain.binary(&format!("upgrades/{version}")));
+}
+
+/// Asks `watcher` to stop. It must end well, leave no node behind, and never have run more than one at a time or more
+/// than `most` in all.
+fn stops_in_order(chain: &Chain, watcher: &mut Supervisor, census: Census, most: usize) {
+    let status = watcher.stop();
+    assert_eq!(nodes::alive(&chain.home, NAME), [], "no node is left behind");
+    assert!(status.success(), "watcher ended with {status}");
+    let count = census.end();
+    assert_eq!(count.most_at_once, 1, "one node at a time: {:?}", count.seen);
+    assert!(count.seen.len() <= most, "at most {most} nodes in all: {:?}", count.seen);
+}
+
+fn same(left: &Path, right: &Path) -> bool {
+    fs::read(left).expect("it can be read") == fs::read(right).expect("it can be read")
+}
+
+fn entries(folder: &Path) -> impl Iterator<Item = String> {
+    let entries = fs::read_dir(folder).expect("the folder is there").flatten();
+    entries.map(|entry| entry.file_name().to_string_lossy().into_owned())
+}
