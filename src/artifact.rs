@@ -17,5 +17,5 @@ pub use disk::fingerprint;
 pub use fetch::{FetchError, Progress, Request, fetch};
 pub use info::Platform;
 pub use place::place;
-pub use staged::{Verified, has_receipt, read_staged, renew, set_aside, verify};
+pub use staged::{Verified, has_receipt, keep_receipt, read_staged, renew, set_aside, verify};
 pub use store::{Store, stored};

@@ -10,6 +10,7 @@ pub mod knowledge;
 mod ladder;
 mod lane;
 pub mod note;
+pub mod orders;
 pub mod plan;
 pub mod run;
 pub mod schedule;

@@ -6,6 +6,7 @@ pub mod changes;
 pub mod current;
 pub mod lock;
 pub mod observe;
+pub mod orders;
 pub mod record;
 pub mod upgrade_info;
 

@@ -2,6 +2,7 @@
 
 mod birth;
 pub mod descriptor;
+mod ear;
 pub mod hook;
 pub mod node;
 pub mod program;

@@ -22,7 +22,7 @@ use crate::{
     decide::{
         Core,
         decision::{Attention, Decision, Exit, JobId, NodeSignal},
-        event::{Event, Heard, Kind, NodeExit, Outcome},
+        event::{Event, Heard, Kind, NodeExit, Outcome, Words},
     },
     home::{changes::Changes, lock, observe::Observer},
     process::{
@@ -139,7 +139,10 @@ impl Supervisor {
         let deadline = self.stopping.as_ref().filter(|stopping| !stopping.killed).map(|stopping| stopping.deadline);
         tokio::select! {
             biased;
-            exit = node_exit(self.node.as_mut()) => self.reaped(exit?),
+            ended = node_exit(self.node.as_mut()) => {
+                let (exit, words) = ended?;
+                self.reaped(exit, words)
+            }
             signal = signals.next() => Ok(Kind::Signal(signal)),
             (job, outcome) = self.jobs.next() => Ok(Kind::JobDone { job, outcome }),
             () = change(changes) => Ok(Kind::Tick),
@@ -152,7 +155,7 @@ impl Supervisor {
         }
     }
 
-    fn reaped(&mut self, exit: NodeExit) -> io::Result<Kind> {
+    fn reaped(&mut self, exit: NodeExit, words: Option<Words>) -> io::Result<Kind> {
         let node = self.node.take().ok_or_else(|| io::Error::other("a node ended that was not running"))?;
         if let Some(stopping) = self.stopping.take() {
             if exit == NodeExit::Code(0) {
@@ -160,7 +163,7 @@ impl Supervisor {
             }
             self.events.push_back(Kind::JobDone { job: stopping.job, outcome: Outcome::Done });
         }
-        Ok(Kind::Exited { run: node.run, exit })
+        Ok(Kind::Exited { run: node.run, exit, words })
     }
 
     fn kill_after_grace(&mut self) {
@@ -206,7 +209,7 @@ impl Supervisor {
     }
 }
 
-async fn node_exit(node: Option<&mut Node>) -> io::Result<NodeExit> {
+async fn node_exit(node: Option<&mut Node>) -> io::Result<(NodeExit, Option<Words>)> {
     match node {
         Some(node) => node.wait().await,
         None => std::future::pending().await,

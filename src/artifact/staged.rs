@@ -68,6 +68,17 @@ pub fn has_receipt(upgrades: &Path, folder: &Folder) -> bool {
     upgrades.join(folder.as_str()).join(RECEIPT).is_file()
 }
 
+/// Moves a version's receipt away, beside the binary it was for: another one takes that binary's place.
+///
+/// # Errors
+/// As the filesystem gives them.
+pub fn keep_receipt(folder: &Path, binary: &Path) -> io::Result<()> {
+    match move_anywhere(&folder.join(RECEIPT), &binary.with_extension("receipt.json")) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
 /// What hashing a placed binary told.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Verified {

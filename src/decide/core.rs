@@ -3,6 +3,8 @@
 mod absorb;
 mod fetch;
 mod home;
+mod orders;
+mod restored;
 
 use ::core::time::Duration;
 use alloc::{
@@ -70,6 +72,12 @@ pub struct Core {
     starts_here: u32,
     /// A job ended so that nothing can go on.
     fatal: Option<Exit>,
+    /// Whether `--halt-height N` of this version stops before N, where it was asked and could be told.
+    generation: Option<(Version, Option<bool>)>,
+    /// Whether a replacement is still to be made, as far as this process could.
+    replacing: bool,
+    /// How often another version was chosen for the data in this process.
+    chosen: u32,
     /// What `upgrade-info.json` is that is no plan, and since when.
     unreadable: Option<(Fingerprint, Duration)>,
     told: BTreeSet<String>,
@@ -121,6 +129,9 @@ impl Core {
             counted: false,
             starts_here: 0,
             fatal: None,
+            generation: None,
+            replacing: true,
+            chosen: 0,
             unreadable: None,
             told: BTreeSet::new(),
             strays: 0,
@@ -130,7 +141,8 @@ impl Core {
     /// The folders under `upgrades/` that the facts must show, beside the one in `upgrade-info.json`.
     #[must_use]
     pub fn interest(&self) -> Vec<Folder> {
-        self.knowledge.scheduled().iter().map(|upgrade| upgrade.folder.clone()).collect()
+        let scheduled = self.knowledge.scheduled();
+        scheduled.iter().map(|upgrade| upgrade.folder.clone()).chain(self.needed().cloned()).collect()
     }
 
     /// The node's run that exists now.
@@ -204,7 +216,11 @@ impl Core {
         });
         let vote = self.knowledge.vote_ends_near(event.wall, schedule::VOTE_WINDOW);
         // Only the new binary is watched until it has passed: at the halt itself there is nothing to hear.
-        if near || vote || self.runs_new(&event.facts) { Attention::EveryBlock } else { Attention::Relaxed }
+        if near || vote || self.runs_new(&event.facts) || self.orders_are_near(&event.facts.orders) {
+            Attention::EveryBlock
+        } else {
+            Attention::Relaxed
+        }
     }
 
     fn tell(&mut self, key: String, decision: &mut Decision, note: impl FnOnce() -> Note) {
@@ -247,6 +263,11 @@ fn info(facts: &Facts) -> Option<(&Upgrade, Fingerprint, Origin)> {
         Info::Plan { upgrade, fingerprint, origin } => Some((upgrade, *fingerprint, *origin)),
         _ => None,
     }
+}
+
+/// What the node is asked about: the file that is there, or none.
+fn asked_about(facts: &Facts) -> Fingerprint {
+    info(facts).map(|(_, fingerprint, _)| fingerprint).unwrap_or_default()
 }
 
 fn version_of(facts: &Facts) -> Version {

@@ -5,8 +5,9 @@ use alloc::{string::String, vec::Vec};
 
 use super::{
     event::{EndpointId, Signal},
-    facts::{Receipt, Record, Version},
+    facts::{Fingerprint, Receipt, Record, Version},
     note::Note,
+    orders::Exact,
     plan::{Folder, Plan, Upgrade},
 };
 
@@ -112,7 +113,28 @@ pub enum HomeJob {
         run: RunId,
         /// The version that is expected there; nothing else is started.
         version: Version,
+        /// The `--halt-height` that it is given besides its arguments.
+        halt: Option<u64>,
+        /// What it says is listened to on its way out, because its data are of unknown origin.
+        listen: bool,
     },
+    /// Tell whether the current binary's `--halt-height N` stops before N is executed (SDK 0.50) or after it.
+    Generation,
+    /// Write `upgrade-info.json` in the operator's name.
+    Name {
+        /// The next upgrade of their queue.
+        plan: Plan,
+        /// The file that it takes the place of; any other, which a node may have just written, stays.
+        over: Option<Fingerprint>,
+    },
+    /// Write the operator's queue anew: these are left.
+    Queue(Vec<Plan>),
+    /// Write down that the old binary executed the height before which it was to stop.
+    Missed(Exact),
+    /// Point `current` at the version that restored data need.
+    Choose(Version),
+    /// Put the operator's replacement of a binary in its place; the old file is kept.
+    Replace(Version),
 }
 
 /// Jobs beside the home lane.

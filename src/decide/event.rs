@@ -6,7 +6,7 @@ use alloc::{string::String, vec::Vec};
 use super::{
     decision::{JobId, RunId},
     facts::Facts,
-    plan::{Plan, Upgrade},
+    plan::{Folder, Plan, Upgrade},
 };
 
 /// Something happened. The facts were sampled after it.
@@ -33,6 +33,8 @@ pub enum Kind {
         run: RunId,
         /// How it ended.
         exit: NodeExit,
+        /// What it said of its end, where it was listened to.
+        words: Option<Words>,
     },
     /// A job ended. A result with an identity that is not awaited is dropped.
     JobDone {
@@ -54,6 +56,17 @@ pub enum NodeExit {
     Code(i32),
     /// A signal with this number ended it.
     Signal(i32),
+}
+
+/// What a node said before it ended that tells what is to run next: words of x/upgrade and of the SDK's base application.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Words {
+    /// `upgrade handler is missing for X`: X was applied to the data, and the binary does not know it.
+    Needs(Folder),
+    /// `BINARY UPDATED BEFORE TRIGGER`: the binary knows of an upgrade that was not applied to the data yet.
+    TooNew(Folder),
+    /// `halt per configuration height N`: `--halt-height` ended it.
+    Halted(u64),
 }
 
 /// Signals that reach `watcher` from outside.
@@ -89,6 +102,8 @@ pub enum Outcome {
     Answered(NodeAnswer),
     /// The app's `pre-upgrade` ended with this exit code; none for a signal.
     PreUpgrade(Option<i32>),
+    /// Whether `--halt-height N` stops the current binary before it executes N; none where it cannot be told.
+    HaltsBefore(Option<bool>),
 }
 
 /// What the own node says of itself.

@@ -3,7 +3,10 @@
 use alloc::{collections::BTreeMap, string::String, vec::Vec};
 use serde::{Deserialize, Serialize};
 
-use super::plan::{Artifact, Asks, Folder, Plan, Upgrade};
+use super::{
+    orders::Orders,
+    plan::{Artifact, Asks, Folder, Plan, Upgrade},
+};
 
 /// Everything the disk shows that a decision may rest on.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -26,6 +29,21 @@ pub struct Facts {
     pub record: RecordFact,
     /// The height in `priv_validator_state.json`: the last height that this validator signed.
     pub signed_height: Option<u64>,
+    /// Which data these are; none where there is no application state yet.
+    pub data: Option<DataIdentity>,
+    /// What the operator wants beyond what the chain asks for.
+    pub orders: Orders,
+}
+
+/// Which data a home holds: a folder that was replaced has another identity, one in which the node works keeps it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DataIdentity {
+    /// Device number of `data/`.
+    pub device: u64,
+    /// Inode number of `data/`.
+    pub folder: u64,
+    /// Inode number of `data/application.db`.
+    pub state: u64,
 }
 
 /// The state of `data/upgrade-info.json`.
@@ -212,6 +230,9 @@ pub struct Record {
     /// How it ended.
     #[serde(default)]
     pub verdict: Verdict,
+    /// The data on which a node of this home last made blocks.
+    #[serde(default)]
+    pub data: Option<DataIdentity>,
 }
 
 /// How an upgrade ended.
@@ -230,7 +251,15 @@ impl Record {
     #[must_use]
     pub fn new(plan: Plan, from: Version) -> Self {
         let plan = Plan { info: String::new(), ..plan };
-        Self { plan, from, custom_hook_done: false, app_hook_done: false, starts: 0, verdict: Verdict::Pending }
+        Self {
+            plan,
+            from,
+            custom_hook_done: false,
+            app_hook_done: false,
+            starts: 0,
+            verdict: Verdict::Pending,
+            data: None,
+        }
     }
 
     /// The record of a home on which no upgrade was carried out yet. It is written (durably) before the first start, so

@@ -6,6 +6,7 @@ use alloc::{format, string::String};
 use super::{
     event::{NodeExit, Proposal, ProposalStatus},
     facts::Version,
+    orders::Exact,
     plan::{Folder, Plan, Upgrade},
     schedule::Urgency,
 };
@@ -87,6 +88,50 @@ pub enum Note {
         /// When it is tried again.
         again: Duration,
     },
+    /// Something failed and will not be tried again by itself.
+    GivenUp {
+        /// What was tried.
+        what: String,
+        /// What went wrong.
+        reason: String,
+    },
+    /// The operator's brake holds up an upgrade that is due.
+    Held {
+        /// The upgrade.
+        plan: Plan,
+        /// Why, in the operator's words.
+        reason: String,
+    },
+    /// An order of the operator cannot be read.
+    OrderUnreadable(String),
+    /// An upgrade in the operator's queue lies behind the node.
+    Missed {
+        /// The upgrade.
+        plan: Plan,
+        /// Where the node is.
+        height: u64,
+    },
+    /// The old binary cannot be stopped before the exact height, or was not.
+    NotExact {
+        /// The order.
+        exact: Exact,
+        /// Why.
+        reason: String,
+    },
+    /// The node is restarted because an order asks for it.
+    Restarts {
+        /// What for.
+        why: &'static str,
+    },
+    /// A node that ended is started once more to hear why.
+    Listens,
+    /// Another version is chosen because the data need it.
+    Chosen {
+        /// Which.
+        version: Version,
+        /// What ran before.
+        instead_of: Version,
+    },
     /// `pre-upgrade` asked to be run again.
     PreUpgradeRetries {
         /// Which attempt failed, from 1.
@@ -109,7 +154,11 @@ impl Note {
     pub fn level(&self) -> Level {
         match self {
             Self::Missing { urgency, .. } if *urgency >= Urgency::Hours => Level::Error,
-            Self::StartsAgain { .. } => Level::Error,
+            Self::StartsAgain { .. }
+            | Self::Held { .. }
+            | Self::GivenUp { .. }
+            | Self::NotExact { .. }
+            | Self::Missed { .. } => Level::Error,
             Self::Missing { .. }
             | Self::Ignored { .. }
             | Self::Unreadable(_)
@@ -118,6 +167,9 @@ impl Note {
             | Self::PreUpgradeRetries { .. }
             | Self::PreUpgradeOdd(_)
             | Self::Endpoint { .. }
+            | Self::OrderUnreadable(_)
+            | Self::Listens
+            | Self::Chosen { .. }
             | Self::Withdrawn(_) => Level::Warning,
             _ => Level::Info,
         }
@@ -168,6 +220,34 @@ impl fmt::Display for Note {
             Self::Stray => f.write_str("a node runs on although what started it has ended; it is stopped first"),
             Self::Failed { what, reason, again } => {
                 write!(f, "{what} failed and is tried again in {again:?}: {reason}")
+            }
+            Self::GivenUp { what, reason } => write!(f, "{what} failed: {reason}"),
+            Self::Held { plan, reason } => {
+                let reason = if reason.is_empty() { String::new() } else { format!(" ({reason})") };
+                write!(
+                    f,
+                    "upgrade {} is due and held by the operator{reason}: the node stands still until `watcher release`",
+                    Described(plan)
+                )
+            }
+            Self::OrderUnreadable(reason) => f.write_str(reason),
+            Self::Missed { plan, height } => write!(
+                f,
+                "upgrade {} is queued in data/upgrade-info.json.batch, and the node is at height {height}: it is not carried \
+                 out; take it from the file, or restore older data",
+                Described(plan)
+            ),
+            Self::NotExact { exact: Exact { folder, height, .. }, reason } => write!(
+                f,
+                "upgrade {folder} was to be swapped in before height {height} is executed, and cannot be: {reason}; name a later \
+                 height (`add-upgrade --force --exact`), or leave out --exact"
+            ),
+            Self::Restarts { why } => write!(f, "the node is restarted {why}"),
+            Self::Listens => {
+                f.write_str("the node ended and may have said why: it is started once more, and listened to")
+            }
+            Self::Chosen { version, instead_of } => {
+                write!(f, "the data were replaced and need {version}: it runs instead of {instead_of}")
             }
             Self::PreUpgradeRetries { attempt } => {
                 write!(f, "pre-upgrade command failed. retrying (attempt {attempt})")

@@ -4,7 +4,7 @@ use ::core::time::Duration;
 
 use super::{
     decision::RunId,
-    event::{NodeAnswer, NodeExit},
+    event::{NodeAnswer, NodeExit, Words},
     facts::{Fingerprint, Origin, Version},
     schedule,
 };
@@ -49,6 +49,14 @@ pub struct Life {
     pub unwanted: bool,
     /// Whether a stop job has seen it reaped; its exit code is heard apart, before or after.
     pub reaped: bool,
+    /// The height of the exact upgrade before which its `--halt-height` stops it.
+    pub halt: Option<u64>,
+    /// Whether it was listened to, and what it said at its end.
+    pub listened: bool,
+    /// What it said at its end.
+    pub words: Option<Words>,
+    /// Whether its application committed a block on top of others in this run: its data are in order.
+    pub grew: bool,
 }
 
 impl Life {
@@ -65,6 +73,10 @@ impl Life {
             silent: 0,
             unwanted: false,
             reaped: false,
+            halt: None,
+            listened: false,
+            words: None,
+            grew: false,
         }
     }
 
@@ -78,8 +90,31 @@ impl Life {
     /// Takes in heights. A latest height counts only beside the committed one or as the answer to a question: alone it
     /// would make a plan look due that this very binary has long passed.
     pub fn heard(&mut self, answer: NodeAnswer) {
+        self.grew |= self.committed.is_some_and(|before| before > 0 && answer.committed > Some(before));
         self.latest = self.latest.max(answer.latest);
         self.committed = self.committed.max(answer.committed);
+    }
+
+    /// The greatest height that is known of it.
+    #[must_use]
+    pub fn height(&self) -> Option<u64> {
+        self.latest.max(self.committed)
+    }
+
+    /// Whether `--halt-height` ended it before `height`: it says so itself, or it stood there and ended as asked (SDK 0.50
+    /// stays up with the height decided; before it, the application sends itself SIGINT and the server exits 130).
+    #[must_use]
+    pub fn was_halted_before(&self, height: u64, exit: NodeExit) -> bool {
+        const AS_ASKED: [NodeExit; 3] = [NodeExit::Code(0), NodeExit::Code(130), NodeExit::Code(143)];
+        let says = matches!(self.words, Some(Words::Halted(halted)) if halted == height || halted + 1 == height);
+        self.halt == Some(height) && !self.unwanted && (says || self.is_near(height) && AS_ASKED.contains(&exit))
+    }
+
+    /// Whether it was heard of within a few blocks of a height: what is heard lags a little.
+    #[must_use]
+    pub fn is_near(&self, height: u64) -> bool {
+        const LAG: u64 = 3;
+        self.height().is_some_and(|latest| latest + LAG >= height)
     }
 }
 
@@ -147,7 +182,8 @@ impl Run {
                 let denied =
                     fell_short && life.silent == 0 && life.asked.is_some_and(|(about, _)| about == fingerprint);
                 let died_at_it = origin == Origin::Node && *exit != NodeExit::Code(0) && !fell_short && plausible;
-                if written_since && !denied || died_at_it { Due::Yes } else { Due::No }
+                let halted = life.was_halted_before(height, *exit);
+                if written_since && !denied || died_at_it || halted { Due::Yes } else { Due::No }
             }
             Self::Alive(_) => match life.asked {
                 Some((about, at)) if about == fingerprint => {

@@ -8,7 +8,7 @@ use std::{
 
 use nix::unistd::{AccessFlags, access};
 
-use super::{Home, upgrade_info, write_whole};
+use super::{Home, sync_folder, upgrade_info, write_whole};
 use crate::decide::{
     facts::{Current, Marker, Version},
     plan::{Folder, Plan},
@@ -90,6 +90,21 @@ pub fn executable(home: &Home) -> io::Result<PathBuf> {
     Ok(binary)
 }
 
+/// Points `current` at a version that is there, for data that need it.
+///
+/// # Errors
+/// As the file system gives them; then `current` still points where it did.
+pub fn choose(home: &Home, version: &Version) -> io::Result<()> {
+    let target = match version {
+        Version::Genesis => PathBuf::from("genesis"),
+        Version::Upgrade(folder) => Path::new("upgrades").join(folder.as_str()),
+        Version::Elsewhere(path) => PathBuf::from(path),
+    };
+    make_executable(&home.executable(&home.root().join(&target)))?;
+    point(home, &target)?;
+    sync_folder(&home.root())
+}
+
 fn point(home: &Home, target: &Path) -> io::Result<()> {
     let beside = home.own().join(".current");
     match fs::remove_file(&beside) {
@@ -100,7 +115,7 @@ fn point(home: &Home, target: &Path) -> io::Result<()> {
     fs::rename(&beside, home.current())
 }
 
-fn make_executable(binary: &Path) -> io::Result<()> {
+pub(super) fn make_executable(binary: &Path) -> io::Result<()> {
     const ALL_EXECUTE: u32 = 0o111;
     let meta = fs::metadata(binary)?;
     if !meta.is_file() {

@@ -3,7 +3,7 @@
 
 use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
 
-use super::{Home, backup, current, lock, record, upgrade_info};
+use super::{Home, backup, current, lock, orders, record, upgrade_info};
 use crate::{
     artifact,
     decide::{
@@ -45,6 +45,8 @@ impl Observer {
             backup: backup::state(home, plan.map(|upgrade| &upgrade.plan)),
             lock: if alive { NodeLock::Held } else { lock::node(home).unwrap_or(NodeLock::Held) },
             signed_height: signed_height(home),
+            data: orders::data_identity(home),
+            orders: orders::read(home),
             record,
             info,
         }

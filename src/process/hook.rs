@@ -25,6 +25,24 @@ pub async fn status(home: &Home) -> io::Result<Output> {
         .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "`status` did not answer in five seconds"))?
 }
 
+/// Whether `--halt-height N` stops the current binary before it executes N, as since SDK 0.50 (`FinalizeBlock` refuses the
+/// block), or after it has committed N. Told by `cosmos_sdk_version` in `<current binary> version --long`; none where that
+/// does not say it.
+pub async fn halts_before(home: &Home) -> Option<bool> {
+    let binary = current::executable(home).ok()?;
+    let version = Program::new(home, &binary, Signal::SIGKILL).arguments(["version", "--long"]);
+    let Output { stdout, stderr, .. } = tokio::time::timeout(STATUS_LIMIT, version.output()).await.ok()?.ok()?;
+    [stdout, stderr].iter().find_map(|said| is_of_sdk_50(&String::from_utf8_lossy(said)))
+}
+
+/// Reads `cosmos_sdk_version: v0.50.1` as YAML or JSON has it.
+fn is_of_sdk_50(said: &str) -> Option<bool> {
+    let (_, version) = said.split_once("cosmos_sdk_version")?;
+    let version = version.trim_start_matches(|c: char| !c.is_ascii_digit());
+    let mut numbers = version.split('.').map_while(|part| part.parse::<u32>().ok());
+    Some((numbers.next()?, numbers.next()?) >= (0, 50))
+}
+
 /// Runs `<current binary> pre-upgrade`, which by now is the new one, and gives its exit code and what it printed.
 ///
 /// # Errors
@@ -64,4 +82,18 @@ pub async fn custom(home: &Home, script: &str, plan: &Plan) -> io::Result<Output
 async fn run_custom(home: &Home, path: &Path, plan: &Plan) -> io::Result<Output> {
     let script = Program::new(home, path, Signal::SIGKILL).folder(&home.path);
     script.arguments([plan.name.clone(), plan.height.to_string()]).output().await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_generation_of_a_binary_is_read_from_its_version() {
+        assert_eq!(is_of_sdk_50("build_tags: \"\"\ncosmos_sdk_version: v0.50.1\ngo: go1.22"), Some(true));
+        assert_eq!(is_of_sdk_50("{\"cosmos_sdk_version\":\"v0.47.17-ics\"}"), Some(false));
+        assert_eq!(is_of_sdk_50("cosmos_sdk_version: v1.0.0"), Some(true));
+        assert_eq!(is_of_sdk_50("cosmos_sdk_version: \"\"\n"), None);
+        assert_eq!(is_of_sdk_50("v2"), None);
+    }
 }

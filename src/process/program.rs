@@ -133,6 +133,13 @@ impl Program {
         self
     }
 
+    /// With these as its standard output and standard error.
+    #[must_use]
+    pub fn printing_into(mut self, [out, err]: [OwnedFd; 2]) -> Self {
+        (self.streams[1], self.streams[2]) = (Some(out), Some(err));
+        self
+    }
+
     /// As the leader of a process group of its own: what a terminal sends to ours does not reach it.
     #[must_use]
     pub const fn in_its_own_group(mut self) -> Self {

@@ -15,7 +15,7 @@ use crate::{
         facts::{Current, Verdict, Version},
         plan::Plan,
     },
-    home::{Home, backup, current, lock, record, sync_folder},
+    home::{Home, backup, current, lock, orders, record, sync_folder},
     process::{hook, node::Node, program::Output, stray},
 };
 
@@ -27,7 +27,7 @@ impl Supervisor {
             HomeJob::Remember(record) => {
                 self.at_once(id, record::write(&home, &record));
                 if record.verdict == Verdict::Passed {
-                    tokio::task::spawn_blocking(move || forget(&home, record.plan.height));
+                    tokio::task::spawn_blocking(move || forget(&home, &record.plan));
                 }
             }
             HomeJob::Place { receipt, upgrade } => self.jobs.spawn_blocking(id, move |_| {
@@ -53,9 +53,19 @@ impl Supervisor {
             }
             HomeJob::Switch { folder, plan } => self.at_once(id, current::switch(&home, &folder, &plan)),
             HomeJob::AppHook => self.jobs.spawn(id, async move { pre_upgrade(&home).await.unwrap_or_else(failed) }),
-            HomeJob::Start { run, version } => {
-                let outcome = self.start(run, &version).map_or_else(failed, |()| Outcome::Started);
+            HomeJob::Start { run, version, halt, listen } => {
+                let outcome = self.start(run, &version, halt, listen).map_or_else(failed, |()| Outcome::Started);
                 self.events.push_back(Kind::JobDone { job: id, outcome });
+            }
+            HomeJob::Generation => {
+                self.jobs.spawn(id, async move { Outcome::HaltsBefore(hook::halts_before(&home).await) });
+            }
+            HomeJob::Name { plan, over } => self.at_once(id, orders::name(&home, &plan, over)),
+            HomeJob::Queue(left) => self.at_once(id, orders::write_queue(&home, &left)),
+            HomeJob::Missed(exact) => self.at_once(id, orders::write_exact(&home, Some(&exact))),
+            HomeJob::Choose(version) => self.at_once(id, current::choose(&home, &version)),
+            HomeJob::Replace(version) => {
+                self.jobs.spawn_blocking(id, move |_| done(orders::replace(&home, &version)));
             }
         }
     }
@@ -139,7 +149,7 @@ impl Supervisor {
         });
     }
 
-    fn start(&mut self, run: RunId, version: &Version) -> io::Result<()> {
+    fn start(&mut self, run: RunId, version: &Version, halt: Option<u64>, listen: bool) -> io::Result<()> {
         let home = &self.config.home;
         if current::read(home) == Current::Absent {
             current::point_at_genesis(home)?;
@@ -149,10 +159,13 @@ impl Supervisor {
             other => return Err(io::Error::other(format!("current was to be {version}, and is {other:?}"))),
         }
         let binary = current::executable(home)?;
-        tracing::info!(path = %binary.display(), args = ?self.args, "running app");
+        let mut args = self.args.clone();
+        // The last one counts.
+        args.extend(halt.into_iter().flat_map(|height| ["--halt-height".into(), height.to_string().into()]));
+        tracing::info!(path = %binary.display(), ?args, "running app");
         let launching =
-            |error| io::Error::other(format!("launching process {} {:?} failed: {error}", binary.display(), self.args));
-        let node = Node::start(home, run, &binary, &self.args, lock::for_node(home)?).map_err(launching)?;
+            |error| io::Error::other(format!("launching process {} {args:?} failed: {error}", binary.display()));
+        let node = Node::start(home, run, &binary, &args, lock::for_node(home)?, listen).map_err(launching)?;
         tracing::debug!(pid = node.pid(), "started");
         self.node = Some(node);
         // What the swap renamed becomes durable only now: it must not wait for the disk, and a power cut before this
@@ -184,10 +197,14 @@ async fn ask(home: Home, own_node: Option<OwnNode>) -> Outcome {
     Outcome::Answered(NodeAnswer { latest, committed: None })
 }
 
-/// What was fetched for heights that have passed is not needed in the store any more; what is placed stays.
-fn forget(home: &Home, height: u64) {
-    if let Err(error) = home.store().forget(height, &home.daemon) {
+/// What was fetched for heights that have passed is not needed in the store any more; what is placed stays. An order that
+/// was for this upgrade is fulfilled.
+fn forget(home: &Home, plan: &Plan) {
+    if let Err(error) = home.store().forget(plan.height, &home.daemon) {
         tracing::warn!(%error, "an old artifact stays in the store");
+    }
+    if let Err(error) = orders::fulfilled(home, plan) {
+        tracing::warn!(%error, "the order of an exact height stays, and is not followed any more");
     }
 }
 

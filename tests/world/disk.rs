@@ -8,6 +8,7 @@ use watcher::decide::{
         Backup, Current, Facts, Fingerprint, Info, Marker, NodeLock, Origin, Receipt, Record, RecordFact, Staged,
         Verdict, Version,
     },
+    orders::Orders,
     plan::{Folder, Plan},
 };
 
@@ -36,6 +37,7 @@ pub struct Home {
     pub backup: Option<(Plan, bool)>,
     pub staged: BTreeMap<Folder, Binary>,
     pub store: Vec<(Receipt, u64)>,
+    pub orders: Orders,
 }
 
 /// `data/upgrade-info.json`.
@@ -145,6 +147,11 @@ impl Disk {
         self.kept.record.clone_from(&self.home.record);
     }
 
+    pub fn sync_orders(&mut self) {
+        self.kept.orders.clone_from(&self.home.orders);
+        self.kept.info.clone_from(&self.home.info);
+    }
+
     pub fn sync_backup(&mut self) {
         self.kept.backup.clone_from(&self.home.backup);
     }
@@ -195,7 +202,8 @@ impl Disk {
         let home = &self.home;
         let pending = self.record().is_some_and(|record| record.verdict == Verdict::Pending);
         let signed_height = pending.then_some(signed);
-        let mut facts = Facts { lock, record: home.record.clone(), signed_height, ..Facts::default() };
+        let orders = home.orders.clone();
+        let mut facts = Facts { lock, record: home.record.clone(), signed_height, orders, ..Facts::default() };
         if let Some(file) = &home.info {
             facts.info = match &file.content {
                 Content::Empty => Info::Absent,

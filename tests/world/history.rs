@@ -118,11 +118,26 @@ pub enum Act {
     /// The operator puts a binary of their own where the next upgrade wants it, also over one of ours.
     Place,
     /// The operator names a future height by hand, so many blocks ahead.
-    Name(u8),
+    Name(u8, How),
+    /// The operator's brake, on or off.
+    Hold(bool),
+    /// The operator replaces the binary that runs, under the same name.
+    Replace,
     /// With `watcher` down, the data comes back from a snapshot that holds the upgrade-info.json of an earlier upgrade.
     Snapshot,
     /// Something happens to the next upgrade's binary that `watcher` placed.
     Harm(Harm),
+}
+
+/// How an operator names a height.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum How {
+    /// In `upgrade-info.json`.
+    File,
+    /// In the queue.
+    Queue,
+    /// In `upgrade-info.json`, and the old binary is to stop before it; a hundred blocks later than said.
+    Exact,
 }
 
 /// A moment in which something is worth happening.
@@ -148,6 +163,8 @@ pub enum Moment {
     Start,
     Fetch,
     Verify,
+    /// Something that an order of the operator asks for.
+    Order,
 }
 
 /// How an endpoint of other people answers.
@@ -281,7 +298,10 @@ fn acts() -> impl Strategy<Value = Act> {
         6 => Just(Act::Start),
         1 => Just(Act::Snapshot),
         2 => Just(Act::Place),
-        1 => (1..20_u8).prop_map(Act::Name),
+        1 => (1..20_u8, prop_oneof![Just(How::File), Just(How::Queue), Just(How::Exact)])
+            .prop_map(|(ahead, how)| Act::Name(ahead, how)),
+        1 => any::<bool>().prop_map(Act::Hold),
+        1 => Just(Act::Replace),
         1 => prop_oneof![Just(Harm::Rot), Just(Harm::Overwrite), Just(Harm::Touch)].prop_map(Act::Harm),
     ];
     prop_oneof![5 => time, 3 => chain, 2 => node, 5 => machine]
@@ -289,12 +309,12 @@ fn acts() -> impl Strategy<Value = Act> {
 
 fn moments() -> impl Strategy<Value = Moment> {
     use Moment::{
-        AppHook, Ask, BackUp, CustomHook, Exit, Fetch, Halt, Passed, Place, Remember, SetAside, Spawn, Start, Stop,
-        Switch, Verify,
+        AppHook, Ask, BackUp, CustomHook, Exit, Fetch, Halt, Order, Passed, Place, Remember, SetAside, Spawn, Start,
+        Stop, Switch, Verify,
     };
     prop::sample::select(vec![
         Halt, Exit, Spawn, Passed, Ask, Remember, Place, SetAside, Stop, BackUp, CustomHook, Switch, AppHook, Start,
-        Fetch, Verify,
+        Fetch, Verify, Order,
     ])
 }
 

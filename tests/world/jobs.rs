@@ -4,13 +4,13 @@
 use watcher::decide::{
     decision::{FetchJob, HomeJob, JobId, RunId},
     event::{NodeAnswer, Outcome, Signal},
-    facts::{Marker, Receipt, Record, RecordFact, Verdict, Version},
+    facts::{Marker, Origin, Receipt, Record, RecordFact, Verdict, Version},
     plan::{Asks, Folder, Plan, Upgrade},
 };
 
 use super::{
     chain::{artifact, upgrade},
-    disk::Binary,
+    disk::{Binary, Content},
     history::{Before, Channel, Host, Moment},
     machine::{Thing, World},
 };
@@ -49,6 +49,14 @@ impl Work {
             Self::Home(HomeJob::Switch { .. }) => Moment::Switch,
             Self::Home(HomeJob::AppHook) => Moment::AppHook,
             Self::Home(HomeJob::Start { .. }) => Moment::Start,
+            Self::Home(
+                HomeJob::Generation
+                | HomeJob::Name { .. }
+                | HomeJob::Queue(_)
+                | HomeJob::Missed(_)
+                | HomeJob::Choose(_)
+                | HomeJob::Replace(_),
+            ) => Moment::Order,
             Self::Fetch(FetchJob::Fetch { .. }) => Moment::Fetch,
             Self::Fetch(FetchJob::Verify(_)) => Moment::Verify,
         }
@@ -165,7 +173,9 @@ impl World {
             }
             HomeJob::Switch { folder, plan } => self.switch(folder, plan, step),
             HomeJob::AppHook => self.app_hook(),
-            HomeJob::Start { run, version } => self.start(*run, version, step),
+            HomeJob::Start { run, version, halt, .. } => self.start(*run, version, *halt, step),
+            HomeJob::Generation => Next::End(Outcome::HaltsBefore(Some(true))),
+            order => self.order_step(order),
         }
     }
 
@@ -247,6 +257,10 @@ impl World {
         if self.process.is_some() {
             self.breaks("switched while a node ran".to_owned());
         }
+        let exact = self.disk.home.orders.exact.as_ref().filter(|exact| exact.folder == *folder);
+        if exact.is_some_and(|exact| exact.missed || self.data.committed + 1 != exact.height) {
+            self.breaks(format!("{exact:?} was swapped in with {} committed", self.data.committed));
+        }
         if self.disk.staged(folder).is_some_and(|file| file.rotten_since.is_some_and(|since| since < self.generation)) {
             self.breaks(format!("switched to what the disk had lost in {folder} before this watcher began"));
         }
@@ -269,7 +283,44 @@ impl World {
         Next::End(Outcome::PreUpgrade(Some(i32::from(code))))
     }
 
-    fn start(&mut self, run: RunId, version: &Version, step: u8) -> Next {
+    fn order_step(&mut self, order: &HomeJob) -> Next {
+        let committed = self.data.committed;
+        match order {
+            HomeJob::Name { plan, over } => {
+                if self.disk.home.info.as_ref().map(|file| file.fingerprint) != *over {
+                    return Next::End(failed("the file is another one"));
+                }
+                if let Some(there) = self.disk.plan().filter(|there| there.height > committed) {
+                    self.breaks(format!("{there:?} is still to come, and {plan:?} was written over it"));
+                }
+                self.disk.write_info(Content::Plan(plan.clone()), Origin::Operator);
+            }
+            HomeJob::Queue(left) => {
+                let queue = &self.disk.home.orders.queue;
+                if let Some(lost) = queue.iter().find(|plan| plan.height > committed && !left.contains(plan)) {
+                    self.breaks(format!("{lost:?} is still to come, and is not in the queue any more"));
+                }
+                self.disk.home.orders.queue.clone_from(left);
+            }
+            HomeJob::Missed(exact) => self.disk.home.orders.exact = Some(exact.clone()),
+            HomeJob::Choose(version) => self.disk.home.current = Some(version.clone()),
+            HomeJob::Replace(version) => {
+                if self.process.as_ref().is_some_and(|_| self.disk.home.current.as_ref() == Some(version)) {
+                    self.breaks(format!("the binary of {version} was replaced while it ran"));
+                }
+                if let Version::Upgrade(folder) = version {
+                    let file = self.disk.create(None);
+                    self.disk.stage(folder.clone(), Binary { file, receipt: None });
+                }
+                self.disk.home.orders.replacement = None;
+            }
+            _ => unreachable!("this is no order"),
+        }
+        self.disk.sync_orders();
+        Next::End(Outcome::Done)
+    }
+
+    fn start(&mut self, run: RunId, version: &Version, halt: Option<u64>, step: u8) -> Next {
         if step > 0 {
             self.disk.sync_link();
             return Next::End(Outcome::Started);
@@ -278,7 +329,7 @@ impl World {
         if current != *version || !self.disk.resolves(version) {
             return Next::End(failed("current points elsewhere"));
         }
-        self.spawn(run, version);
+        self.spawn(run, version, halt);
         Next::Again
     }
 

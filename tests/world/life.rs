@@ -4,28 +4,31 @@ use watcher::decide::{
     decision::RunId,
     event::{Kind, NodeExit, Signal},
     facts::{Backup, NodeLock, Origin, Version},
+    orders::Exact,
 };
 
 use super::{
     chain::{folder, number, upgrade},
     disk::Content,
-    history::{Channel, Moment},
+    history::{Channel, How, Moment},
     machine::{Thing, World},
     node::{Phase, Process},
 };
 
 impl World {
     /// A node is born, and what was promised about it is judged.
-    pub fn spawn(&mut self, run: RunId, version: &Version) {
+    pub fn spawn(&mut self, run: RunId, version: &Version, halt: Option<u64>) {
         let name = match version {
             Version::Upgrade(folder) => folder.as_str(),
             _ => "0",
         };
-        let number = number(name);
+        // What an operator queued or named exactly is built for the version that it follows.
+        let ordered = self.past.ordered.contains(name);
+        let number = if ordered { self.chain.version_at(self.data.committed) } else { number(name) };
         if let Err(wrong) = self.may_start(version, number) {
             self.breaks(wrong);
         }
-        self.order_up(run, number);
+        self.order_up(run, number, halt);
     }
 
     fn may_start(&self, version: &Version, number: usize) -> Result<(), String> {
@@ -65,9 +68,10 @@ impl World {
         Ok(())
     }
 
-    fn order_up(&mut self, run: RunId, number: usize) {
+    fn order_up(&mut self, run: RunId, number: usize, halt: Option<u64>) {
         let wrapped = self.ways.wrapper;
-        let process = Process { run, number, phase: Phase::Boots, serial: 0, child: true, wrapped, ending: false };
+        let process =
+            Process { run, number, phase: Phase::Boots, serial: 0, child: true, wrapped, ending: false, halt };
         let id = self.generation * 1_000_000 + run.0;
         self.process = Some((id, process));
         self.moments.push(Moment::Spawn);
@@ -119,6 +123,11 @@ impl World {
     fn runs(&mut self, number: usize) {
         let next = self.data.committed + 1;
         if next > self.chain.height {
+            return;
+        }
+        if self.process.as_ref().is_some_and(|(_, process)| process.halt.is_some_and(|halt| next >= halt)) {
+            self.data.block = next;
+            self.goes(Phase::Halted, 0);
             return;
         }
         if number < self.chain.version_at(next) {
@@ -217,12 +226,12 @@ impl World {
 
     fn child_ended(&mut self, run: RunId, exit: NodeExit) {
         self.past.ended = Some(self.now);
-        self.tell(self.pace(Channel::Exit), Kind::Exited { run, exit });
+        self.tell(self.pace(Channel::Exit), Kind::Exited { run, exit, words: None });
         self.end_stops(Some(run));
     }
 
     /// The operator names a future height by hand and puts a build of their own there.
-    pub fn operator_names(&mut self, ahead: u8) {
+    pub fn operator_names(&mut self, ahead: u8, how: How) {
         // Nobody does that in the middle of an upgrade.
         let under_way = self.disk.plan().is_some_and(|plan| {
             let folder = folder(&plan.name);
@@ -237,7 +246,7 @@ impl World {
             return;
         }
         let name = format!("patch{}", self.chain.version_at(self.data.committed));
-        let height = self.data.block + u64::from(ahead);
+        let height = self.data.block + u64::from(ahead) + if how == How::Exact { 100 } else { 0 };
         let file = self.disk.create(None);
         if !self.is_current(&folder(&name)) {
             // An earlier word may come back with a power cut.
@@ -246,7 +255,23 @@ impl World {
         }
         self.disk.stage(folder(&name), super::disk::Binary { file, receipt: None });
         let plan = watcher::decide::plan::Plan { name, height, info: String::new() };
+        let folder = folder(&plan.name);
+        if how != How::File {
+            self.past.ordered.insert(folder.to_string());
+        }
+        let orders = &mut self.disk.home.orders;
+        match how {
+            How::Queue => {
+                orders.queue.push(plan);
+                orders.queue.sort_by_key(|plan| plan.height);
+                self.disk.sync_orders();
+                return;
+            }
+            How::Exact => orders.exact = Some(Exact { name: plan.name.clone(), folder, height, missed: false }),
+            How::File => orders.exact = None,
+        }
         self.disk.write_info(Content::Plan(plan), Origin::Operator);
+        self.disk.sync_orders();
         self.tell(self.pace(Channel::File), Kind::Tick);
     }
 }

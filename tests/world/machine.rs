@@ -105,6 +105,8 @@ pub struct Past {
     pub app: BTreeSet<(String, u64)>,
     /// Heights that the operator named by hand.
     pub named: BTreeMap<Folder, u64>,
+    /// Folders of what the operator queued or named exactly.
+    pub ordered: BTreeSet<String>,
     /// The node's RPC was out of reach for a while.
     pub deafened: bool,
     /// An endpoint lied, or told of a chain of some blocks ago.
@@ -449,6 +451,9 @@ impl World {
                 } else if first && !self.setup.restart_after_upgrade {
                     self.breaks("started after the upgrade, which the operator wanted to do".to_owned());
                 }
+            }
+            Work::Home(HomeJob::Switch { folder, .. }) if self.disk.home.orders.hold(folder).is_some() => {
+                self.breaks(format!("{folder} was swapped in against the operator's brake"));
             }
             Work::Home(HomeJob::BackUp(_) | HomeJob::Switch { .. })
                 if self.past.ended.is_some_and(|at| self.now < at + delay) =>

@@ -27,6 +27,8 @@ pub struct Process {
     pub wrapped: bool,
     /// It was told to end.
     pub ending: bool,
+    /// Its `--halt-height`.
+    pub halt: Option<u64>,
 }
 
 /// How far it is.

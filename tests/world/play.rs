@@ -3,6 +3,7 @@
 use watcher::decide::{
     event::NodeExit,
     facts::{Origin, Verdict, Version},
+    orders::{Hold, Orders, Replacement},
     plan::{Asks, Plan},
 };
 
@@ -100,7 +101,17 @@ impl World {
             Act::PowerCut(survives) => self.power_cut(survives),
             Act::Start => self.start_watcher(),
             Act::Place => self.operator_places(),
-            Act::Name(ahead) => self.operator_names(ahead),
+            Act::Name(ahead, how) => self.operator_names(ahead, how),
+            Act::Hold(on) => {
+                let hold = Hold { folder: None, reason: String::new() };
+                self.disk.home.orders.holds = if on { vec![hold] } else { Vec::new() };
+                self.disk.sync_orders();
+            }
+            Act::Replace => {
+                let version = self.disk.home.current.clone().unwrap_or(Version::Genesis);
+                self.disk.home.orders.replacement = Some(Replacement { version, at: None });
+                self.disk.sync_orders();
+            }
             Act::Snapshot => self.snapshot(),
             Act::Harm(harm) => self.harm(harm),
         }
@@ -181,6 +192,8 @@ impl World {
     /// The faults are over, and whoever is needed does their part: now the upgrade has to get done.
     pub fn finish(&mut self) -> Result<(), String> {
         self.ways = Ways::default();
+        self.disk.home.orders = Orders::default();
+        self.disk.sync_orders();
         if self.next_plan().is_none() && self.tally.passed == 0 {
             let plan = self.chain.next_plan(6, Wanted::A);
             self.chain.schedule(Some(plan));

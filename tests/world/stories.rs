@@ -4,7 +4,7 @@ use watcher::decide::facts::{Receipt, Version};
 
 use super::{
     chain::folder,
-    history::{Act, Before, Channel, Harm, Host, Moment, Setup, Voice, Wanted},
+    history::{Act, Before, Channel, Harm, Host, How, Moment, Setup, Voice, Wanted},
     machine::World,
 };
 
@@ -151,7 +151,7 @@ fn a_stop_asked_for_in_the_middle_of_the_backup_starts_nothing_and_is_made_good_
 #[test]
 fn a_height_that_the_operator_named_is_waited_for() {
     let mut world = World::begin(Setup { first: 0, ..Setup::default() });
-    world.live(&[Act::Until(Moment::Spawn), Act::Name(10), Act::Blocks(9)]).unwrap();
+    world.live(&[Act::Until(Moment::Spawn), Act::Name(10, How::File), Act::Blocks(9)]).unwrap();
     assert_eq!(world.tally.switches, 0);
     assert!(world.step_until(|world| is_at(world, "patch0")));
     assert!(world.data.block >= 20);
@@ -217,4 +217,66 @@ fn a_second_request_to_stop_kills_a_node_that_ignored_the_first() {
     assert!(world.process.is_some() && world.watcher.is_some());
     world.live(&[Act::Signal, Act::Blocks(1)]).unwrap();
     assert!(world.process.is_none() && world.watcher.is_none());
+}
+
+#[test]
+fn an_upgrade_that_is_held_is_staged_and_stands_at_the_halt_until_it_is_released() {
+    let mut world = World::begin(Setup::default());
+    world.live(&[Act::Hold(true), Act::Until(Moment::Halt), Act::Blocks(12), Act::Kill, Act::Start]).unwrap();
+    world.live(&[Act::Blocks(12)]).unwrap();
+    assert_eq!((world.times(Moment::Switch), world.times(Moment::Place)), (0, 1));
+    world.live(&[Act::Hold(false), Act::Until(Moment::Passed)]).unwrap();
+    assert_eq!(world.tally.passed, 1);
+}
+
+#[test]
+fn a_queue_is_worked_off_in_order_whatever_restarts_in_between() {
+    let mut world = World::begin(Setup { first: 0, ..Setup::default() });
+    let named = [Act::Name(8, How::Queue), Act::Name(16, How::Queue)];
+    world.live(&[Act::Until(Moment::Spawn), named[0], named[1], Act::Until(Moment::Order), Act::Kill]).unwrap();
+    world.live(&[Act::Start, Act::Blocks(4), Act::Kill, Act::Start]).unwrap();
+    assert_eq!(world.disk.plan().map(|plan| plan.height), Some(18), "the first one is named, and stays");
+    assert_eq!(world.disk.home.orders.queue.len(), 2, "what is named is not over");
+    assert!(world.step_until(|world| is_at(world, "patch0")));
+    assert!(world.step_until(|world| world.disk.home.orders.queue.is_empty()), "{:?}", world.disk.home.orders);
+    assert_eq!(world.disk.plan().map(|plan| plan.height), Some(26));
+}
+
+#[test]
+fn the_old_binary_stops_before_an_exact_height_after_one_restart() {
+    let mut world = World::begin(Setup { first: 0, ..Setup::default() });
+    world.live(&[Act::Until(Moment::Spawn), Act::Name(250, How::Exact)]).unwrap();
+    world.live(&[Act::Blocks(80)]).unwrap();
+    assert!(world.step_until(|world| world.times(Moment::Spawn) == 2), "it is restarted");
+    let left = world.disk.plan().map(|plan| plan.height - world.data.committed);
+    assert!(left.is_some_and(|left| (101..=300).contains(&left)), "{left:?}");
+    while !is_at(&world, "patch0") {
+        world.live(&[Act::Blocks(10)]).unwrap();
+    }
+    assert!(world.step_until(|world| world.times(Moment::Spawn) == 3));
+    assert!(world.step_until(|world| world.data.committed > 361));
+    assert_eq!(world.times(Moment::Spawn), 3, "one restart, one swap, and the new binary is not stopped at the height");
+}
+
+#[test]
+fn an_exact_height_that_was_missed_is_not_made_good_at_another_one() {
+    let mut world = World::begin(Setup { first: 0, ..Setup::default() });
+    world.live(&[Act::Until(Moment::Spawn), Act::Name(1, How::Exact), Act::Signal]).unwrap();
+    assert!(world.step_until(|world| world.watcher.is_none()));
+    // Somebody runs the old binary without `watcher`, past the height.
+    (world.data.committed, world.data.block) = (130, 130);
+    while world.chain.height < 130 {
+        world.chain.grow();
+    }
+    world.live(&[Act::Start, Act::Blocks(12), Act::Kill, Act::Start, Act::Blocks(12)]).unwrap();
+    assert_eq!(world.times(Moment::Switch), 0);
+    assert!(world.process.is_some(), "the old binary runs on");
+}
+
+#[test]
+fn a_binary_is_replaced_by_one_restart() {
+    let mut world = World::begin(Setup { first: 0, ..Setup::default() });
+    world.live(&[Act::Until(Moment::Spawn), Act::Blocks(2), Act::Replace, Act::Blocks(6)]).unwrap();
+    assert_eq!((world.times(Moment::Spawn), world.disk.home.orders.replacement.as_ref()), (2, None));
+    assert!(world.process.is_some());
 }

@@ -6,22 +6,22 @@ use alloc::{format, string::ToString};
 use super::{
     super::{
         decision::{Decision, Exit, FetchJob, HomeJob, NodeSignal, RunId},
-        event::{Event, Heard, Kind, News, NodeAnswer, NodeExit, OWN_NODE, Outcome, Signal},
+        event::{Event, Heard, Kind, News, NodeAnswer, NodeExit, OWN_NODE, Outcome, Signal, Words},
         facts::{Staged, Verdict},
         knowledge::Change,
         note::Note,
         run::Run,
     },
-    Core, FAST_RETRY, Hashed, MOST_FAILING, MOST_TOLD, Retry, SLOW_RETRY,
+    Core, FAST_RETRY, Hashed, MOST_FAILING, MOST_TOLD, Retry, SLOW_RETRY, asked_about,
     fetch::key_of,
-    info, key, pending,
+    info, key, pending, version_of,
 };
 
 impl Core {
     pub(super) fn absorb(&mut self, event: &Event, decision: &mut Decision) {
         match &event.kind {
             Kind::Tick => {}
-            Kind::Exited { run, exit } => self.exited(*run, *exit, event.now, decision),
+            Kind::Exited { run, exit, words } => self.exited(*run, *exit, words.as_ref(), event.now, decision),
             Kind::JobDone { job, outcome } => {
                 if let Some(done) = self.home.end(*job) {
                     self.home_done(done, outcome, event, decision);
@@ -36,9 +36,17 @@ impl Core {
         }
     }
 
-    pub(super) fn exited(&mut self, id: RunId, exit: NodeExit, now: Duration, decision: &mut Decision) {
+    pub(super) fn exited(
+        &mut self,
+        id: RunId,
+        exit: NodeExit,
+        words: Option<&Words>,
+        now: Duration,
+        decision: &mut Decision,
+    ) {
         match ::core::mem::take(&mut self.run) {
-            Run::Alive(life) if life.id == id => {
+            Run::Alive(mut life) if life.id == id => {
+                life.words = words.cloned();
                 decision.notes.push(Note::Ended(life.version.clone(), exit));
                 self.gone_since = Some(now);
                 self.run = Run::Ended { life, exit, at: now };
@@ -66,10 +74,15 @@ impl Core {
         match (job, outcome) {
             (HomeJob::Ask, outcome) => {
                 let answer = if let Outcome::Answered(answer) = outcome { *answer } else { NodeAnswer::default() };
-                if let (Run::Alive(life), Some((_, fingerprint, _))) = (&mut self.run, info(&event.facts)) {
-                    life.answered(fingerprint, answer, event.now);
+                if let Run::Alive(life) = &mut self.run {
+                    life.answered(asked_about(&event.facts), answer, event.now);
                 }
             }
+            (HomeJob::Generation, Outcome::HaltsBefore(before)) => {
+                self.generation = Some((version_of(&event.facts), *before));
+            }
+            (HomeJob::Choose(_), Outcome::Done) => (self.run, self.generation) = (Run::Never, None),
+            (HomeJob::Replace(_), Outcome::Done) => self.generation = None,
             (HomeJob::Remember(record), Outcome::Done) if record.starts > 0 && record.verdict == Verdict::Pending => {
                 self.counted = true;
             }
@@ -97,10 +110,18 @@ impl Core {
     pub(super) fn home_failed(&mut self, job: &HomeJob, reason: &str, event: &Event, decision: &mut Decision) {
         match job {
             HomeJob::Ask => {
-                if let (Run::Alive(life), Some((_, fingerprint, _))) = (&mut self.run, info(&event.facts)) {
-                    life.answered(fingerprint, NodeAnswer::default(), event.now);
+                if let Run::Alive(life) = &mut self.run {
+                    life.answered(asked_about(&event.facts), NodeAnswer::default(), event.now);
                 }
             }
+            HomeJob::Generation => self.generation = Some((version_of(&event.facts), None)),
+            HomeJob::Replace(_) => {
+                // What ran before runs again: a replacement that cannot be made is no reason to stand still.
+                self.replacing = false;
+                let what = name_of(job).to_string();
+                decision.notes.push(Note::GivenUp { what, reason: reason.to_string() });
+            }
+            HomeJob::Choose(_) => self.fatal = Some(Exit::NodeFailed(reason.to_string())),
             HomeJob::Start { run, .. } => {
                 if self.running() == Some(*run) {
                     self.run = Run::Never;
@@ -247,5 +268,11 @@ const fn name_of(job: &HomeJob) -> &'static str {
         HomeJob::Switch { .. } => "switching the current link",
         HomeJob::AppHook => "running pre-upgrade",
         HomeJob::Start { .. } => "starting the node",
+        HomeJob::Generation => "asking the binary for its version",
+        HomeJob::Name { .. } => "writing the next queued upgrade to data/upgrade-info.json",
+        HomeJob::Queue(_) => "writing the queue of upgrades",
+        HomeJob::Missed(_) => "writing down that a height was missed",
+        HomeJob::Choose(_) => "pointing the current link at what the data need",
+        HomeJob::Replace(_) => "replacing the binary",
     }
 }

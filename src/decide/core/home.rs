@@ -75,6 +75,9 @@ impl Core {
                 let poll = self.settings.poll_interval;
                 let by_hand = facts.marker.is_none()
                     && matches!(facts.current, Current::Version(Version::Upgrade(_) | Version::Elsewhere(_)));
+                if self.came_too_late(upgrade, facts, decision) {
+                    return self.keep_running(event, decision);
+                }
                 let there = facts.staged.get(&upgrade.folder).is_some_and(|staged| *staged != Staged::None);
                 let height = upgrade.plan.height;
                 let question = Question { height, fingerprint, origin, plausible: there && !by_hand };
@@ -213,6 +216,8 @@ impl Core {
         let folder = upgrade.folder.clone();
         let plan = upgrade.plan.clone();
         match rung {
+            Rung::Stop | Rung::StopStray | Rung::BackUp | Rung::CustomHook | Rung::Switch
+                if self.is_held(upgrade, &event.facts, decision) => {}
             Rung::Binary => self.missing(upgrade, Some(Urgency::Now), decision),
             Rung::SetAside => self.begin(HomeJob::SetAside(folder), decision),
             Rung::Place(receipt) => self.begin(HomeJob::Place { receipt, upgrade: upgrade.clone() }, decision),
@@ -267,6 +272,9 @@ impl Core {
     }
 
     pub(super) fn start_new(&mut self, mut record: Record, event: &Event, decision: &mut Decision) {
+        if self.learns_the_generation(&event.facts, decision) {
+            return;
+        }
         if !self.counted {
             if self.switched_here && !self.settings.restart_after_upgrade {
                 // The hooks are done; what is left is the start, which the operator wants to make.
@@ -307,13 +315,31 @@ impl Core {
     /// No plan asks for anything: the node runs, or its end is the end.
     pub(super) fn keep_running(&mut self, event: &Event, decision: &mut Decision) {
         match &self.run {
-            Run::Alive(_) => self.housekeeping(&event.facts, decision),
+            Run::Alive(_) => {
+                if !self.carry_out_orders(event, decision) {
+                    self.housekeeping(&event.facts, decision);
+                }
+            }
             Run::Never if event.facts.lock == NodeLock::Held => self.stop_stray(decision),
             Run::Never if event.facts.record == RecordFact::Absent => {
                 self.begin(HomeJob::Remember(Record::nothing(version_of(&event.facts))), decision);
             }
-            Run::Never => self.start(&event.facts, decision),
-            Run::Ended { exit, .. } => decision.exit = Some(exit_by(*exit)),
+            Run::Never => {
+                if !self.replace_now(&event.facts, decision) {
+                    self.start(&event.facts, decision);
+                }
+            }
+            // An order asked for its end, and for its return.
+            Run::Ended { life, .. } if life.unwanted => {
+                self.run = Run::Never;
+                self.keep_running(event, decision);
+            }
+            Run::Ended { exit, .. } => {
+                let exit = *exit;
+                if !self.hear_it_out(exit, event, decision) {
+                    decision.exit = Some(exit_by(exit));
+                }
+            }
         }
     }
 
@@ -361,14 +387,26 @@ impl Core {
     }
 
     pub(super) fn start(&mut self, facts: &Facts, decision: &mut Decision) {
-        let id = RunId(self.next_identity());
+        self.start_as(facts, false, decision);
+    }
+
+    /// Starts what `current` points at; `listen` where its last words matter.
+    pub(super) fn start_as(&mut self, facts: &Facts, listen: bool, decision: &mut Decision) {
+        if self.learns_the_generation(facts, decision) {
+            return;
+        }
         let version = version_of(facts);
+        let exact = self.exact_ahead(facts).map(|exact| exact.height);
+        let before = self.generation.as_ref().and_then(|(_, before)| *before);
+        let halt = exact.zip(before).map(|(height, before)| if before { height } else { height - 1 });
+        let id = RunId(self.next_identity());
         let before = match &facts.info {
             Info::Absent => None,
             Info::Unreadable { fingerprint, .. } | Info::Plan { fingerprint, .. } => Some(*fingerprint),
         };
-        self.run = Run::Alive(Life::new(id, version.clone(), before));
-        self.begin(HomeJob::Start { run: id, version }, decision);
+        let life = Life::new(id, version.clone(), before);
+        self.run = Run::Alive(Life { halt: halt.and(exact), listened: listen, ..life });
+        self.begin(HomeJob::Start { run: id, version, halt, listen }, decision);
     }
 
     pub(super) fn stop(&mut self, decision: &mut Decision) {

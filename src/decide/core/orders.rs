@@ -1,0 +1,222 @@
+//! Standing orders of the operator: the brake, the queue, an exact height, a replacement.
+
+use alloc::{format, string::ToString};
+
+use super::{
+    super::{
+        decision::{Decision, HomeJob},
+        event::Event,
+        facts::{Facts, Info, RecordFact, Verdict, Version},
+        note::Note,
+        orders::{Exact, Orders},
+        plan::{Plan, Upgrade},
+        run::{Life, Run},
+        schedule,
+    },
+    Core, asked_about, info, version_of, wake_by,
+};
+
+/// How often a brake that holds an upgrade up is told.
+const REMINDER_SECONDS: u64 = 600;
+
+impl Core {
+    /// Whether the operator's brake is on for an upgrade that is due; told again and again.
+    pub(super) fn is_held(&mut self, upgrade: &Upgrade, facts: &Facts, decision: &mut Decision) -> bool {
+        let Some(hold) = facts.orders.hold(&upgrade.folder) else { return false };
+        let (plan, reason) = (upgrade.plan.clone(), hold.reason.clone());
+        let again = self.now.as_secs() / REMINDER_SECONDS;
+        self.tell(format!("held {again} {} {reason}", upgrade.folder), decision, || Note::Held { plan, reason });
+        true
+    }
+
+    /// Does what the operator asked of a node that runs; whether that is something.
+    pub(super) fn carry_out_orders(&mut self, event: &Event, decision: &mut Decision) -> bool {
+        let facts = &event.facts;
+        let orders = &facts.orders;
+        if let Some(reason) = &orders.unreadable {
+            self.tell(format!("order {reason}"), decision, || Note::OrderUnreadable(reason.clone()));
+        }
+        if self.replace_now(facts, decision) {
+            return true;
+        }
+        let exact = self.exact_ahead(facts).is_some() || self.run.life().is_some_and(|life| life.halt.is_some());
+        if orders.queue.is_empty() && orders.replacement.is_none() && !exact {
+            return self.remember_the_data(facts, decision);
+        }
+        let Run::Alive(life) = &self.run else { return false };
+        let Some(height) = life.height() else { return self.ask_for_its_height(event, decision) };
+        self.arm(height, facts, decision)
+            || self.work_off_the_queue(height, facts, decision)
+            || self.ask_for_its_height(event, decision)
+    }
+
+    /// Whether an order is waiting for a height that is near: then every block is looked at.
+    pub(super) fn orders_are_near(&self, orders: &Orders) -> bool {
+        let Some(height) = self.run.life().and_then(Life::height) else { return false };
+        let exact = orders.exact.iter().map(|exact| exact.height);
+        let replacement = orders.replacement.iter().filter_map(|replacement| replacement.at);
+        exact.chain(replacement).any(|at| at > height && at - height <= schedule::CLOSE_BLOCKS)
+    }
+
+    /// Asks, as often as its height is worth knowing; whether it does so now.
+    fn ask_for_its_height(&mut self, event: &Event, decision: &mut Decision) -> bool {
+        let orders = &event.facts.orders;
+        let Run::Alive(life) = &self.run else { return false };
+        let heights = orders.queue.iter().map(|plan| plan.height);
+        let heights = heights.chain(orders.exact.iter().map(|exact| exact.height));
+        let heights = heights.chain(orders.replacement.iter().filter_map(|replacement| replacement.at));
+        let known = life.height();
+        let left = heights.filter_map(|height| height.checked_sub(known?)).min();
+        let again = match life.asked {
+            Some((about, at)) if about == asked_about(&event.facts) => {
+                at + schedule::ask_again(left, life.silent, self.settings.poll_interval)
+            }
+            _ => event.now,
+        };
+        if event.now < again {
+            wake_by(decision, again);
+            return false;
+        }
+        self.begin(HomeJob::Ask, decision);
+        true
+    }
+}
+
+/// The queue.
+impl Core {
+    /// Names the next upgrade of the queue once the one before it is over; whether it does something.
+    fn work_off_the_queue(&mut self, height: u64, facts: &Facts, decision: &mut Decision) -> bool {
+        let queue = &facts.orders.queue;
+        let passed = |plan: &Plan| matches!(&facts.record, RecordFact::Present(record) if record.is_of(plan) && record.verdict == Verdict::Passed);
+        if queue.iter().any(passed) {
+            let left = queue.iter().filter(|plan| !passed(plan)).cloned().collect();
+            self.begin(HomeJob::Queue(left), decision);
+            return true;
+        }
+        let named = info(facts).map(|(upgrade, ..)| &upgrade.plan);
+        let is_named = |plan: &Plan| named.is_some_and(|named| named.name == plan.name && named.height == plan.height);
+        for plan in queue.iter().filter(|plan| plan.height <= height && !is_named(plan)) {
+            self.tell(format!("missed {} {}", plan.name, plan.height), decision, || Note::Missed {
+                plan: plan.clone(),
+                height,
+            });
+        }
+        // An upgrade of the chain in between has taken the file of an exact one.
+        let exact = self.exact_ahead(facts).filter(|exact| exact.height > height);
+        let exact = exact.map(|exact| Plan { name: exact.name.clone(), height: exact.height, info: String::new() });
+        let ahead = queue.iter().filter(|plan| plan.height > height).chain(&exact);
+        let Some(next) = ahead.min_by_key(|plan| plan.height) else { return false };
+        // The file belongs to what is named there until its height is committed: at a halt a node shows it before.
+        let committed = self.run.life().and_then(|life| life.committed).unwrap_or(height.saturating_sub(1));
+        let taken =
+            matches!(facts.info, Info::Unreadable { .. }) || named.is_some_and(|named| named.height > committed);
+        if taken || is_named(next) {
+            return false;
+        }
+        let over = info(facts).map(|(_, fingerprint, _)| fingerprint);
+        self.begin(HomeJob::Name { plan: next.clone(), over }, decision);
+        true
+    }
+}
+
+/// The exact height.
+impl Core {
+    /// The exact upgrade that the version at hand is to stop before.
+    pub(super) fn exact_ahead<'a>(&self, facts: &'a Facts) -> Option<&'a Exact> {
+        let committed = self.run.life().and_then(|life| life.committed).max(facts.signed_height);
+        facts.orders.exact.as_ref().filter(|exact| {
+            !exact.missed
+                && version_of(facts) != Version::Upgrade(exact.folder.clone())
+                && committed.is_none_or(|committed| committed < exact.height)
+        })
+    }
+
+    /// Begins to find out what `--halt-height` means to the current binary, where that matters and is not known.
+    pub(super) fn learns_the_generation(&mut self, facts: &Facts, decision: &mut Decision) -> bool {
+        let version = version_of(facts);
+        let known = self.generation.as_ref().is_some_and(|(of, _)| *of == version);
+        let asks = !known && self.exact_ahead(facts).is_some();
+        if asks {
+            self.begin(HomeJob::Generation, decision);
+        }
+        asks
+    }
+
+    /// Restarts the node once, shortly before the height but not within a hundred blocks of it, so that it stops there.
+    fn arm(&mut self, height: u64, facts: &Facts, decision: &mut Decision) -> bool {
+        const WITHIN: u64 = 300;
+        let armed = self.run.life().and_then(|life| life.halt);
+        let exact = self.exact_ahead(facts);
+        if armed.is_some() && armed != exact.map(|exact| exact.height) {
+            decision.notes.push(Note::Restarts { why: "because it is not to stop at that height any more" });
+            self.stop(decision);
+            return true;
+        }
+        let Some(exact) = exact else { return false };
+        let left = exact.height.saturating_sub(height);
+        if armed.is_some() || left > WITHIN {
+            return false;
+        }
+        if self.learns_the_generation(facts, decision) {
+            return true;
+        }
+        let cannot = if matches!(self.generation, Some((_, None))) {
+            Some(
+                "what `--halt-height` means to the running binary cannot be told from its `version --long`".to_string(),
+            )
+        } else if left <= schedule::CLOSE_BLOCKS {
+            Some(format!("it came within {} blocks of the height before it could be restarted", schedule::CLOSE_BLOCKS))
+        } else {
+            None
+        };
+        if let Some(reason) = cannot {
+            let exact = exact.clone();
+            self.tell(format!("inexact {exact:?}"), decision, || Note::NotExact { exact, reason });
+            return false;
+        }
+        decision.notes.push(Note::Restarts { why: "so that it stops before the exact height" });
+        self.stop(decision);
+        true
+    }
+
+    /// Whether a plan was to be swapped in before its height was executed, and the old binary executed it: then nothing is
+    /// swapped any more without a new word of the operator.
+    pub(super) fn came_too_late(&mut self, upgrade: &Upgrade, facts: &Facts, decision: &mut Decision) -> bool {
+        let exact = facts.orders.exact.as_ref();
+        let Some(exact) = exact.filter(|exact| exact.folder == upgrade.folder && exact.height == upgrade.plan.height)
+        else {
+            return false;
+        };
+        let Some(life) = self.run.life() else { return exact.missed };
+        let unarmed = life.halt != Some(exact.height) && life.height().is_some_and(|height| height >= exact.height);
+        let executed = life.committed.is_some_and(|committed| committed >= exact.height);
+        if !exact.missed && (unarmed || executed) {
+            let reason = "the old binary executed it already".to_string();
+            decision.notes.push(Note::NotExact { exact: exact.clone(), reason });
+            if self.home.is_idle() {
+                self.begin(HomeJob::Missed(Exact { missed: true, ..exact.clone() }), decision);
+            }
+        }
+        exact.missed || unarmed || executed
+    }
+}
+
+/// The replacement.
+impl Core {
+    /// Makes a replacement that is due: the node is stopped first where it runs the binary that is replaced.
+    pub(super) fn replace_now(&mut self, facts: &Facts, decision: &mut Decision) -> bool {
+        let Some(replacement) = facts.orders.replacement.as_ref().filter(|_| self.replacing) else { return false };
+        let height = self.run.life().and_then(Life::height);
+        if replacement.at.is_some_and(|at| height.is_none_or(|height| height < at)) {
+            return false;
+        }
+        match &self.run {
+            Run::Alive(life) if life.version == replacement.version => {
+                decision.notes.push(Note::Restarts { why: "with the binary that replaces its own" });
+                self.stop(decision);
+            }
+            _ => self.begin(HomeJob::Replace(replacement.version.clone()), decision),
+        }
+        true
+    }
+}

@@ -1,0 +1,122 @@
+//! Data that came from elsewhere: a snapshot, a backup, state sync. Which binary they need is told by the node itself, in the
+//! words with which the wrong one ends.
+
+use alloc::format;
+
+use super::{
+    super::{
+        decision::{Decision, Exit, FetchJob, HomeJob},
+        event::{Event, NodeExit, Words},
+        facts::{DataIdentity, Facts, RecordFact, Staged, Version},
+        note::Note,
+        plan::Folder,
+        run::Run,
+    },
+    Core, version_of, wake_by,
+};
+
+/// How often another version is chosen in one run of `watcher`.
+const MOST_CHOSEN: u32 = 3;
+
+impl Core {
+    /// The folder that the node's last words ask for.
+    pub(super) fn needed(&self) -> Option<&Folder> {
+        match self.run.life()?.words.as_ref()? {
+            Words::Needs(folder) => Some(folder),
+            Words::TooNew(_) | Words::Halted(_) => None,
+        }
+    }
+
+    /// What to do about a node that ended before it answered, on data that no node of this home has worked on: it is
+    /// started once more and listened to, and what it names is what runs. Whether there is something to do.
+    pub(super) fn hear_it_out(&mut self, exit: NodeExit, event: &Event, decision: &mut Decision) -> bool {
+        let facts = &event.facts;
+        let Run::Ended { life, .. } = &self.run else { return false };
+        let armed = life.halt.is_some_and(|height| life.is_near(height));
+        let strange = facts.data.is_some() && known_data(facts) != facts.data && life.latest.is_none();
+        if exit == NodeExit::Code(0) || !(strange || armed) {
+            return false;
+        }
+        match life.words.clone() {
+            None if life.listened => false,
+            None => {
+                decision.notes.push(Note::Listens);
+                self.start_as(facts, true, decision);
+                true
+            }
+            Some(Words::Needs(folder)) => self.choose(Version::Upgrade(folder), event, decision),
+            Some(Words::TooNew(folder)) => match &facts.record {
+                // The version before it is known where this home made the switch.
+                RecordFact::Present(record)
+                    if version_of(facts) == Version::Upgrade(folder.clone()) && record.plan.height > 0 =>
+                {
+                    self.choose(record.from.clone(), event, decision)
+                }
+                _ => {
+                    let reason = format!(
+                        "the data are from before upgrade {folder}: point cosmovisor/current at the version before it"
+                    );
+                    decision.exit = Some(Exit::NodeFailed(reason));
+                    true
+                }
+            },
+            Some(Words::Halted(_)) => false,
+        }
+    }
+
+    fn choose(&mut self, version: Version, event: &Event, decision: &mut Decision) -> bool {
+        let facts = &event.facts;
+        if version == version_of(facts) || self.chosen >= MOST_CHOSEN {
+            return false;
+        }
+        if let Version::Upgrade(folder) = &version {
+            match facts.staged.get(folder) {
+                // It was not looked at yet; the next facts show it.
+                None => {
+                    wake_by(decision, event.now);
+                    return true;
+                }
+                Some(Staged::Arriving) => return true,
+                Some(Staged::None) => {
+                    let reason = format!(
+                        "the data need upgrade {folder}, which is not here: place its binary at \
+                         $DAEMON_HOME/cosmovisor/upgrades/{folder}/bin/$DAEMON_NAME, or run `watcher fetch-history`"
+                    );
+                    decision.exit = Some(Exit::NodeFailed(reason));
+                    return true;
+                }
+                Some(Staged::Suspect(receipt) | Staged::Ours(receipt))
+                    if self.hashed.get(folder).is_none_or(|hashed| hashed.file != receipt.file) =>
+                {
+                    // What was fetched is hashed before it runs.
+                    if self.fetch.is_idle() {
+                        self.begin_fetch(FetchJob::Verify(folder.clone()), event.now, decision);
+                    }
+                    return true;
+                }
+                Some(_) => {}
+            }
+        }
+        self.chosen += 1;
+        decision.notes.push(Note::Chosen { version: version.clone(), instead_of: version_of(facts) });
+        self.begin(HomeJob::Choose(version), decision);
+        true
+    }
+
+    /// Remembers that a node of this home made blocks on these data; whether it does so now.
+    pub(super) fn remember_the_data(&mut self, facts: &Facts, decision: &mut Decision) -> bool {
+        let grew = self.run.life().is_some_and(|life| life.grew);
+        let RecordFact::Present(record) = &facts.record else { return false };
+        if !grew || facts.data.is_none() || record.data == facts.data {
+            return false;
+        }
+        let mut record = record.clone();
+        record.data = facts.data;
+        self.begin(HomeJob::Remember(record), decision);
+        true
+    }
+}
+
+fn known_data(facts: &Facts) -> Option<DataIdentity> {
+    if let RecordFact::Present(record) = &facts.record { record.data } else { None }
+}

@@ -1,0 +1,67 @@
+//! What the operator wants beyond what the chain asks for: standing orders, each a file in the home that outlives every
+//! restart, sampled like all facts.
+
+use alloc::{string::String, vec::Vec};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    facts::Version,
+    plan::{Folder, Plan},
+};
+
+/// All that are given.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Orders {
+    /// Upgrades that are not to be swapped in.
+    pub holds: Vec<Hold>,
+    /// An upgrade nobody voted on, before whose height the old binary is to stop.
+    pub exact: Option<Exact>,
+    /// A binary that is to take the place of one under the same name.
+    pub replacement: Option<Replacement>,
+    /// Upgrades that the operator named ahead, by height (`add-batch-upgrade`).
+    pub queue: Vec<Plan>,
+    /// Why an order cannot be read, where one cannot.
+    pub unreadable: Option<String>,
+}
+
+/// The operator's brake.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hold {
+    /// The upgrade's folder; none: every upgrade.
+    pub folder: Option<Folder>,
+    /// Why, in the operator's words.
+    #[serde(default)]
+    pub reason: String,
+}
+
+/// `add-upgrade --upgrade-height N --exact`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Exact {
+    /// The upgrade's name.
+    pub name: String,
+    /// Its folder.
+    pub folder: Folder,
+    /// The first height that the new binary executes.
+    pub height: u64,
+    /// The old binary executed that height all the same: nothing is swapped by itself any more.
+    #[serde(default)]
+    pub missed: bool,
+}
+
+/// `watcher replace`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Replacement {
+    /// Which version's binary is replaced.
+    pub version: Version,
+    /// At which height; none: now.
+    #[serde(default)]
+    pub at: Option<u64>,
+}
+
+impl Orders {
+    /// The brake that is on for an upgrade, if any.
+    #[must_use]
+    pub fn hold(&self, folder: &Folder) -> Option<&Hold> {
+        self.holds.iter().find(|hold| hold.folder.as_ref().is_none_or(|held| held == folder))
+    }
+}

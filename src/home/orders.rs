@@ -1,0 +1,210 @@
+//! The operator's standing orders on disk. Commands write them, a running `watcher` hears of them by looking.
+
+use std::{
+    fs, io,
+    os::unix::fs::MetadataExt as _,
+    path::{Path, PathBuf},
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::Value;
+
+use super::{Home, current, sync_folder, upgrade_info, write_whole};
+use crate::{
+    artifact,
+    decide::{
+        facts::{DataIdentity, Fingerprint, Version},
+        orders::{Exact, Hold, Orders, Replacement},
+        plan::Plan,
+    },
+};
+
+/// The file beside `upgrade-info.json` that `add-batch-upgrade` writes.
+pub const QUEUE: &str = "upgrade-info.json.batch";
+
+/// Reads all orders. What cannot be read is named, and nothing is done about it.
+#[must_use]
+pub fn read(home: &Home) -> Orders {
+    let mut unreadable = None;
+    let holds = file(&holds_path(home), &mut unreadable).unwrap_or_default();
+    let exact = file(&exact_path(home), &mut unreadable);
+    let replacement = file(&order_path(home), &mut unreadable);
+    let queue = queue(home).unwrap_or_else(|reason| {
+        unreadable = Some(reason);
+        Vec::new()
+    });
+    Orders { holds, exact, replacement, queue, unreadable }
+}
+
+/// Writes which upgrades are held.
+///
+/// # Errors
+/// As the file system gives them.
+pub fn write_holds(home: &Home, holds: &[Hold]) -> io::Result<()> {
+    write_or_remove(&holds_path(home), (!holds.is_empty()).then_some(holds))
+}
+
+/// Writes before which height the old binary is to stop, or that there is none.
+///
+/// # Errors
+/// As the file system gives them.
+pub fn write_exact(home: &Home, exact: Option<&Exact>) -> io::Result<()> {
+    write_or_remove(&exact_path(home), exact)
+}
+
+/// Writes `upgrade-info.json` in the operator's name: executable, which a node's own file never is. It takes the place of
+/// one file, or of none; what a node has written since stays.
+///
+/// # Errors
+/// As the file system gives them, and where the file is another one.
+pub fn name(home: &Home, plan: &Plan, over: Option<Fingerprint>) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let beside = home.data().join(".upgrade-info.json.new");
+    fs::write(&beside, upgrade_info::render(plan))?;
+    fs::set_permissions(&beside, fs::Permissions::from_mode(0o755))?;
+    fs::File::open(&beside)?.sync_all()?;
+    let info = home.upgrade_info();
+    match over {
+        None => {
+            fs::hard_link(&beside, &info)?;
+            fs::remove_file(&beside)?;
+        }
+        Some(over) if artifact::fingerprint(&fs::metadata(&info)?) == over => fs::rename(&beside, &info)?,
+        Some(_) => return Err(io::Error::other("data/upgrade-info.json was written by somebody else just now")),
+    }
+    sync_folder(&home.data())
+}
+
+/// Writes the queue anew, as an indented list; an empty one is `[]`.
+///
+/// # Errors
+/// As the file system gives them.
+pub fn write_queue(home: &Home, queue: &[Plan]) -> io::Result<()> {
+    let plans: Vec<Value> =
+        queue.iter().filter_map(|plan| serde_json::from_str(&upgrade_info::render(plan)).ok()).collect();
+    let text = serde_json::to_vec_pretty(&plans).map_err(io::Error::other)?;
+    write_whole(&home.data().join(QUEUE), &text, true)
+}
+
+/// Takes an order back that was fulfilled by this upgrade.
+///
+/// # Errors
+/// As the file system gives them.
+pub fn fulfilled(home: &Home, plan: &Plan) -> io::Result<()> {
+    let exact: Option<Exact> = file(&exact_path(home), &mut None);
+    match exact {
+        Some(exact) if exact.height == plan.height => write_exact(home, None),
+        _ => Ok(()),
+    }
+}
+
+/// Orders a replacement: the file is copied beside its place, and `watcher` makes the change.
+///
+/// # Errors
+/// As the file system gives them.
+pub fn order_replacement(home: &Home, executable: &Path, order: &Replacement) -> io::Result<()> {
+    let new = new_binary(home);
+    fs::create_dir_all(new.parent().unwrap_or(&new))?;
+    let beside = new.with_extension("copying");
+    fs::copy(executable, &beside)?;
+    current::make_executable(&beside)?;
+    fs::File::open(&beside)?.sync_all()?;
+    fs::rename(&beside, &new)?;
+    write_or_remove(&order_path(home), Some(order))
+}
+
+/// Puts the ordered replacement in its place by a rename, and takes the order back. The old file is kept under `aside/`, and
+/// what was said of it in a receipt does not hold for the new one. Does what is left where it was interrupted.
+///
+/// # Errors
+/// As the file system gives them; then the old binary is still there.
+pub fn replace(home: &Home, version: &Version) -> io::Result<()> {
+    let folder = version_folder(home, version);
+    let (new, old) = (new_binary(home), home.executable(&folder));
+    if new.exists() {
+        let seconds = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let label = version.to_string().replace('/', "-");
+        let kept = home.own().join("aside").join(format!("{label}-{seconds}-{}", home.daemon));
+        match fs::hard_link(&old, &kept) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+            _ => {}
+        }
+        artifact::keep_receipt(&folder, &kept)?;
+        fs::rename(&new, &old)?;
+        sync_folder(old.parent().unwrap_or(&folder))?;
+        tracing::info!(kept = %kept.display(), "replaced the binary of {version}");
+    }
+    write_or_remove::<Replacement>(&order_path(home), None)
+}
+
+/// The folder of a version.
+#[must_use]
+pub fn version_folder(home: &Home, version: &Version) -> PathBuf {
+    match version {
+        Version::Genesis => home.root().join("genesis"),
+        Version::Upgrade(folder) => home.upgrade(folder),
+        Version::Elsewhere(path) => home.root().join(path),
+    }
+}
+
+/// Which data these are.
+#[must_use]
+pub fn data_identity(home: &Home) -> Option<DataIdentity> {
+    let data = home.data();
+    let state = fs::metadata(data.join("application.db")).ok()?;
+    let folder = fs::metadata(&data).ok()?;
+    Some(DataIdentity { device: folder.dev(), folder: folder.ino(), state: state.ino() })
+}
+
+fn queue(home: &Home) -> Result<Vec<Plan>, String> {
+    let path = home.data().join(QUEUE);
+    let bytes = match fs::read(&path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(format!("{} cannot be read: {error}", path.display())),
+    };
+    let wrong = |error: String| format!("{} is no list of upgrades and is ignored: {error}", path.display());
+    let entries: Option<Vec<Value>> = serde_json::from_slice(&bytes).map_err(|error| wrong(error.to_string()))?;
+    let plan =
+        |entry: &Value| upgrade_info::parse(entry.to_string().as_bytes()).map_err(|error| wrong(error.to_string()));
+    let mut plans = entries.unwrap_or_default().iter().map(plan).collect::<Result<Vec<_>, _>>()?;
+    plans.sort_by_key(|plan| plan.height);
+    Ok(plans)
+}
+
+fn file<T: DeserializeOwned>(path: &Path, unreadable: &mut Option<String>) -> Option<T> {
+    let bytes = fs::read(path).ok()?;
+    serde_json::from_slice(&bytes)
+        .map_err(|error| {
+            *unreadable = Some(format!("{} cannot be understood and is ignored: {error}; remove it", path.display()));
+        })
+        .ok()
+}
+
+fn write_or_remove<T: Serialize + ?Sized>(path: &Path, content: Option<&T>) -> io::Result<()> {
+    match content {
+        Some(content) => write_whole(path, &serde_json::to_vec_pretty(content).map_err(io::Error::other)?, true),
+        None => match fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        },
+    }
+}
+
+fn holds_path(home: &Home) -> PathBuf {
+    home.own().join("holds.json")
+}
+
+fn exact_path(home: &Home) -> PathBuf {
+    home.own().join("exact.json")
+}
+
+fn order_path(home: &Home) -> PathBuf {
+    home.own().join("replacement.json")
+}
+
+fn new_binary(home: &Home) -> PathBuf {
+    home.own().join("replacement").join(&home.daemon)
+}
