@@ -37,6 +37,50 @@ pub enum Command {
     Demo(DemoArgs),
     /// Show which upgrades are coming.
     Upcoming(UpcomingArgs),
+    /// Hold an upgrade, or all: it is staged and not swapped in. Without a name: show what is held.
+    Hold(HoldArgs),
+    /// Take a hold back.
+    Release(ReleaseArgs),
+    /// Replace the binary of an upgrade under the same name, as for a hotfix.
+    ///
+    /// The new file is checked and copied first. Where that version runs, the running `watcher` then restarts its node
+    /// once, gracefully. The old file is kept in `cosmovisor/watcher/aside`.
+    Replace(ReplaceArgs),
+}
+
+/// Arguments of `hold`.
+#[derive(Debug, Args)]
+pub struct HoldArgs {
+    /// The upgrade's name, or `all`.
+    #[arg(value_name = "NAME|all")]
+    pub name: Option<String>,
+    /// Why, for whoever reads the alarm.
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
+}
+
+/// Arguments of `release`.
+#[derive(Debug, Args)]
+pub struct ReleaseArgs {
+    /// The upgrade's name, or `all`.
+    #[arg(value_name = "NAME|all")]
+    pub name: String,
+}
+
+/// Arguments of `replace`.
+#[derive(Debug, Args)]
+pub struct ReplaceArgs {
+    /// The upgrade's name, or `genesis`.
+    pub name: String,
+    /// The new executable.
+    #[arg(value_name = "EXE")]
+    pub executable: PathBuf,
+    /// Restart the node with it at this height.
+    #[arg(long, value_name = "HEIGHT", conflicts_with = "now")]
+    pub at: Option<u64>,
+    /// Restart the node with it now.
+    #[arg(long)]
+    pub now: bool,
 }
 
 /// Arguments of `run`.

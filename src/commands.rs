@@ -1,5 +1,7 @@
 //! What each command does.
 
 pub mod demo;
+pub mod hold;
+pub mod replace;
 pub mod run;
 pub mod upcoming;

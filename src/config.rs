@@ -90,6 +90,15 @@ pub fn read(get: &dyn Fn(&str) -> Option<String>, names: &[String]) -> Result<Co
     Ok(Config { home, settings, custom_hook, rpc, rest, allow_home_mismatch, unknown: unknown(names) })
 }
 
+/// Reads the environment of this process.
+///
+/// # Errors
+/// As [`read`].
+pub fn from_environment() -> Result<Config, ConfigError> {
+    let names: Vec<String> = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()).collect();
+    read(&|name| std::env::var(name).ok(), &names)
+}
+
 /// `--home` among the node's arguments, where it is another folder than `DAEMON_HOME`.
 #[must_use]
 pub fn other_home(home: &Home, args: &[OsString]) -> Option<PathBuf> {

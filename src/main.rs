@@ -49,6 +49,9 @@ async fn answer(arguments: Vec<OsString>) -> anyhow::Result<Ending> {
         Command::Run(args) => commands::run::run(args.args).await,
         Command::Demo(args) => commands::demo::demo(args).await,
         Command::Upcoming(args) => commands::upcoming::upcoming(args).await,
+        Command::Hold(args) => commands::hold::hold(&args),
+        Command::Release(args) => commands::hold::release(&args),
+        Command::Replace(args) => commands::replace::replace(&args),
     }
 }
 

@@ -25,8 +25,12 @@ mod dry_run;
 mod failing;
 #[path = "run/halts.rs"]
 mod halts;
+#[path = "run/orders.rs"]
+mod orders;
 #[path = "run/passing_on.rs"]
 mod passing_on;
+#[path = "run/restored.rs"]
+mod restored;
 #[path = "run/signals.rs"]
 mod signals;
 #[path = "run/starting.rs"]

@@ -73,8 +73,7 @@ pub async fn run(mut args: Vec<OsString>) -> anyhow::Result<Ending> {
 }
 
 fn configured(args: &[OsString]) -> anyhow::Result<Config> {
-    let names: Vec<String> = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()).collect();
-    let mut config = config::read(&|name| std::env::var(name).ok(), &names)?;
+    let mut config = config::from_environment()?;
     config.unknown.iter().for_each(|advice| tracing::warn!("{advice}"));
     config.settings.skip_heights = config::skip_heights(args);
     config.settings.seed = RandomState::new().hash_one(std::process::id());

@@ -21,6 +21,7 @@ use super::{
     knowledge::Knowledge,
     lane::Lane,
     note::Note,
+    orders::Replacement,
     plan::{Folder, Plan, Upgrade},
     run::Run,
     schedule,
@@ -74,8 +75,8 @@ pub struct Core {
     fatal: Option<Exit>,
     /// Whether `--halt-height N` of this version stops before N, where it was asked and could be told.
     generation: Option<(Version, Option<bool>)>,
-    /// Whether a replacement is still to be made, as far as this process could.
-    replacing: bool,
+    /// The replacement that could not be made.
+    given_up: Option<Replacement>,
     /// How often another version was chosen for the data in this process.
     chosen: u32,
     /// What `upgrade-info.json` is that is no plan, and since when.
@@ -130,7 +131,7 @@ impl Core {
             starts_here: 0,
             fatal: None,
             generation: None,
-            replacing: true,
+            given_up: None,
             chosen: 0,
             unreadable: None,
             told: BTreeSet::new(),

@@ -230,7 +230,6 @@ impl fmt::Display for Note {
                     Described(plan)
                 )
             }
-            Self::OrderUnreadable(reason) => f.write_str(reason),
             Self::Missed { plan, height } => write!(
                 f,
                 "upgrade {} is queued in data/upgrade-info.json.batch, and the node is at height {height}: it is not carried \
@@ -259,7 +258,7 @@ impl fmt::Display for Note {
                 )
             }
             Self::PreUpgradeOdd(None) => f.write_str("pre-upgrade was ended by a signal; the upgrade goes on"),
-            Self::Endpoint { reason, .. } => f.write_str(reason),
+            Self::Endpoint { reason, .. } | Self::OrderUnreadable(reason) => f.write_str(reason),
         }
     }
 }

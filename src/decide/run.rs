@@ -51,12 +51,22 @@ pub struct Life {
     pub reaped: bool,
     /// The height of the exact upgrade before which its `--halt-height` stops it.
     pub halt: Option<u64>,
-    /// Whether it was listened to, and what it said at its end.
-    pub listened: bool,
-    /// What it said at its end.
-    pub words: Option<Words>,
+    /// Whether it is listened to, and what it said at its end.
+    pub ear: Ear,
     /// Whether its application committed a block on top of others in this run: its data are in order.
     pub grew: bool,
+}
+
+/// Whether a node is listened to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Ear {
+    /// It is not: its streams are ours.
+    #[default]
+    Closed,
+    /// It is, and has said nothing yet that matters.
+    Open,
+    /// What it said.
+    Heard(Words),
 }
 
 impl Life {
@@ -74,8 +84,7 @@ impl Life {
             unwanted: false,
             reaped: false,
             halt: None,
-            listened: false,
-            words: None,
+            ear: Ear::Closed,
             grew: false,
         }
     }
@@ -106,7 +115,7 @@ impl Life {
     #[must_use]
     pub fn was_halted_before(&self, height: u64, exit: NodeExit) -> bool {
         const AS_ASKED: [NodeExit; 3] = [NodeExit::Code(0), NodeExit::Code(130), NodeExit::Code(143)];
-        let says = matches!(self.words, Some(Words::Halted(halted)) if halted == height || halted + 1 == height);
+        let says = matches!(self.ear, Ear::Heard(Words::Halted(halted)) if halted == height || halted + 1 == height);
         self.halt == Some(height) && !self.unwanted && (says || self.is_near(height) && AS_ASKED.contains(&exit))
     }
 

@@ -5,6 +5,7 @@ use std::{
     fs::{File, OpenOptions, TryLockError},
     io::{self, Read as _, Seek as _, Write as _},
     os::fd::OwnedFd,
+    time::Duration,
 };
 
 use super::Home;
@@ -45,6 +46,11 @@ pub fn supervise(home: &Home) -> Result<Supervisor, LockError> {
     let path = home.own().join("watcher.lock");
     let disk = |source| LockError::Disk { path: path.display().to_string(), source };
     let mut file = open(&path).map_err(disk)?;
+    // Whoever only looks whether it is free holds it for a moment.
+    let mut tries = 0..5;
+    while matches!(file.try_lock(), Err(TryLockError::WouldBlock)) && tries.next().is_some() {
+        std::thread::sleep(Duration::from_millis(20));
+    }
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
@@ -57,6 +63,26 @@ pub fn supervise(home: &Home) -> Result<Supervisor, LockError> {
     file.set_len(0).and_then(|()| file.rewind()).map_err(disk)?;
     writeln!(file, "{}", std::process::id()).map_err(disk)?;
     Ok(Supervisor { _file: file })
+}
+
+/// The process of the `watcher` that works on this home, if one does. Nothing is written.
+///
+/// # Errors
+/// Where the lock file cannot be used.
+pub fn supervisor(home: &Home) -> io::Result<Option<String>> {
+    let mut file = match File::open(home.own().join("watcher.lock")) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        file => file?,
+    };
+    match file.try_lock() {
+        Ok(()) => Ok(None),
+        Err(TryLockError::WouldBlock) => {
+            let mut pid = String::new();
+            file.read_to_string(&mut pid)?;
+            Ok(Some(pid.trim().to_owned()))
+        }
+        Err(TryLockError::Error(error)) => Err(error),
+    }
 }
 
 /// Whether a node runs on this home. Nothing is written: without the file no node was ever started here.

@@ -121,6 +121,19 @@ pub fn order_replacement(home: &Home, executable: &Path, order: &Replacement) ->
 /// # Errors
 /// As the file system gives them; then the old binary is still there.
 pub fn replace(home: &Home, version: &Version) -> io::Result<()> {
+    let replaced = put_in_place(home, version);
+    // An order that cannot be carried out is given anew, not tried for ever.
+    let taken_back = write_or_remove::<Replacement>(&order_path(home), None);
+    replaced.and(taken_back)
+}
+
+/// The inode of the binary that is ordered to take another one's place.
+#[must_use]
+pub fn ordered(home: &Home) -> Option<u64> {
+    fs::metadata(new_binary(home)).map(|meta| meta.ino()).ok()
+}
+
+fn put_in_place(home: &Home, version: &Version) -> io::Result<()> {
     let folder = version_folder(home, version);
     let (new, old) = (new_binary(home), home.executable(&folder));
     if new.exists() {
@@ -136,7 +149,7 @@ pub fn replace(home: &Home, version: &Version) -> io::Result<()> {
         sync_folder(old.parent().unwrap_or(&folder))?;
         tracing::info!(kept = %kept.display(), "replaced the binary of {version}");
     }
-    write_or_remove::<Replacement>(&order_path(home), None)
+    Ok(())
 }
 
 /// The folder of a version.

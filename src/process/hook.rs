@@ -28,9 +28,8 @@ pub async fn status(home: &Home) -> io::Result<Output> {
 /// Whether `--halt-height N` stops the current binary before it executes N, as since SDK 0.50 (`FinalizeBlock` refuses the
 /// block), or after it has committed N. Told by `cosmos_sdk_version` in `<current binary> version --long`; none where that
 /// does not say it.
-pub async fn halts_before(home: &Home) -> Option<bool> {
-    let binary = current::executable(home).ok()?;
-    let version = Program::new(home, &binary, Signal::SIGKILL).arguments(["version", "--long"]);
+pub async fn halts_before(home: &Home, binary: &Path) -> Option<bool> {
+    let version = Program::new(home, binary, Signal::SIGKILL).arguments(["version", "--long"]);
     let Output { stdout, stderr, .. } = tokio::time::timeout(STATUS_LIMIT, version.output()).await.ok()?.ok()?;
     [stdout, stderr].iter().find_map(|said| is_of_sdk_50(&String::from_utf8_lossy(said)))
 }

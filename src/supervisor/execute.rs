@@ -57,9 +57,13 @@ impl Supervisor {
                 let outcome = self.start(run, &version, halt, listen).map_or_else(failed, |()| Outcome::Started);
                 self.events.push_back(Kind::JobDone { job: id, outcome });
             }
-            HomeJob::Generation => {
-                self.jobs.spawn(id, async move { Outcome::HaltsBefore(hook::halts_before(&home).await) });
-            }
+            HomeJob::Generation => self.jobs.spawn(id, async move {
+                let binary = current::or_genesis(&home).and_then(|()| current::executable(&home));
+                match binary {
+                    Ok(binary) => Outcome::HaltsBefore(hook::halts_before(&home, &binary).await),
+                    Err(error) => failed(error),
+                }
+            }),
             HomeJob::Name { plan, over } => self.at_once(id, orders::name(&home, &plan, over)),
             HomeJob::Queue(left) => self.at_once(id, orders::write_queue(&home, &left)),
             HomeJob::Missed(exact) => self.at_once(id, orders::write_exact(&home, Some(&exact))),
@@ -151,9 +155,7 @@ impl Supervisor {
 
     fn start(&mut self, run: RunId, version: &Version, halt: Option<u64>, listen: bool) -> io::Result<()> {
         let home = &self.config.home;
-        if current::read(home) == Current::Absent {
-            current::point_at_genesis(home)?;
-        }
+        current::or_genesis(home)?;
         match current::read(home) {
             Current::Version(found) if found == *version => {}
             other => return Err(io::Error::other(format!("current was to be {version}, and is {other:?}"))),

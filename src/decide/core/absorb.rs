@@ -10,7 +10,7 @@ use super::{
         facts::{Staged, Verdict},
         knowledge::Change,
         note::Note,
-        run::Run,
+        run::{Ear, Run},
     },
     Core, FAST_RETRY, Hashed, MOST_FAILING, MOST_TOLD, Retry, SLOW_RETRY, asked_about,
     fetch::key_of,
@@ -46,7 +46,9 @@ impl Core {
     ) {
         match ::core::mem::take(&mut self.run) {
             Run::Alive(mut life) if life.id == id => {
-                life.words = words.cloned();
+                if let Some(words) = words {
+                    life.ear = Ear::Heard(words.clone());
+                }
                 decision.notes.push(Note::Ended(life.version.clone(), exit));
                 self.gone_since = Some(now);
                 self.run = Run::Ended { life, exit, at: now };
@@ -117,7 +119,7 @@ impl Core {
             HomeJob::Generation => self.generation = Some((version_of(&event.facts), None)),
             HomeJob::Replace(_) => {
                 // What ran before runs again: a replacement that cannot be made is no reason to stand still.
-                self.replacing = false;
+                self.given_up.clone_from(&event.facts.orders.replacement);
                 let what = name_of(job).to_string();
                 decision.notes.push(Note::GivenUp { what, reason: reason.to_string() });
             }

@@ -17,7 +17,7 @@ use super::{
         ladder::{self, Context, Rung},
         note::Note,
         plan::Upgrade,
-        run::{Due, Life, Question, Run},
+        run::{Due, Ear, Life, Question, Run},
         schedule::{self, Urgency},
     },
     Core, SLOW_RETRY, version_of, wake_by,
@@ -405,7 +405,8 @@ impl Core {
             Info::Unreadable { fingerprint, .. } | Info::Plan { fingerprint, .. } => Some(*fingerprint),
         };
         let life = Life::new(id, version.clone(), before);
-        self.run = Run::Alive(Life { halt: halt.and(exact), listened: listen, ..life });
+        self.run =
+            Run::Alive(Life { halt: halt.and(exact), ear: if listen { Ear::Open } else { Ear::Closed }, ..life });
         self.begin(HomeJob::Start { run: id, version, halt, listen }, decision);
     }
 

@@ -1,6 +1,9 @@
 //! Standing orders of the operator: the brake, the queue, an exact height, a replacement.
 
-use alloc::{format, string::ToString};
+use alloc::{
+    format,
+    string::{String, ToString},
+};
 
 use super::{
     super::{
@@ -205,7 +208,8 @@ impl Core {
 impl Core {
     /// Makes a replacement that is due: the node is stopped first where it runs the binary that is replaced.
     pub(super) fn replace_now(&mut self, facts: &Facts, decision: &mut Decision) -> bool {
-        let Some(replacement) = facts.orders.replacement.as_ref().filter(|_| self.replacing) else { return false };
+        let ordered = facts.orders.replacement.as_ref();
+        let Some(replacement) = ordered.filter(|ordered| self.given_up.as_ref() != Some(ordered)) else { return false };
         let height = self.run.life().and_then(Life::height);
         if replacement.at.is_some_and(|at| height.is_none_or(|height| height < at)) {
             return false;

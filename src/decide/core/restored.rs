@@ -10,7 +10,7 @@ use super::{
         facts::{DataIdentity, Facts, RecordFact, Staged, Version},
         note::Note,
         plan::Folder,
-        run::Run,
+        run::{Ear, Run},
     },
     Core, version_of, wake_by,
 };
@@ -21,9 +21,9 @@ const MOST_CHOSEN: u32 = 3;
 impl Core {
     /// The folder that the node's last words ask for.
     pub(super) fn needed(&self) -> Option<&Folder> {
-        match self.run.life()?.words.as_ref()? {
-            Words::Needs(folder) => Some(folder),
-            Words::TooNew(_) | Words::Halted(_) => None,
+        match &self.run.life()?.ear {
+            Ear::Heard(Words::Needs(folder)) => Some(folder),
+            _ => None,
         }
     }
 
@@ -37,15 +37,15 @@ impl Core {
         if exit == NodeExit::Code(0) || !(strange || armed) {
             return false;
         }
-        match life.words.clone() {
-            None if life.listened => false,
-            None => {
+        match life.ear.clone() {
+            Ear::Open | Ear::Heard(Words::Halted(_)) => false,
+            Ear::Closed => {
                 decision.notes.push(Note::Listens);
                 self.start_as(facts, true, decision);
                 true
             }
-            Some(Words::Needs(folder)) => self.choose(Version::Upgrade(folder), event, decision),
-            Some(Words::TooNew(folder)) => match &facts.record {
+            Ear::Heard(Words::Needs(folder)) => self.choose(Version::Upgrade(folder), event, decision),
+            Ear::Heard(Words::TooNew(folder)) => match &facts.record {
                 // The version before it is known where this home made the switch.
                 RecordFact::Present(record)
                     if version_of(facts) == Version::Upgrade(folder.clone()) && record.plan.height > 0 =>
@@ -60,7 +60,6 @@ impl Core {
                     true
                 }
             },
-            Some(Words::Halted(_)) => false,
         }
     }
 

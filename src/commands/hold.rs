@@ -1,0 +1,91 @@
+//! `watcher hold` and `watcher release`: the operator's brake. It is a file in the home, so it outlives every restart.
+
+use std::{fs, io::Write as _};
+
+use anyhow::{Context as _, bail};
+
+use crate::{
+    cli::{HoldArgs, ReleaseArgs},
+    config::{self, Config},
+    decide::{orders::Hold, plan::Folder},
+    exit::Ending,
+    home::orders,
+};
+
+/// The word for every upgrade.
+const ALL: &str = "all";
+
+/// Puts the brake on, or tells for what it is on where no name is given.
+///
+/// # Errors
+/// Where the configuration is wrong, the name cannot be a folder, or the home cannot be written.
+pub fn hold(args: &HoldArgs) -> anyhow::Result<Ending> {
+    let config = config::from_environment()?;
+    let mut holds = held(&config)?;
+    let Some(name) = &args.name else {
+        return say(&listed(&holds)).map(|()| Ending::Fine);
+    };
+    let folder = folder(&config, name)?;
+    holds.retain(|hold| hold.folder != folder);
+    holds.push(Hold { folder, reason: args.reason.clone().unwrap_or_default() });
+    write(&config, &holds)?;
+    say(&format!("held: {name}. It is staged as usual, and not swapped in until `watcher release {name}`"))?;
+    Ok(Ending::Fine)
+}
+
+/// Takes the brake off.
+///
+/// # Errors
+/// As [`hold`], and where it is not on.
+pub fn release(args: &ReleaseArgs) -> anyhow::Result<Ending> {
+    let config = config::from_environment()?;
+    let mut holds = held(&config)?;
+    let folder = folder(&config, &args.name)?;
+    let count = holds.len();
+    // Who releases all means all.
+    holds.retain(|hold| folder.is_some() && hold.folder != folder);
+    if holds.len() == count {
+        bail!("{} is not held; {}", args.name, listed(&holds));
+    }
+    write(&config, &holds)?;
+    say(&format!("released: {}; {}", args.name, listed(&holds)))?;
+    Ok(Ending::Fine)
+}
+
+fn held(config: &Config) -> anyhow::Result<Vec<Hold>> {
+    let orders = orders::read(&config.home);
+    // What cannot be read must not be overwritten: it may hold an upgrade.
+    match orders.unreadable {
+        Some(reason) => bail!("{reason}"),
+        None => Ok(orders.holds),
+    }
+}
+
+fn folder(config: &Config, name: &str) -> anyhow::Result<Option<Folder>> {
+    if name == ALL {
+        return Ok(None);
+    }
+    Folder::of(name, config.home.keep_case).map(Some).map_err(|error| anyhow::anyhow!("{error}"))
+}
+
+fn write(config: &Config, holds: &[Hold]) -> anyhow::Result<()> {
+    let home = &config.home;
+    fs::create_dir_all(home.own())
+        .and_then(|()| orders::write_holds(home, holds))
+        .with_context(|| format!("cannot write in {}", home.own().display()))
+}
+
+fn listed(holds: &[Hold]) -> String {
+    let one = |hold: &Hold| {
+        let name = hold.folder.as_ref().map_or(ALL, Folder::as_str);
+        if hold.reason.is_empty() { name.to_owned() } else { format!("{name} ({})", hold.reason) }
+    };
+    match holds {
+        [] => "nothing is held".to_owned(),
+        holds => format!("held: {}", holds.iter().map(one).collect::<Vec<_>>().join(", ")),
+    }
+}
+
+fn say(text: &str) -> anyhow::Result<()> {
+    Ok(writeln!(std::io::stdout(), "{text}")?)
+}

@@ -1,0 +1,213 @@
+//! What the operator orders besides what the chain asks for: the brake, the queue, an exact height, a replacement.
+
+use std::{fs, process::Command};
+
+use serde_json::json;
+
+use crate::{
+    home::{Home, LIMIT, NAME, output, text},
+    supervisor::Supervisor,
+    wait,
+};
+
+/// A node that is at the height in `data/height`, says so, and tells with which arguments it was started. It ends as SDK
+/// 0.47 does at its halt height once there is a `data/halted`.
+const NODE: &str = r#"
+case $1 in
+version) printf 'name: node\ncosmos_sdk_version: %s\n' "$(cat "$DAEMON_HOME/sdk")" ;;
+status)
+  height=$(cat "$DAEMON_HOME/data/height")
+  printf '{"sync_info":{"latest_block_height":"%s"}}' "$height"
+  echo "$height" >> "$DAEMON_HOME/asked"
+  ;;
+start)
+  echo "$version ${*#--home=*}" >> "$DAEMON_HOME/calls"
+  trap 'exit 0' TERM INT
+  while :; do
+    [ -e "$DAEMON_HOME/data/halted" ] && [ $version = genesis ] && exit 130
+    sleep 0.05
+  done
+  ;;
+*) exit 1 ;;
+esac
+"#;
+
+/// A home at height 5 with that node, also as `upgrades/v2` and `upgrades/v3`.
+fn home(sdk: &str) -> Home {
+    let home = Home::empty();
+    for (folder, version) in [("genesis", "genesis"), ("upgrades/v2", "v2"), ("upgrades/v3", "v3")] {
+        home.script(&format!("cosmovisor/{folder}/bin/noded"), &format!("version={version}\n{NODE}"));
+    }
+    home.write("sdk", sdk);
+    home.write("data/height", "5");
+    home
+}
+
+/// Starts `watcher` on it; the node gets no more than `start`.
+fn start(home: &Home) -> Supervisor {
+    home.start(&[("UNSAFE_SKIP_BACKUP", "true")])
+}
+
+/// How often a version was started, with or without a `--halt-height`.
+fn starts(home: &Home, version: &str) -> Vec<Option<String>> {
+    let lines = home.calls().into_iter().filter(|line| line.starts_with(&format!("{version} start")));
+    lines.map(|line| line.split_once("--halt-height ").map(|(_, height)| height.to_owned())).collect()
+}
+
+/// `watcher` with another command on this home.
+fn command(home: &Home, args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_watcher"));
+    command.args(args).env("DAEMON_HOME", &home.path).env("DAEMON_NAME", NAME);
+    command
+}
+
+/// What it says on stdout, where it succeeds.
+fn said(home: &Home, args: &[&str]) -> String {
+    let output = output(&mut command(home, args));
+    assert!(output.status.success(), "{args:?}: {}", text(&output.stderr));
+    text(&output.stdout)
+}
+
+#[test]
+fn an_upgrade_that_is_held_waits_at_the_halt_until_it_is_released() {
+    let home = Home::halting();
+    said(&home, &["hold", "V2", "--reason", "waiting for the team"]);
+    assert!(said(&home, &["hold"]).contains("v2 (waiting for the team)"));
+    let mut watcher = home.start(&[]);
+    home.halt();
+    let alarm = home.wait_for_log("held by the operator");
+    assert!(alarm.contains("waiting for the team") && alarm.contains("ERROR"), "{alarm}");
+    assert_eq!((home.current().as_str(), home.count("stop genesis")), ("genesis", 0));
+    assert!(watcher.stop().success());
+    let mut watcher = home.start(&[]);
+    wait::until("the brake holds after a restart", LIMIT, || {
+        (home.log_lines("held by the operator").len() == 2).then_some(())
+    });
+    assert_eq!(home.current(), "genesis");
+    said(&home, &["release", "v2"]);
+    home.wait_for_call("start v2");
+    home.expect_upgraded();
+    assert!(watcher.stop().success());
+    assert_eq!(output(&mut command(&home, &["release", "v2"])).status.code(), Some(1), "nothing is held any more");
+}
+
+#[test]
+fn a_queue_is_worked_off_across_a_restart() {
+    let home = home("v0.50.1");
+    let queue = json!([{ "name": "v3", "height": 20 }, { "name": "v2", "height": 10 }]);
+    home.write("data/upgrade-info.json.batch", &queue.to_string());
+    let named = |height: u64| {
+        wait::until("the next upgrade is named", LIMIT, || {
+            let info = fs::read_to_string(home.at("data/upgrade-info.json")).unwrap_or_default();
+            info.contains(&format!("\"height\":{height}")).then_some(())
+        });
+    };
+    let mut watcher = start(&home);
+    named(10);
+    assert!(watcher.stop().success());
+    let mut watcher = start(&home);
+    home.write("data/height", "10");
+    wait::until("v2 runs", LIMIT, || (starts(&home, "v2").len() == 1).then_some(()));
+    // Two blocks beyond the height say that it has passed.
+    home.write("data/height", "12");
+    named(20);
+    home.write("data/height", "20");
+    wait::until("v3 runs", LIMIT, || (starts(&home, "v3").len() == 1).then_some(()));
+    home.write("data/height", "22");
+    wait::until("the queue is empty", LIMIT, || (home.read("data/upgrade-info.json.batch") == "[]").then_some(()));
+    assert!(watcher.stop().success());
+    assert_eq!((home.current().as_str(), starts(&home, "v3").len()), ("upgrades/v3", 1));
+}
+
+#[test]
+fn a_queue_that_lies_behind_the_node_is_an_error_that_is_told() {
+    let home = home("v0.50.1");
+    home.write("data/height", "25");
+    home.write("data/upgrade-info.json.batch", r#"[{"name":"v2","height":10},{"name":"v3","height":20}]"#);
+    let mut watcher = start(&home);
+    for name in ["v2", "v3"] {
+        let told = home.wait_for_log(&format!("upgrade \"{name}\""));
+        assert!(told.contains("ERROR") && told.contains("the node is at height 25"), "{told}");
+    }
+    assert!(watcher.stop().success());
+    assert_eq!((home.current().as_str(), starts(&home, "genesis").len()), ("genesis", 1));
+}
+
+/// An operator's exact order for `v2` at 210, as `add-upgrade --exact` leaves it.
+fn order_exactly(home: &Home) {
+    home.write("data/upgrade-info.json", r#"{"name":"v2","height":210}"#);
+    home.mode("data/upgrade-info.json", 0o755);
+    home.write("cosmovisor/watcher/exact.json", r#"{"name":"v2","folder":"v2","height":210}"#);
+}
+
+#[test]
+fn the_old_binary_is_restarted_once_so_that_it_stops_before_an_exact_height() {
+    let home = home("v0.50.1");
+    let mut watcher = start(&home);
+    wait::until("the node runs", LIMIT, || (starts(&home, "genesis").len() == 1).then_some(()));
+    order_exactly(&home);
+    wait::until("it is restarted", LIMIT, || (starts(&home, "genesis").len() == 2).then_some(()));
+    // Since SDK 0.50 the node stays up with the height decided and not executed.
+    home.write("data/height", "210");
+    wait::until("v2 runs", LIMIT, || (starts(&home, "v2").len() == 1).then_some(()));
+    assert_eq!(starts(&home, "genesis"), [None, Some("210".to_owned())]);
+    assert_eq!(starts(&home, "v2"), [None], "the new binary is not stopped there");
+    assert!(watcher.stop().success());
+}
+
+#[test]
+fn before_sdk_50_the_halt_height_is_one_less_and_its_end_is_no_crash() {
+    let home = home("v0.47.17");
+    home.write("data/height", "100");
+    order_exactly(&home);
+    let mut watcher = start(&home);
+    wait::until("the node runs", LIMIT, || (starts(&home, "genesis").len() == 1).then_some(()));
+    assert_eq!(starts(&home, "genesis"), [Some("209".to_owned())], "a start before the height is already armed");
+    home.write("data/height", "209");
+    let asked =
+        || fs::read_to_string(home.at("asked")).unwrap_or_default().lines().filter(|line| *line == "209").count();
+    // The answer before the last one has been heard.
+    wait::until("watcher has heard of it", LIMIT, || (asked() > 1).then_some(()));
+    home.write("data/halted", "");
+    wait::until("v2 runs", LIMIT, || (starts(&home, "v2").len() == 1).then_some(()));
+    assert_eq!(home.current(), "upgrades/v2");
+    assert!(watcher.stop().success());
+}
+
+#[test]
+fn a_binary_is_replaced_with_one_graceful_restart_and_the_old_one_is_kept() {
+    let home = home("v0.50.1");
+    home.script("hotfix", &format!("version=hotfix\n{NODE}"));
+    let mut watcher = start(&home);
+    wait::until("the node runs", LIMIT, || (starts(&home, "genesis").len() == 1).then_some(()));
+    let hotfix = home.at("hotfix");
+    let hotfix = hotfix.to_str().expect("it is text");
+    let refused = output(&mut command(&home, &["replace", "genesis", hotfix]));
+    assert!(text(&refused.stderr).contains("--now"), "{}", text(&refused.stderr));
+    let told = said(&home, &["replace", "genesis", hotfix, "--now"]);
+    assert!(told.contains("replaced"), "{told}");
+    wait::until("the hotfix runs", LIMIT, || (starts(&home, "hotfix").len() == 1).then_some(()));
+    let kept = fs::read_dir(home.at("cosmovisor/watcher/aside")).expect("it is there").flatten().next();
+    let kept = fs::read_to_string(kept.expect("the old one is kept").path()).expect("it is a script");
+    assert!(kept.contains("version=genesis"));
+    said(&home, &["replace", "genesis", hotfix, "--at", "30"]);
+    home.write("data/height", "30");
+    wait::until("it is restarted at the height", LIMIT, || (starts(&home, "hotfix").len() == 2).then_some(()));
+    assert!(watcher.stop().success());
+    let told = said(&home, &["replace", "genesis", hotfix, "--now"]);
+    assert!(told.contains("replaced"), "without a watcher it is done at once: {told}");
+}
+
+#[test]
+fn what_cannot_take_a_binarys_place_is_refused_before_anything_is_touched() {
+    let home = home("v0.50.1");
+    home.write("page.html", "<html>not found</html>");
+    let page = home.at("page.html");
+    let page = page.to_str().expect("it is text");
+    for (args, says) in [(["replace", "v2", page], "no executable"), (["replace", "v9", page], "add-upgrade")] {
+        let output = output(&mut command(&home, &args));
+        assert_eq!(output.status.code(), Some(1));
+        assert!(text(&output.stderr).contains(says), "{}", text(&output.stderr));
+    }
+    assert!(!home.at("cosmovisor/watcher/replacement.json").exists());
+}

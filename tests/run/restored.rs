@@ -1,0 +1,51 @@
+//! Data that came from elsewhere tell, by the words with which the wrong binary ends, which one they need.
+
+use crate::{
+    home::{Home, IDLE, LIMIT, ended},
+    wait,
+};
+
+/// A home whose genesis binary ends with these words.
+fn home(words: &str) -> Home {
+    let script = format!(
+        "echo \"$1 genesis\" >> \"$DAEMON_HOME/calls\"\ncase $1 in\nstart) echo out; echo '{words}' >&2; exit 2 ;;\n*) exit 1 ;;\nesac\n"
+    );
+    Home::with_node(&script)
+}
+
+const NEEDS_V2: &str = "panic: wrong app version 0, upgrade handler is missing for V2 upgrade plan";
+
+#[test]
+fn a_snapshot_on_a_fresh_home_is_run_by_the_binary_it_needs() {
+    let home = home(NEEDS_V2);
+    home.write("data/application.db/CURRENT", "");
+    let script =
+        format!("echo \"$1 v2\" >> \"$DAEMON_HOME/calls\"\n[ $1 = start ] || exit 1\ntrap 'exit 0' TERM\n{IDLE}");
+    home.script("cosmovisor/upgrades/v2/bin/noded", &script);
+    let mut watcher = home.start(&[]);
+    home.wait_for_call("start v2");
+    assert_eq!((home.current().as_str(), home.count("start genesis")), ("upgrades/v2", 2));
+    assert_eq!(home.log_lines(NEEDS_V2).len(), 2, "what it says is passed on when it is listened to");
+    home.wait_for_log("need upgrades/v2: it runs instead of genesis");
+    assert!(watcher.stop().success());
+}
+
+#[test]
+fn where_the_needed_binary_is_not_there_it_is_named() {
+    let home = home(NEEDS_V2);
+    home.write("data/application.db/CURRENT", "");
+    let mut watcher = home.start(&[]);
+    assert_eq!(ended(&mut watcher).code(), Some(1));
+    let told = home.wait_for_log("fetch-history");
+    assert!(told.contains("cosmovisor/upgrades/v2/bin"), "{told}");
+    assert_eq!(home.current(), "genesis");
+}
+
+#[test]
+fn a_crash_on_data_without_a_state_is_a_crash_and_nothing_is_started_twice() {
+    let home = home(NEEDS_V2);
+    let mut watcher = home.start(&[]);
+    assert_eq!(ended(&mut watcher).code(), Some(1));
+    assert_eq!(home.count("start genesis"), 1);
+    wait::until("its end is told", LIMIT, || (!home.log_lines("exit status 2").is_empty()).then_some(()));
+}
