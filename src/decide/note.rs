@@ -66,6 +66,15 @@ pub enum Note {
     Unreadable(String),
     /// The new binary committed the plan's height.
     Passed(Plan),
+    /// The new binary runs, and nobody has seen it commit the plan's height.
+    Unseen {
+        /// The upgrade.
+        plan: Plan,
+        /// For how long it runs.
+        minutes: u64,
+        /// The height that it names, where it answers.
+        latest: Option<u64>,
+    },
     /// The node ended.
     Ended(Version, NodeExit),
     /// The new binary ended before it committed the plan's height and is started again.
@@ -166,6 +175,7 @@ impl Note {
             | Self::Failed { .. }
             | Self::PreUpgradeRetries { .. }
             | Self::PreUpgradeOdd(_)
+            | Self::Unseen { .. }
             | Self::Endpoint { .. }
             | Self::OrderUnreadable(_)
             | Self::Listens
@@ -210,6 +220,19 @@ impl fmt::Display for Note {
             }
             Self::Unreadable(reason) => write!(f, "data/upgrade-info.json cannot be read: {reason}"),
             Self::Passed(plan) => write!(f, "upgrade {} has passed: its height is committed", Described(plan)),
+            Self::Unseen { plan, minutes, latest } => {
+                let plan = Described(plan);
+                write!(
+                    f,
+                    "upgrade {plan}: the new binary runs for {minutes} minutes without having committed it, as far as "
+                )?;
+                match latest {
+                    Some(latest) => {
+                        write!(f, "can be seen: it is at height {latest}; does the network wait for others?")
+                    }
+                    None => f.write_str("can be seen: it does not answer at its RPC address"),
+                }
+            }
             Self::Ended(version, exit) => write!(f, "the node ({version}) ended: {exit}"),
             Self::StartsAgain { plan, starts, pause } => write!(
                 f,

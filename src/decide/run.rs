@@ -35,6 +35,8 @@ pub struct Life {
     pub id: RunId,
     /// Which version it is.
     pub version: Version,
+    /// When it was started, on the monotonic clock.
+    pub began: Duration,
     /// `upgrade-info.json` as it was before the start.
     pub info_before: Option<Fingerprint>,
     /// The greatest height that it named in this run.
@@ -76,6 +78,7 @@ impl Life {
         Self {
             id,
             version,
+            began: Duration::ZERO,
             info_before,
             latest: None,
             committed: None,

@@ -280,3 +280,13 @@ fn a_binary_is_replaced_by_one_restart() {
     assert_eq!((world.times(Moment::Spawn), world.disk.home.orders.replacement.as_ref()), (2, None));
     assert!(world.process.is_some());
 }
+
+#[test]
+fn a_passing_that_nobody_sees_is_asked_for_and_harms_nothing() {
+    let mut world = World::begin(Setup::default());
+    world.live(&[Act::Until(Moment::Switch), Act::Deaf(true), Act::Until(Moment::Spawn)]).unwrap();
+    // Twelve minutes.
+    (0..12).for_each(|_| world.live(&[Act::Blocks(12)]).unwrap());
+    assert!(world.process.is_some() && world.times(Moment::Spawn) == 2, "it is left alone");
+    world.finish().unwrap();
+}

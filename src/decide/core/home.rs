@@ -20,7 +20,7 @@ use super::{
         run::{Due, Ear, Life, Question, Run},
         schedule::{self, Urgency},
     },
-    Core, SLOW_RETRY, version_of, wake_by,
+    Core, SLOW_RETRY, key, version_of, wake_by,
 };
 
 /// What `upgrade-info.json` leads to.
@@ -236,7 +236,7 @@ impl Core {
             Rung::Start => self.start_new(record, event, decision),
             // The fetch lane hashes; what is being copied is complete in a moment.
             Rung::Hash | Rung::Arriving => {}
-            Rung::Pass => self.watch_it_pass(event, decision),
+            Rung::Pass => self.watch_it_pass(upgrade, event, decision),
             Rung::Passed => {
                 let mut record = record;
                 record.settle();
@@ -249,8 +249,16 @@ impl Core {
 
     /// The new binary runs. Where the chain's own words do not tell how high it is, it is asked; what else is scheduled is
     /// kept in order meanwhile.
-    fn watch_it_pass(&mut self, event: &Event, decision: &mut Decision) {
+    fn watch_it_pass(&mut self, upgrade: &Upgrade, event: &Event, decision: &mut Decision) {
         const PAUSE: Duration = Duration::from_secs(5);
+        if let Run::Alive(life) = &self.run {
+            let (latest, minutes) = (life.height(), event.now.saturating_sub(life.began).as_secs() / 60);
+            let tens = minutes / 10;
+            if tens > 0 {
+                let plan = upgrade.plan.clone();
+                self.tell(format!("unseen {tens} {}", key(&plan)), decision, || Note::Unseen { plan, minutes, latest });
+            }
+        }
         if let Run::Alive(life) = &self.run
             && life.committed.is_none()
         {
@@ -405,8 +413,12 @@ impl Core {
             Info::Unreadable { fingerprint, .. } | Info::Plan { fingerprint, .. } => Some(*fingerprint),
         };
         let life = Life::new(id, version.clone(), before);
-        self.run =
-            Run::Alive(Life { halt: halt.and(exact), ear: if listen { Ear::Open } else { Ear::Closed }, ..life });
+        self.run = Run::Alive(Life {
+            began: self.now,
+            halt: halt.and(exact),
+            ear: if listen { Ear::Open } else { Ear::Closed },
+            ..life
+        });
         self.begin(HomeJob::Start { run: id, version, halt, listen }, decision);
     }
 
