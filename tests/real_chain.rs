@@ -110,7 +110,8 @@ fn killed_between_the_halt_and_the_swap(kind: Kind) {
     let Some(chain) = Chain::with(kind, VOTE) else { return };
     chain.place("v2", "upgrades/v2");
     let census = Census::of(&chain.home, chain.kind.name());
-    let mut watcher = Supervisor::start(&chain.home, chain.kind.name(), &[("UNSAFE_SKIP_BACKUP", "true")]);
+    // The pause between the node's end and the swap is long enough to be met.
+    let mut watcher = Supervisor::start(&chain.home, chain.kind.name(), &[("DAEMON_RESTART_DELAY", "1m")]);
 
     let height = chain.propose("v2", SOON, "");
     wait::until("the chain halts", LIMIT, || chain.upgrade_info());
@@ -188,6 +189,7 @@ fn shown_in_voting(chain: &Chain, speaking: &str, port: u16, height: u64) {
 fn carried_through(chain: &Chain, version: &str, height: u64) {
     let info = wait::until("the chain halts", LIMIT, || chain.upgrade_info().filter(|info| info.contains(version)));
     chain.wait_for_blocks_by(version, height, LIMIT);
+    chain.wait_until_served();
     assert_eq!(chain.current(), Path::new("upgrades").join(version));
     assert_eq!(chain.upgrade_info(), Some(info), "upgrade-info.json is the node's own");
 

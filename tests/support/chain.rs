@@ -166,6 +166,7 @@ impl Chain {
     /// # Panics
     /// Where the chain refuses.
     pub(crate) fn propose(&self, name: &str, blocks: u64, info: &str) -> u64 {
+        self.wait_until_served();
         let height = self.height() + blocks;
         self.command(&["propose", "--name", name, "--height", &height.to_string(), "--info", info]);
         height
@@ -188,6 +189,18 @@ impl Chain {
     pub(crate) fn wait_for_blocks_by(&self, version: &str, height: u64, limit: Duration) {
         wait::until(&format!("{version} makes blocks above {height}"), limit, || {
             self.application().filter(|application| application.version == version && application.height > height)
+        });
+    }
+
+    /// Waits until the node has all its servers up. Before that, the generation before answers nothing over REST, and has not
+    /// asked to hear of SIGTERM, so that it dies of it.
+    ///
+    /// # Panics
+    /// Where that takes more than a minute.
+    pub(crate) fn wait_until_served(&self) {
+        let question = "/cosmos/base/tendermint/v1beta1/blocks/latest";
+        wait::until("the node serves REST", Duration::from_mins(1), || {
+            get(self.ports.first + 2, question).filter(|answer| answer["block"].is_object())
         });
     }
 
