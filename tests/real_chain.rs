@@ -1,4 +1,5 @@
-//! A real chain votes an upgrade through, halts, and makes blocks again with the new binary, under `watcher run`.
+//! A real chain votes an upgrade through, halts, and makes blocks again with the new binary, under `watcher run`: one of
+//! today's generation of the Cosmos SDK, and in some stories one of the generation before as well.
 //! Needs Go; the first run on a machine compiles the Cosmos SDK. `WATCHER_UNDER_TEST` names another program to test.
 
 #[path = "support/census.rs"]
@@ -23,12 +24,16 @@ mod wait;
 use std::{fs, path::Path, process::Command, time::Duration};
 
 use census::Census;
-use chain::{Chain, NAME};
+use chain::{Chain, Kind};
 use nix::sys::signal::{Signal, kill};
 use release_host::ReleaseHost;
 use serde_json::Value;
 use supervisor::Supervisor;
 
+/// How long a vote lasts.
+const VOTE: &str = "4s";
+/// How long it lasts where it is looked at.
+const LONG_VOTE: &str = "8s";
 /// Blocks until an upgrade for which nothing is to be done beforehand: the vote takes ten of them.
 const SOON: u64 = 20;
 /// Blocks until an upgrade whose binary is to be staged before.
@@ -44,13 +49,23 @@ const DOWNLOADS: &[(&str, &str)] = &[
 
 #[test]
 fn the_binary_is_staged_while_the_chain_still_runs() {
-    let Some(versions) = chain::versions() else { return };
-    let chain = Chain::new(versions);
-    let host = ReleaseHost::open(chain.ports.first + 9, versions, None);
-    let census = Census::of(&chain.home, NAME);
-    let mut watcher = Supervisor::start(&chain.home, NAME, DOWNLOADS);
+    staged_while_the_chain_still_runs(Kind::Today);
+}
+
+#[test]
+fn the_binary_is_staged_while_a_chain_of_the_generation_before_still_runs() {
+    staged_while_the_chain_still_runs(Kind::Before);
+}
+
+fn staged_while_the_chain_still_runs(kind: Kind) {
+    let Some(chain) = Chain::with(kind, LONG_VOTE) else { return };
+    let host = ReleaseHost::open(chain.ports.first + 9, chain.versions, None);
+    let census = Census::of(&chain.home, chain.kind.name());
+    let mut watcher = Supervisor::start(&chain.home, chain.kind.name(), DOWNLOADS);
 
     let height = chain.propose("v2", LATER, &chain.offer("v2", chain.ports.first + 9));
+    shown_in_voting(&chain, "--rpc", chain.ports.first, height);
+    shown_in_voting(&chain, "--rest", chain.ports.first + 2, height);
     wait::until("the vote has passed", LIMIT, || chain.scheduled());
     let staged = chain.binary("upgrades/v2");
     wait::until("v2 is staged", LIMIT, || staged.exists().then_some(()));
@@ -67,15 +82,14 @@ fn the_binary_is_staged_while_the_chain_still_runs() {
 
 #[test]
 fn a_release_host_that_is_dead_until_the_halt_costs_a_pause_and_not_the_upgrade() {
-    let Some(versions) = chain::versions() else { return };
-    let chain = Chain::new(versions);
-    let census = Census::of(&chain.home, NAME);
-    let mut watcher = Supervisor::start(&chain.home, NAME, DOWNLOADS);
+    let Some(chain) = Chain::with(Kind::Today, VOTE) else { return };
+    let census = Census::of(&chain.home, chain.kind.name());
+    let mut watcher = Supervisor::start(&chain.home, chain.kind.name(), DOWNLOADS);
 
     let height = chain.propose("v2", SOON, &chain.offer("v2", chain.ports.first + 9));
     wait::until("the chain halts", LIMIT, || chain.upgrade_info());
     assert!(!chain.binary("upgrades/v2").exists());
-    let host = ReleaseHost::open(chain.ports.first + 9, versions, None);
+    let host = ReleaseHost::open(chain.ports.first + 9, chain.versions, None);
 
     carried_through(&chain, "v2", height);
     assert_eq!(host.downloads(), [0], "one download");
@@ -84,11 +98,20 @@ fn a_release_host_that_is_dead_until_the_halt_costs_a_pause_and_not_the_upgrade(
 
 #[test]
 fn a_watcher_that_is_killed_between_the_halt_and_the_swap_completes_it_when_it_is_started_again() {
-    let Some(versions) = chain::versions() else { return };
-    let chain = Chain::new(versions);
+    killed_between_the_halt_and_the_swap(Kind::Today);
+}
+
+#[test]
+fn a_watcher_that_is_killed_at_a_halt_of_the_generation_before_completes_the_swap_as_well() {
+    killed_between_the_halt_and_the_swap(Kind::Before);
+}
+
+fn killed_between_the_halt_and_the_swap(kind: Kind) {
+    let Some(chain) = Chain::with(kind, VOTE) else { return };
     chain.place("v2", "upgrades/v2");
-    let census = Census::of(&chain.home, NAME);
-    let mut watcher = Supervisor::start(&chain.home, NAME, &[("UNSAFE_SKIP_BACKUP", "true")]);
+    let census = Census::of(&chain.home, chain.kind.name());
+    // The pause between the node's end and the swap is long enough to be met.
+    let mut watcher = Supervisor::start(&chain.home, chain.kind.name(), &[("DAEMON_RESTART_DELAY", "1m")]);
 
     let height = chain.propose("v2", SOON, "");
     wait::until("the chain halts", LIMIT, || chain.upgrade_info());
@@ -96,7 +119,7 @@ fn a_watcher_that_is_killed_between_the_halt_and_the_swap_completes_it_when_it_i
     wait::until("watcher is dead", LIMIT, || watcher.ended());
     assert_eq!(chain.current(), Path::new("genesis"), "it was killed before the swap");
 
-    let mut watcher = Supervisor::start(&chain.home, NAME, &[("UNSAFE_SKIP_BACKUP", "true")]);
+    let mut watcher = Supervisor::start(&chain.home, chain.kind.name(), &[("UNSAFE_SKIP_BACKUP", "true")]);
     carried_through(&chain, "v2", height);
     // Whether the old binary runs once more before the upgrade is taken as due is the supervisor's choice.
     stops_in_order(&chain, &mut watcher, census, 3);
@@ -104,11 +127,10 @@ fn a_watcher_that_is_killed_between_the_halt_and_the_swap_completes_it_when_it_i
 
 #[test]
 fn two_upgrades_in_a_row_and_a_stop() {
-    let Some(versions) = chain::versions() else { return };
-    let chain = Chain::new(versions);
-    let host = ReleaseHost::open(chain.ports.first + 9, versions, None);
-    let census = Census::of(&chain.home, NAME);
-    let mut watcher = Supervisor::start(&chain.home, NAME, DOWNLOADS);
+    let Some(chain) = Chain::with(Kind::Today, VOTE) else { return };
+    let host = ReleaseHost::open(chain.ports.first + 9, chain.versions, None);
+    let census = Census::of(&chain.home, chain.kind.name());
+    let mut watcher = Supervisor::start(&chain.home, chain.kind.name(), DOWNLOADS);
 
     for version in ["v2", "v3"] {
         let height = chain.propose(version, LATER, &chain.offer(version, chain.ports.first + 9));
@@ -120,11 +142,10 @@ fn two_upgrades_in_a_row_and_a_stop() {
 
 #[test]
 fn a_binary_placed_by_hand_needs_no_downloads() {
-    let Some(versions) = chain::versions() else { return };
-    let chain = Chain::new(versions);
+    let Some(chain) = Chain::with(Kind::Today, VOTE) else { return };
     chain.place("v2", "upgrades/v2");
-    let census = Census::of(&chain.home, NAME);
-    let mut watcher = Supervisor::start(&chain.home, NAME, &[]);
+    let census = Census::of(&chain.home, chain.kind.name());
+    let mut watcher = Supervisor::start(&chain.home, chain.kind.name(), &[]);
 
     let height = chain.propose("v2", SOON, "made by hand, see the forum");
     carried_through(&chain, "v2", height);
@@ -137,31 +158,45 @@ fn a_binary_placed_by_hand_needs_no_downloads() {
 
 #[test]
 fn a_watcher_that_first_comes_after_the_halt_completes_the_upgrade() {
-    let Some(versions) = chain::versions() else { return };
-    let chain = Chain::new(versions);
+    let Some(chain) = Chain::with(Kind::Today, VOTE) else { return };
     chain.place("v2", "upgrades/v2");
-    let mut node = Supervisor::spawn(Command::new(chain.binary("genesis")), &chain.home, NAME, &[]);
+    let mut node = Supervisor::spawn(Command::new(chain.binary("genesis")), &chain.home, chain.kind.name(), &[]);
     let height = chain.propose("v2", SOON, "");
     wait::until("the chain halts", LIMIT, || chain.upgrade_info());
     assert!(node.stop().success());
 
-    let census = Census::of(&chain.home, NAME);
-    let mut watcher = Supervisor::start(&chain.home, NAME, &[("UNSAFE_SKIP_BACKUP", "true")]);
+    let census = Census::of(&chain.home, chain.kind.name());
+    let mut watcher = Supervisor::start(&chain.home, chain.kind.name(), &[("UNSAFE_SKIP_BACKUP", "true")]);
     carried_through(&chain, "v2", height);
     stops_in_order(&chain, &mut watcher, census, 2);
+}
+
+/// `watcher upcoming` tells of the proposal and its plan while the vote runs.
+fn shown_in_voting(chain: &Chain, speaking: &str, port: u16, height: u64) {
+    let address = format!("http://127.0.0.1:{port}");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_watcher"));
+    let told = command.args(["upcoming", "--format", "json", speaking, &address]).output().expect("it runs");
+    let list: Value = serde_json::from_slice(&told.stdout).unwrap_or_else(|error| panic!("{error}: {told:?}"));
+    let shown = &list["upgrades"][0];
+    let facts =
+        (shown["name"].as_str(), shown["height"].as_u64(), shown["state"].as_str(), shown["proposal_id"].as_u64());
+    assert_eq!(facts, (Some("v2"), Some(height), Some("voting"), Some(1)), "{speaking}: {list}");
+    let url = format!("http://127.0.0.1:{}/{}-v2", chain.ports.first + 9, chain.kind.name());
+    assert_eq!(shown["artifact"]["url"], url.as_str(), "{speaking}");
 }
 
 /// Waits until the new version has made blocks above the height, and looks at what the swap left in the home.
 fn carried_through(chain: &Chain, version: &str, height: u64) {
     let info = wait::until("the chain halts", LIMIT, || chain.upgrade_info().filter(|info| info.contains(version)));
     chain.wait_for_blocks_by(version, height, LIMIT);
+    chain.wait_until_served();
     assert_eq!(chain.current(), Path::new("upgrades").join(version));
     assert_eq!(chain.upgrade_info(), Some(info), "upgrade-info.json is the node's own");
 
     let marker = fs::read(chain.home.join("cosmovisor/current/upgrade-info.json")).expect("the swap leaves a marker");
     let marker: Value = serde_json::from_slice(&marker).expect("the marker is JSON");
     assert_eq!((marker["name"].as_str(), marker["height"].as_u64()), (Some(version), Some(height)));
-    let running = nodes::alive(&chain.home, NAME);
+    let running = nodes::alive(&chain.home, chain.kind.name());
     assert_eq!(running.len(), 1);
     assert_eq!(running[0].executable, chain.binary(&format!("upgrades/{version}")));
 }
@@ -170,7 +205,7 @@ fn carried_through(chain: &Chain, version: &str, height: u64) {
 /// than `most` in all.
 fn stops_in_order(chain: &Chain, watcher: &mut Supervisor, census: Census, most: usize) {
     let status = watcher.stop();
-    assert_eq!(nodes::alive(&chain.home, NAME), [], "no node is left behind");
+    assert_eq!(nodes::alive(&chain.home, chain.kind.name()), [], "no node is left behind");
     assert!(status.success(), "watcher ended with {status}");
     let count = census.end();
     assert_eq!(count.most_at_once, 1, "one node at a time: {:?}", count.seen);

@@ -1,4 +1,5 @@
-//! The real chain of `fixtures/chain`: built once for a state of its sources, and asked what it does over its RPC.
+//! The real chains of `fixtures/chain` and `fixtures/chain46`: built once for a state of their sources, and asked what they
+//! do over their RPC.
 
 use std::{
     env, fs,
@@ -16,35 +17,59 @@ use sha2::{Digest as _, Sha256};
 
 use crate::{ports::Ports, say::say, tools, wait};
 
-/// The name of the node's binary.
-pub(crate) const NAME: &str = "chaind";
+/// A generation of the Cosmos SDK.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Kind {
+    /// v0.55 on CometBFT 0.40, with proposals of gov v1.
+    Today,
+    /// v0.46 on Tendermint 0.34, with legacy content of gov v1beta1; `status` answers on stderr.
+    Before,
+}
 
-/// The folder with the chain's versions `chaind-v1`, `chaind-v2` and `chaind-v3`, or none where Go is missing.
+impl Kind {
+    /// The name of the node's binary.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Today => "chaind",
+            Self::Before => "legacyd",
+        }
+    }
+
+    /// The folder in `fixtures`.
+    const fn source(self) -> &'static str {
+        match self {
+            Self::Today => "chain",
+            Self::Before => "chain46",
+        }
+    }
+}
+
+/// The folder with the chain's versions, `chaind-v1` and so on, or none where Go is missing.
 ///
 /// # Panics
 /// Where the chain cannot be built.
-pub(crate) fn versions() -> Option<&'static Path> {
-    static BUILT: OnceLock<Option<PathBuf>> = OnceLock::new();
-    BUILT.get_or_init(|| tools::found("go", "version").then(build)).as_deref()
+fn versions(kind: Kind) -> Option<&'static Path> {
+    static BUILT: [OnceLock<Option<PathBuf>>; 2] = [const { OnceLock::new() }; 2];
+    BUILT[kind as usize].get_or_init(|| tools::found("go", "version").then(|| build(kind))).as_deref()
 }
 
-fn build() -> PathBuf {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/chain");
-    let builds = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("chain");
+fn build(kind: Kind) -> PathBuf {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(kind.source());
+    let builds = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name(kind.source());
     fs::create_dir_all(&builds).expect("the target folder can be written");
     // Another test binary may be building at this moment.
     let lock = File::create(builds.join("lock")).expect("the target folder can be written");
     lock.lock().expect("a file can be locked");
     let built = builds.join(digest(&source));
     if !built.exists() {
-        say("building the chain: seconds, or some 10 minutes where Go has never built it before");
+        say(&format!("building {}: seconds, or some 10 minutes where Go has never built it before", kind.name()));
         for entry in fs::read_dir(&builds).expect("the folder is there").flatten().filter(|entry| entry.path().is_dir())
         {
             fs::remove_dir_all(entry.path()).expect("an older build can be removed");
         }
         let unfinished = builds.join("unfinished");
         let status = Command::new(source.join("build.sh")).arg(&unfinished).status().expect("bash is there");
-        assert!(status.success(), "fixtures/chain/build.sh failed: {status}");
+        assert!(status.success(), "fixtures/{}/build.sh failed: {status}", kind.source());
         fs::rename(unfinished, &built).expect("a folder can be renamed");
     }
     built
@@ -65,35 +90,40 @@ fn digest(source: &Path) -> String {
 
 /// A one-validator network whose node somebody else starts.
 pub(crate) struct Chain {
-    /// The node's home. `chaind-v1` is its genesis binary.
+    /// What it is made of.
+    pub(crate) kind: Kind,
+    /// The node's home. Version `v1` is its genesis binary.
     pub(crate) home: PathBuf,
     /// RPC, P2P, REST and gRPC listen on the first four; the rest are for the test.
     pub(crate) ports: Ports,
-    versions: &'static Path,
+    /// The folder with the chain's versions.
+    pub(crate) versions: &'static Path,
     _folder: tempfile::TempDir,
 }
 
 impl Chain {
-    /// Makes the home of a network with half a second between its blocks and votes of four seconds.
+    /// Makes the home of a network with half a second between its blocks and votes that last `vote`, or none where Go is
+    /// missing.
     ///
     /// # Panics
-    /// Where the chain's own command fails.
-    pub(crate) fn new(versions: &'static Path) -> Self {
+    /// Where the chain cannot be built, or its own command fails.
+    pub(crate) fn with(kind: Kind, vote: &str) -> Option<Self> {
+        let versions = versions(kind)?;
         let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("the target folder can be written");
         let home = folder.path().canonicalize().expect("it was just made").join("home");
-        let chain = Self { home, ports: Ports::reserve(), versions, _folder: folder };
+        let chain = Self { kind, home, ports: Ports::reserve(), versions, _folder: folder };
         let port = chain.ports.first.to_string();
-        chain.command(&["localnet", "--port", &port, "--block-time", "500ms", "--voting-period", "4s"]);
+        chain.command(&["localnet", "--port", &port, "--block-time", "500ms", "--voting-period", vote]);
         chain.place("v1", "genesis");
-        chain
+        Some(chain)
     }
 
     /// One version of the chain's binary.
     pub(crate) fn version(&self, version: &str) -> PathBuf {
-        self.versions.join(format!("{NAME}-{version}"))
+        self.versions.join(format!("{}-{version}", self.kind.name()))
     }
 
-    /// Puts a version where an operator would: `cosmovisor/<folder>/bin/chaind`.
+    /// Puts a version where an operator would: `cosmovisor/<folder>/bin/<name>`.
     ///
     /// # Panics
     /// Where the home cannot be written.
@@ -105,7 +135,7 @@ impl Chain {
 
     /// Where a folder's binary is: `genesis`, `upgrades/v2`.
     pub(crate) fn binary(&self, folder: &str) -> PathBuf {
-        self.home.join("cosmovisor").join(folder).join("bin").join(NAME)
+        self.home.join("cosmovisor").join(folder).join("bin").join(self.kind.name())
     }
 
     /// Where `current` points, as the link says it.
@@ -127,7 +157,7 @@ impl Chain {
         std::io::copy(&mut File::open(self.version(version)).expect("it was built"), &mut hash)
             .expect("it can be read");
         let sum = hex::encode(hash.finalize());
-        let url = format!("http://127.0.0.1:{port}/{NAME}-{version}?checksum=sha256:{sum}");
+        let url = format!("http://127.0.0.1:{port}/{}-{version}?checksum=sha256:{sum}", self.kind.name());
         serde_json::json!({ "binaries": { "any": url } }).to_string()
     }
 
@@ -136,6 +166,7 @@ impl Chain {
     /// # Panics
     /// Where the chain refuses.
     pub(crate) fn propose(&self, name: &str, blocks: u64, info: &str) -> u64 {
+        self.wait_until_served();
         let height = self.height() + blocks;
         self.command(&["propose", "--name", name, "--height", &height.to_string(), "--info", info]);
         height
@@ -161,6 +192,18 @@ impl Chain {
         });
     }
 
+    /// Waits until the node has all its servers up. Before that, the generation before answers nothing over REST, and has not
+    /// asked to hear of SIGTERM, so that it dies of it.
+    ///
+    /// # Panics
+    /// Where that takes more than a minute.
+    pub(crate) fn wait_until_served(&self) {
+        let question = "/cosmos/base/tendermint/v1beta1/blocks/latest";
+        wait::until("the node serves REST", Duration::from_mins(1), || {
+            get(self.ports.first + 2, question).filter(|answer| answer["block"].is_object())
+        });
+    }
+
     /// The upgrade that is scheduled, as x/upgrade's query over REST says it.
     pub(crate) fn scheduled(&self) -> Option<Value> {
         let answer = get(self.ports.first + 2, "/cosmos/upgrade/v1beta1/current_plan")?;
@@ -180,7 +223,7 @@ impl Chain {
     fn command(&self, arguments: &[&str]) {
         let run =
             Command::new(self.version("v1")).args(arguments).arg("--home").arg(&self.home).output().expect("it runs");
-        assert!(run.status.success(), "chaind {arguments:?}: {}", String::from_utf8_lossy(&run.stderr));
+        assert!(run.status.success(), "{} {arguments:?}: {}", self.kind.name(), String::from_utf8_lossy(&run.stderr));
     }
 }
 
