@@ -33,7 +33,7 @@ impl Core {
         let facts = &event.facts;
         let Run::Ended { life, .. } = &self.run else { return false };
         let armed = life.halt.is_some_and(|height| life.is_near(height));
-        let strange = facts.data.is_some() && known_data(facts) != facts.data && life.latest.is_none();
+        let strange = facts.data.is_some() && known_data(facts) != facts.data && !life.grew;
         if exit == NodeExit::Code(0) || !(strange || armed) {
             return false;
         }
