@@ -8,6 +8,7 @@ pub mod lock;
 pub mod observe;
 pub mod record;
 pub mod upgrade_info;
+pub mod version;
 
 use std::{
     fs, io,

@@ -7,7 +7,7 @@ use nix::sys::signal::Signal;
 use super::program::{Output, Program};
 use crate::{
     decide::{event::NodeExit, plan::Plan},
-    home::{Home, current},
+    home::{Home, current, version},
 };
 
 /// How long `<binary> status` may take.
@@ -18,8 +18,7 @@ const STATUS_LIMIT: Duration = Duration::from_secs(5);
 /// # Errors
 /// Where it cannot be started or does not end in five seconds; then it is killed.
 pub async fn status(home: &Home) -> io::Result<Output> {
-    let binary = current::executable(home)?;
-    let status = Program::new(home, &binary, Signal::SIGKILL).arguments(["status", "--home"]).arguments([&home.path]);
+    let status = of_current(home)?.arguments(["status", "--home"]).arguments([&home.path]);
     tokio::time::timeout(STATUS_LIMIT, status.output())
         .await
         .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "`status` did not answer in five seconds"))?
@@ -30,8 +29,16 @@ pub async fn status(home: &Home) -> io::Result<Output> {
 /// # Errors
 /// Where it cannot be started.
 pub async fn pre_upgrade(home: &Home) -> io::Result<Output> {
+    of_current(home)?.arguments(["pre-upgrade"]).output().await
+}
+
+/// The current binary, to be run beside the node, in the environment that is wanted for its version.
+///
+/// # Errors
+/// Where it is not there, or what is wanted for it cannot be understood.
+pub fn of_current(home: &Home) -> io::Result<Program> {
     let binary = current::executable(home)?;
-    Program::new(home, &binary, Signal::SIGKILL).arguments(["pre-upgrade"]).output().await
+    Ok(Program::new(home, &binary, Signal::SIGKILL).wished(&version::of(&binary)?))
 }
 
 /// Runs the operator's script with the plan's name and height, in the node's home.

@@ -7,7 +7,7 @@ use nix::sys::signal::Signal;
 use super::program::{Child, Program};
 use crate::{
     decide::{decision::RunId, event::NodeExit},
-    home::Home,
+    home::{Home, version::Wishes},
 };
 
 /// A node that runs.
@@ -19,13 +19,20 @@ pub struct Node {
 }
 
 impl Node {
-    /// Starts `binary` with `args` verbatim, its streams the same as ours.
+    /// Starts `binary` with `args` verbatim, in the environment that is wanted for its version, its streams the same as ours.
     ///
     /// # Errors
     /// Where the system cannot start it, for example because it is for another architecture.
-    pub fn start(home: &Home, run: RunId, binary: &Path, args: &[OsString], lock: OwnedFd) -> io::Result<Self> {
-        let child = Program::new(home, binary, Signal::SIGTERM).arguments(args).keeping(lock).start()?;
-        Ok(Self { run, child })
+    pub fn start(
+        home: &Home,
+        run: RunId,
+        binary: &Path,
+        args: &[OsString],
+        wishes: &Wishes,
+        lock: OwnedFd,
+    ) -> io::Result<Self> {
+        let node = Program::new(home, binary, Signal::SIGTERM).arguments(args).wished(wishes);
+        Ok(Self { run, child: node.keeping(lock).start()? })
     }
 
     /// Its process number.

@@ -21,7 +21,10 @@ use nix::{
 use tokio::{io::AsyncReadExt as _, net::unix::pipe::Receiver};
 
 use super::{birth, descriptor::Readable};
-use crate::{decide::event::NodeExit, home::Home};
+use crate::{
+    decide::event::NodeExit,
+    home::{Home, version::Wishes},
+};
 
 /// What a program prints beyond this is not kept.
 const MOST_OUTPUT: u64 = 1 << 20;
@@ -95,6 +98,13 @@ impl Program {
     #[must_use]
     pub fn arguments(mut self, arguments: impl IntoIterator<Item = impl Into<OsString>>) -> Self {
         self.arguments.extend(arguments.into_iter().map(Into::into));
+        self
+    }
+
+    /// With the environment that the operator wants for its version.
+    #[must_use]
+    pub fn wished(mut self, wishes: &Wishes) -> Self {
+        wishes.change(&mut self.environment);
         self
     }
 

@@ -15,7 +15,7 @@ use crate::{
         facts::{Current, Verdict, Version},
         plan::Plan,
     },
-    home::{Home, backup, current, lock, record, sync_folder},
+    home::{Home, backup, current, lock, record, sync_folder, version},
     process::{hook, node::Node, program::Output, stray},
 };
 
@@ -149,10 +149,12 @@ impl Supervisor {
             other => return Err(io::Error::other(format!("current was to be {version}, and is {other:?}"))),
         }
         let binary = current::executable(home)?;
-        tracing::info!(path = %binary.display(), args = ?self.args, "running app");
+        let wishes = version::of(&binary)?;
+        let args = wishes.arguments(&self.args);
+        tracing::info!(path = %binary.display(), ?args, "running app");
         let launching =
-            |error| io::Error::other(format!("launching process {} {:?} failed: {error}", binary.display(), self.args));
-        let node = Node::start(home, run, &binary, &self.args, lock::for_node(home)?).map_err(launching)?;
+            |error| io::Error::other(format!("launching process {} {args:?} failed: {error}", binary.display()));
+        let node = Node::start(home, run, &binary, &args, &wishes, lock::for_node(home)?).map_err(launching)?;
         tracing::debug!(pid = node.pid(), "started");
         self.node = Some(node);
         // What the swap renamed becomes durable only now: it must not wait for the disk, and a power cut before this
