@@ -131,7 +131,7 @@ fn report(settings: &Settings, unit: Option<&Unit>, findings: Findings) -> Repor
         verdict: if findings.count(Severity::Error) == 0 { "ready" } else { "not_ready" },
         home: settings.get("DAEMON_HOME").unwrap_or_else(|| "(DAEMON_HOME is not set)".to_owned()),
         variables: variables.collect(),
-        unit: unit.and_then(|unit| Some((unit.name.clone(), unit.start_with("/usr/local/bin/watcher")?))),
+        unit: unit.and_then(|unit| Some((unit.name.clone(), unit.start_with(text::PROGRAM)?))),
         findings,
     }
 }

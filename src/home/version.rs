@@ -186,7 +186,7 @@ fn located(error: &toml::de::Error, text: &str) -> String {
     let start = error.span().map(|span| span.start.min(text.len()));
     let line = start.and_then(|start| text.get(..start)).map_or(0, |before| before.matches('\n').count());
     let shown = text.lines().nth(line).unwrap_or_default().trim();
-    format!(", line {} ({shown:?}): {}", line + 1, error.message())
+    format!(", line {} ({shown:?}): {}", line + 1, error.message().replace('\n', ", "))
 }
 
 #[cfg(test)]
@@ -251,7 +251,7 @@ mod tests {
             ("extra = []", "unknown field `extra`, expected one of `env`, `extra_args`, `removed_args`"),
             ("[env]\nA = 5", "line 2 (\"A = 5\"): invalid type: integer `5`, expected a string"),
             ("extra_args = \"--x\"", "expected a sequence"),
-            ("extra_args = [", "line 1"),
+            ("extra_args = [", "line 1 (\"extra_args = [\"): invalid array, expected `]`"),
             ("[env]\n\"A=B\" = \"x\"", "env: \"A=B\""),
             ("[env]\nWATCHER_LOG = \"debug\"", "env: WATCHER_LOG is read by watcher itself"),
             ("extra_args = [\"--home=/x\"]", "extra_args: watcher itself goes by --home"),

@@ -1,6 +1,6 @@
 //! What the operator wants for one version alone: `watcher.toml` and `lib/` beside its `bin/`.
 
-use std::{fs, io::Write as _};
+use std::fs;
 
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
@@ -102,9 +102,8 @@ fn at_the_start_every_such_file_is_told_and_only_that_of_the_current_version_is_
     assert!(text(&ended.stderr).contains("genesis/watcher.toml, line 1"), "{}", text(&ended.stderr));
 }
 
-#[test]
-fn what_comes_out_of_an_archive_is_not_the_operators_wish() {
-    let home = noting_home();
+/// Has the node halt for a plan whose binary is in an archive that brings wishes of its own.
+fn archived(home: &Home) -> Server {
     let mut archive = tar::Builder::new(Vec::new());
     for (name, content) in [
         ("bin/noded", home.read("cosmovisor/upgrades/v2/bin/noded").as_str()),
@@ -117,12 +116,19 @@ fn what_comes_out_of_an_archive_is_not_the_operators_wish() {
         archive.append_data(&mut header, name, content.as_bytes()).expect("a vector can be written to");
     }
     let archive = archive.into_inner().expect("a vector can be written to");
-    home.remove("cosmovisor/upgrades");
     let sum = hex::encode(Sha256::digest(&archive));
     let server = Server::answering(move |_| (200, "", archive.clone()));
     let url = format!("http://{}/noded.tar?checksum=sha256:{sum}", server.address);
     let info = json!({ "binaries": { "any": url } }).to_string();
     home.write("plan.json", &json!({ "name": "v2", "height": 10, "info": info }).to_string());
+    home.remove("cosmovisor/upgrades");
+    server
+}
+
+#[test]
+fn what_comes_out_of_an_archive_is_not_the_operators_wish() {
+    let home = noting_home();
+    let _server = archived(&home);
     let mut watcher = home.start(&[("DAEMON_ALLOW_DOWNLOAD_BINARIES", "true")]);
     home.halt();
     home.expect_upgraded();
@@ -133,11 +139,27 @@ fn what_comes_out_of_an_archive_is_not_the_operators_wish() {
     assert!(watcher.stop().success());
 
     // Once the operator says so, they count.
-    fs::remove_file(home.at("cosmovisor/upgrades/v2/lib/.from-archive")).expect("it marks them");
-    let mut config = fs::File::create(home.at("cosmovisor/upgrades/v2/watcher.toml")).expect("the home can be written");
-    config.write_all(b"env.MARK = \"mine\"").expect("the home can be written");
+    home.remove("cosmovisor/upgrades/v2/lib/.from-archive");
+    home.write("cosmovisor/upgrades/v2/watcher.toml", "env.MARK = \"mine\"");
     let mut watcher = home.start(&[]);
     let started = wait::until("the node starts again", LIMIT, || given(&home, "v2", "start").get(1).cloned());
     assert!(started.ends_with("MARK=mine, OLD=gone, LD_LIBRARY_PATH=HOME/cosmovisor/upgrades/v2/lib"), "{started}");
+    assert!(watcher.stop().success());
+}
+
+#[test]
+fn what_the_operator_put_there_before_a_download_counts_and_is_not_mixed_with_it() {
+    let home = noting_home();
+    let _server = archived(&home);
+    home.write("cosmovisor/upgrades/v2/watcher.toml", "env.MARK = \"mine\"");
+    home.write("cosmovisor/upgrades/v2/lib/libown.so", "mine");
+    let mut watcher = home.start(&[("DAEMON_ALLOW_DOWNLOAD_BINARIES", "true")]);
+    home.halt();
+    home.expect_upgraded();
+    let start = "v2 gets start --home HOME, MARK=mine, OLD=gone, LD_LIBRARY_PATH=HOME/cosmovisor/upgrades/v2/lib";
+    assert_eq!(given(&home, "v2", "start"), [start]);
+    let libraries: Vec<_> =
+        fs::read_dir(home.at("cosmovisor/upgrades/v2/lib")).expect("it is there").flatten().collect();
+    assert!(libraries.len() == 1 && libraries[0].file_name() == "libown.so", "{libraries:?}");
     assert!(watcher.stop().success());
 }

@@ -88,7 +88,8 @@ impl Settings {
     fn below(&mut self, path: &Path, findings: &mut Findings) {
         let shown = path.display();
         let table = fs::read_to_string(path).map_err(|error| error.to_string());
-        let table = table.and_then(|text| text.parse::<toml::Table>().map_err(|error| error.message().to_owned()));
+        let table =
+            table.and_then(|text| text.parse::<toml::Table>().map_err(|error| error.message().replace('\n', ", ")));
         let table = match table {
             Ok(table) => table,
             Err(error) => {

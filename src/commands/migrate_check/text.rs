@@ -9,7 +9,7 @@ use super::{
 use crate::commands::upcoming::text::line;
 
 /// Where the README installs it.
-const PROGRAM: &str = "/usr/local/bin/watcher";
+pub(super) const PROGRAM: &str = "/usr/local/bin/watcher";
 
 /// The report as text.
 pub(super) fn text(report: &Report) -> String {
