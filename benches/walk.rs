@@ -8,6 +8,7 @@
 //! ```
 
 #[path = "../tests/support/chain.rs"]
+#[expect(dead_code, reason = "only the chain of today is measured")]
 mod chain;
 #[path = "support/floor.rs"]
 mod floor;
@@ -37,7 +38,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use chain::{Chain, NAME};
+use chain::{Chain, Kind};
 use floor::Floor;
 use release_host::ReleaseHost;
 use say::say;
@@ -48,6 +49,8 @@ const LIMIT: Duration = Duration::from_mins(2);
 /// Blocks of half a second until the upgrade: the vote, and twice the time that the download takes.
 const BLOCKS: u64 = 50;
 const BYTES_PER_SECOND: u32 = 20_000_000;
+/// How long a vote lasts.
+const VOTE: &str = "4s";
 
 fn main() {
     let arguments: Vec<String> = env::args().skip(1).collect();
@@ -58,12 +61,14 @@ fn main() {
 }
 
 fn measure() {
-    let Some(versions) = chain::versions() else { return };
     let walks: u32 = env::var("WALKS").map_or(5, |text| text.parse().expect("WALKS is a number"));
     let (mut floors, mut watchers) = (Vec::new(), Vec::new());
     for _ in 0..walks {
-        floors.push(with_floor(versions));
-        watchers.push(with_watcher(versions));
+        // Where Go is missing it is said so.
+        let Some(chain) = Chain::with(Kind::Today, VOTE) else { return };
+        floors.push(with_floor(&chain));
+        let Some(chain) = Chain::with(Kind::Today, VOTE) else { return };
+        watchers.push(with_watcher(&chain));
     }
     let (floors, watchers) = (Sample::of(floors), Sample::of(watchers));
     for (who, sample) in [("floor  ", &floors), ("watcher", &watchers)] {
@@ -72,35 +77,34 @@ fn measure() {
     say(&format!("watcher / floor = {:.3}", watchers.median() / floors.median()));
 }
 
-fn with_floor(versions: &'static Path) -> f64 {
-    let chain = Chain::new(versions);
+fn with_floor(chain: &Chain) -> f64 {
     chain.place("v2", "upgrades/v2");
-    let floor = Floor::start(&chain.home, NAME);
+    let name = chain.kind.name();
+    let floor = Floor::start(&chain.home, name);
     let height = chain.propose("v2", BLOCKS, "");
-    let pause = pause(&chain, height);
+    let pause = pause(chain, height);
     drop(floor);
-    wait::until("the node ends", LIMIT, || nodes::alive(&chain.home, NAME).is_empty().then_some(()));
+    wait::until("the node ends", LIMIT, || nodes::alive(&chain.home, name).is_empty().then_some(()));
     say(&format!("floor    {pause:.3} s"));
     pause
 }
 
-fn with_watcher(versions: &'static Path) -> f64 {
-    let chain = Chain::new(versions);
+fn with_watcher(chain: &Chain) -> f64 {
     let port = chain.ports.first + 9;
-    let host = ReleaseHost::open(port, versions, Some(BYTES_PER_SECOND));
+    let host = ReleaseHost::open(port, chain.versions, Some(BYTES_PER_SECOND));
     let settings =
         [("DAEMON_ALLOW_DOWNLOAD_BINARIES", "true"), ("UNSAFE_SKIP_BACKUP", "true"), ("WATCHER_DOWNLOAD_JITTER", "0s")];
-    let mut watcher = Supervisor::start(&chain.home, NAME, &settings);
+    let mut watcher = Supervisor::start(&chain.home, chain.kind.name(), &settings);
     let height = chain.propose("v2", BLOCKS, &chain.offer("v2", port));
     wait::until("the vote has passed", LIMIT, || chain.scheduled());
     let scheduled = Instant::now();
     wait::until("v2 is staged", LIMIT, || chain.binary("upgrades/v2").exists().then_some(()));
     let staging = scheduled.elapsed().as_secs_f64();
-    let pause = pause(&chain, height);
+    let pause = pause(chain, height);
     let peak = memory::peak(&watcher);
     let stopped = watcher.stop();
     let downloads = host.downloads().len();
-    let curl = curl(port);
+    let curl = curl(&format!("http://127.0.0.1:{port}/{}-v2", chain.kind.name()));
     say(&format!(
         "watcher  {pause:.3} s; staged in {staging:.2} s, curl {curl:.2} s; downloads {downloads}; peak {peak} kB; {stopped}"
     ));
@@ -117,10 +121,9 @@ fn pause(chain: &Chain, height: u64) -> f64 {
 }
 
 /// Seconds that curl needs for the same file.
-fn curl(port: u16) -> f64 {
+fn curl(url: &str) -> f64 {
     let begun = Instant::now();
-    let url = format!("http://127.0.0.1:{port}/{NAME}-v2");
-    let status = Command::new("curl").args(["--silent", "--fail", "--output", "/dev/null", &url]).status();
+    let status = Command::new("curl").args(["--silent", "--fail", "--output", "/dev/null", url]).status();
     assert!(status.expect("curl is there").success());
     begun.elapsed().as_secs_f64()
 }

@@ -46,6 +46,10 @@ pub enum Command {
     /// The new file is checked and copied first. Where that version runs, the running `watcher` then restarts its node
     /// once, gracefully. The old file is kept in `cosmovisor/watcher/aside`.
     Replace(ReplaceArgs),
+    /// Look at a home and the unit file of cosmovisor before moving over, and change nothing.
+    ///
+    /// Ends with 0 where nothing is in the way, and with 2 where something would break the move.
+    MigrateCheck(MigrateCheckArgs),
 }
 
 /// Arguments of `hold`.
@@ -103,6 +107,17 @@ pub struct UpcomingArgs {
     /// The home whose node is asked where no endpoint is given.
     #[arg(long, value_name = "DIR", env = "DAEMON_HOME")]
     pub home: Option<PathBuf>,
+    /// How to print it.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub format: Format,
+}
+
+/// Arguments of `migrate-check`.
+#[derive(Debug, Args)]
+pub struct MigrateCheckArgs {
+    /// The systemd unit file whose environment is looked at in the place of this one's, then its drop-ins. Repeatable.
+    #[arg(long, value_name = "FILE")]
+    pub unit: Vec<PathBuf>,
     /// How to print it.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub format: Format,

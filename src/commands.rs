@@ -2,6 +2,7 @@
 
 pub mod demo;
 pub mod hold;
+pub mod migrate_check;
 pub mod replace;
 pub mod run;
 pub mod upcoming;

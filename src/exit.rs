@@ -9,7 +9,7 @@ pub enum Ending {
     Fine,
     /// 1: failed.
     Failed,
-    /// 2: `check` found what would break the upgrade.
+    /// 2: `check` found what would break the upgrade, `migrate-check` what would break the move.
     NotReady,
     /// 3: `check` could not tell, because no endpoint answered.
     Unknown,

@@ -9,6 +9,7 @@ pub mod observe;
 pub mod orders;
 pub mod record;
 pub mod upgrade_info;
+pub mod version;
 
 use std::{
     fs, io,

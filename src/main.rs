@@ -48,6 +48,7 @@ async fn answer(arguments: Vec<OsString>) -> anyhow::Result<Ending> {
     match cli.command {
         Command::Run(args) => commands::run::run(args.args).await,
         Command::Demo(args) => commands::demo::demo(args).await,
+        Command::MigrateCheck(args) => commands::migrate_check::migrate_check(&args),
         Command::Upcoming(args) => commands::upcoming::upcoming(args).await,
         Command::Hold(args) => commands::hold::hold(&args),
         Command::Release(args) => commands::hold::release(&args),

@@ -41,3 +41,5 @@ mod stray;
 mod swap;
 #[path = "run/taken_over.rs"]
 mod taken_over;
+#[path = "run/wishes.rs"]
+mod wishes;

@@ -373,7 +373,10 @@ mod tests {
         assert_eq!((receipt.endpoint.as_str(), &receipt.plan), ("http://rpc", &home.upgrade.plan));
         assert_eq!(stored(&home.store, "noded"), std::slice::from_ref(&receipt));
         let tree = PathBuf::from("artifacts").join(receipt.sha256);
-        assert_eq!(home.files(), ["bin/noded", "lib/x.so", "receipt.json"].map(|file| tree.join(file)));
+        assert_eq!(
+            home.files(),
+            ["bin/noded", "lib/.from-archive", "lib/x.so", "receipt.json"].map(|file| tree.join(file))
+        );
         let length = archive.len() as u64;
         let whole = Progress { done: length, total: Some(length), resumed_from: 0 };
         assert_eq!(told.into_inner().unwrap().last(), Some(&whole));

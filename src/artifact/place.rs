@@ -5,6 +5,7 @@ use std::{fs, io, path::Path};
 
 use super::{
     disk::{fingerprint, link_or_copy, move_new, naming, sync_folder, sync_names},
+    libraries,
     staged::{Placed, binary_in, read_placed, write_placed},
     store::{Store, contents},
 };
@@ -57,7 +58,8 @@ fn fill(folder: &Path, tree: &Path, receipt: &Receipt, upgrade: &Upgrade, daemon
     }
     // What an earlier, interrupted attempt put here is ours as well.
     let mut files = read_placed(folder).map(|placed| placed.files).unwrap_or_default();
-    for file in contents(tree)?.into_iter().filter(|file| tree.join(file) != source) {
+    let contents = libraries::to_place(contents(tree)?, folder);
+    for file in contents.into_iter().filter(|file| tree.join(file) != source) {
         let to = folder.join(&file);
         let parent = to.parent().unwrap_or(folder);
         fs::create_dir_all(parent).map_err(naming("cannot create", parent))?;
@@ -90,7 +92,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        artifact::{Verified, read_staged, renew, set_aside, stored, verify},
+        artifact::{Verified, is_operators, read_staged, renew, set_aside, stored, verify},
         decide::{
             facts::{Fingerprint, Staged},
             plan::{Artifact, Asks, Folder, Plan},
@@ -134,6 +136,7 @@ mod tests {
                 fs::write(tree.join(file), content).unwrap();
                 fs::set_permissions(tree.join(file), fs::Permissions::from_mode(0o755)).unwrap();
             }
+            libraries::mark(&tree).unwrap();
             let receipt = Receipt {
                 plan: self.upgrade.plan.clone(),
                 artifact: Artifact { os_arch: "any".into(), url: "https://h/a".into(), checksum: None },
@@ -171,6 +174,7 @@ mod tests {
         assert_eq!((placed.plan.height, &placed.sha256), (20, &receipt.sha256));
         assert_eq!(fs::read_to_string(home.at("lib/deep/libwasmvm.so")).unwrap(), "library of one");
         assert_eq!(home.verify().unwrap(), Verified::Same(Box::new(placed)));
+        assert!(!is_operators(&home.at("lib")), "libraries of an archive");
 
         let again = home.place(&receipt).unwrap_err();
         assert_eq!(again.kind(), io::ErrorKind::AlreadyExists);
@@ -180,6 +184,7 @@ mod tests {
             assert_eq!(fs::read_to_string(kept.join("bin/noded")).unwrap(), "one");
             assert!(kept.join("watcher-receipt.json").exists() && kept.join("lib/deep/libwasmvm.so").exists());
             assert_eq!(home.staged(), Staged::None);
+            assert!(!home.at("lib").exists());
             home.place(&receipt).unwrap();
         }
         set_aside(&home.upgrades(), &home.upgrade.folder, &home.aside(), "noded").unwrap();
@@ -195,6 +200,7 @@ mod tests {
         fs::write(home.at("lib/deep/libwasmvm.so"), "operator's").unwrap();
         home.place(&receipt).unwrap();
         assert_eq!(fs::read_to_string(home.at("lib/deep/libwasmvm.so")).unwrap(), "operator's");
+        assert!(is_operators(&home.at("lib")));
 
         fs::remove_file(home.at("bin/noded")).unwrap();
         fs::write(home.at("bin/noded"), "another binary").unwrap();
@@ -209,6 +215,18 @@ mod tests {
         renew(&home.upgrades(), &home.upgrade.folder, &receipt).unwrap_err();
         assert_eq!(home.place(&receipt).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
         assert_eq!(fs::read_to_string(home.at("bin/noded")).unwrap(), "another binary");
+    }
+
+    #[test]
+    fn libraries_of_an_archive_do_not_become_an_operators_when_the_binary_does() {
+        let home = Home::new();
+        home.place(&home.keep("ours")).unwrap();
+        fs::remove_file(home.at("bin/noded")).unwrap();
+        fs::write(home.at("bin/noded"), "another binary").unwrap();
+        assert_eq!(home.verify().unwrap(), Verified::Operator);
+        assert!(home.at("lib/deep/libwasmvm.so").exists() && !is_operators(&home.at("lib")));
+        fs::remove_file(home.at("lib/.from-archive")).unwrap();
+        assert!(is_operators(&home.at("lib")), "an operator who wants them says so");
     }
 
     #[test]

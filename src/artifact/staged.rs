@@ -142,6 +142,8 @@ pub fn set_aside(upgrades: &Path, folder: &Folder, aside: &Path, daemon_name: &s
         let to = kept.join(&file);
         fs::create_dir_all(to.parent().unwrap_or(&kept)).map_err(naming("cannot create a folder for", &to))?;
         move_anywhere(&path.join(&file), &to)?;
+        // What is empty now is nobody's; what is not stays.
+        file.ancestors().skip(1).try_for_each(|folder| fs::remove_dir(path.join(folder))).ok();
     }
     fs::create_dir_all(kept.join("bin")).map_err(naming("cannot create a folder in", &kept))?;
     move_anywhere(&binary, &binary_in(&kept, daemon_name))?;

@@ -26,7 +26,7 @@ use crate::{
         plan::Plan,
     },
     exit::Ending,
-    home::observe,
+    home::{observe, version},
     http,
     supervisor::{Ears, Supervisor},
 };
@@ -93,11 +93,16 @@ fn configured(args: &[OsString]) -> anyhow::Result<Config> {
     if !found.is_dir() {
         bail!("{} must be an existing directory", data.display());
     }
+    version::current(home)?;
+    for error in version::not_understood(home) {
+        tracing::error!("{error}");
+    }
     Ok(config)
 }
 
 fn own_and_others(config: &Config, args: &[OsString]) -> anyhow::Result<Vec<Endpoint>> {
-    let own = own_endpoint(&config.home.path, args, &config.home.daemon);
+    let args = version::current(&config.home)?.arguments(args);
+    let own = own_endpoint(&config.home.path, &args, &config.home.daemon);
     endpoints::list(own, &config.rpc, &config.rest).context("WATCHER_RPC or WATCHER_REST")
 }
 

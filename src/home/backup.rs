@@ -86,17 +86,11 @@ pub fn take(home: &Home, plan: &Plan, now: &Zoned, stop: &AtomicBool) -> Result<
     let data = fs::canonicalize(home.data()).map_err(at(&home.data()))?;
     fs::create_dir_all(backups).map_err(at(backups))?;
     let backups = fs::canonicalize(backups).map_err(at(backups))?;
-    if backups.starts_with(&data) {
-        return Err(BackupError::Inside(backups));
-    }
     let unfinished = backups.join(".watcher-backup-unfinished");
     if unfinished.exists() {
         fs::remove_dir_all(&unfinished).map_err(at(&unfinished))?;
     }
-    let (needed, free) = (size_of_folder(&data), free_space(&backups).map_err(at(&backups))?);
-    if needed > free {
-        return Err(BackupError::NoRoom { place: backups, needed, free });
-    }
+    fits(home)?;
     let bytes = copy_folder(&data, &unfinished, &mut vec![identity(&backups).map_err(at(&backups))?], stop)
         .inspect_err(|error| {
             // A copy that is not whole is worth nothing, and its room may be what the node needs. One that was asked to
@@ -112,6 +106,25 @@ pub fn take(home: &Home, plan: &Plan, now: &Zoned, stop: &AtomicBool) -> Result<
     let text = serde_json::to_vec_pretty(&completion).map_err(io::Error::other);
     text.and_then(|text| write_whole(&note(home), &text, true)).map_err(at(&note(home)))?;
     Ok(completion)
+}
+
+/// Whether a backup would find its place there already, and room for it. Nothing is written.
+///
+/// # Errors
+/// [`BackupError`].
+pub fn fits(home: &Home) -> Result<(), BackupError> {
+    let Some(backups) = &home.backups else { return Ok(()) };
+    let resolved =
+        |path: &Path| fs::canonicalize(path).map_err(|source| BackupError::Disk { path: path.to_owned(), source });
+    let (data, place) = (resolved(&home.data())?, resolved(backups)?);
+    if place.starts_with(&data) {
+        return Err(BackupError::Inside(place));
+    }
+    let free = free_space(&place).map_err(|source| BackupError::Disk { path: place.clone(), source })?;
+    match size_of_folder(&data) {
+        needed if needed > free => Err(BackupError::NoRoom { place, needed, free }),
+        _ => Ok(()),
+    }
 }
 
 fn note(home: &Home) -> PathBuf {

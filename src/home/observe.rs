@@ -1,13 +1,13 @@
 //! Samples the facts of a home. It runs before every decision, so it reads a file again only when its fingerprint says
 //! that it changed.
 
-use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
+use std::{collections::BTreeMap, fs, os::unix::fs::PermissionsExt as _, path::Path};
 
-use super::{Home, backup, current, lock, orders, record, upgrade_info};
+use super::{Home, backup, current, lock, orders, record, upgrade_info, version};
 use crate::{
     artifact,
     decide::{
-        facts::{Facts, Fingerprint, Info, NodeLock, Origin},
+        facts::{Facts, Fingerprint, Info, NodeLock, Origin, Staged},
         plan::{Folder, Plan, Upgrade},
     },
 };
@@ -18,13 +18,15 @@ pub struct Observer {
     info: Option<(Fingerprint, u32, Info)>,
     /// The folders in which something of ours is placed, as of this state of `upgrades/`.
     placed: Option<(Fingerprint, Vec<Folder>)>,
+    /// What is wanted for a version and cannot be understood, as it was told.
+    told: BTreeMap<Folder, version::NotUnderstood>,
 }
 
 impl Observer {
     /// An observer that has not looked yet.
     #[must_use]
     pub const fn new() -> Self {
-        Self { info: None, placed: None }
+        Self { info: None, placed: None, told: BTreeMap::new() }
     }
 
     /// What is true now. `interest` are the folders that matter beside the one of the plan in `upgrade-info.json`;
@@ -34,9 +36,9 @@ impl Observer {
         let record = record::read(home);
         let plan = if let Info::Plan { upgrade, .. } = &info { Some(upgrade) } else { None };
         let upgrades = home.upgrades();
-        let folders = interest.iter().chain(plan.map(|upgrade| &upgrade.folder)).chain(self.placed(&upgrades));
-        let staged = |folder: &Folder| (folder.clone(), artifact::read_staged(&upgrades, folder, &home.daemon));
-        let staged = folders.map(staged).collect();
+        let placed = self.placed(&upgrades).to_vec();
+        let folders = interest.iter().chain(plan.map(|upgrade| &upgrade.folder)).chain(&placed);
+        let staged = folders.map(|folder| (folder.clone(), self.staged(home, folder))).collect();
         Facts {
             current: current::read(home),
             marker: current::marker(home),
@@ -49,6 +51,25 @@ impl Observer {
             orders: orders::read(home),
             record,
             info,
+        }
+    }
+
+    /// A version for which the operator wants something that cannot be understood is not ready: he is still at it. He is
+    /// told, and the node is not stopped for it.
+    fn staged(&mut self, home: &Home, folder: &Folder) -> Staged {
+        let staged = artifact::read_staged(&home.upgrades(), folder, &home.daemon);
+        match version::read(&home.upgrade(folder)) {
+            Err(error) if staged != Staged::None => {
+                if self.told.get(folder) != Some(&error) {
+                    tracing::error!("{error}");
+                    self.told.insert(folder.clone(), error);
+                }
+                Staged::Arriving
+            }
+            _ => {
+                self.told.remove(folder);
+                staged
+            }
         }
     }
 

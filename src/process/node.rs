@@ -1,6 +1,6 @@
 //! The node: started, signalled, reaped.
 
-use std::{ffi::OsString, io, os::fd::OwnedFd, path::Path};
+use std::io;
 
 use nix::sys::signal::Signal;
 
@@ -8,12 +8,9 @@ use super::{
     ear::Ear,
     program::{Child, Program},
 };
-use crate::{
-    decide::{
-        decision::RunId,
-        event::{NodeExit, Words},
-    },
-    home::Home,
+use crate::decide::{
+    decision::RunId,
+    event::{NodeExit, Words},
 };
 
 /// A node that runs.
@@ -26,25 +23,17 @@ pub struct Node {
 }
 
 impl Node {
-    /// Starts `binary` with `args` verbatim, its streams the same as ours, or, where it is listened to, passed on by us.
+    /// Starts it. With `listening`, which says whether folders keep the case of names, what it prints goes through us, and its
+    /// last words are heard.
     ///
     /// # Errors
     /// Where the system cannot start it, for example because it is for another architecture.
-    pub fn start(
-        home: &Home,
-        run: RunId,
-        binary: &Path,
-        args: &[OsString],
-        lock: OwnedFd,
-        listen: bool,
-    ) -> io::Result<Self> {
-        let mut program = Program::new(home, binary, Signal::SIGTERM).arguments(args).keeping(lock);
-        let mut ear = None;
-        if listen {
-            let (opened, streams) = Ear::open(home.keep_case)?;
-            program = program.printing_into(streams);
-            ear = Some(opened);
-        }
+    pub fn start(run: RunId, program: Program, listening: Option<bool>) -> io::Result<Self> {
+        let opened = listening.map(Ear::open).transpose()?;
+        let (ear, program) = match opened {
+            Some((ear, streams)) => (Some(ear), program.printing_into(streams)),
+            None => (None, program),
+        };
         Ok(Self { run, child: program.start()?, ear })
     }
 

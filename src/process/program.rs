@@ -21,7 +21,10 @@ use nix::{
 use tokio::{io::AsyncReadExt as _, net::unix::pipe::Receiver};
 
 use super::{birth, descriptor::Readable};
-use crate::{decide::event::NodeExit, home::Home};
+use crate::{
+    decide::event::NodeExit,
+    home::{Home, version::Wishes},
+};
 
 /// What a program prints beyond this is not kept.
 const MOST_OUTPUT: u64 = 1 << 20;
@@ -98,10 +101,26 @@ impl Program {
         self
     }
 
+    /// With the environment that the operator wants for its version.
+    #[must_use]
+    pub fn wished(mut self, wishes: &Wishes) -> Self {
+        wishes.change(&mut self.environment);
+        self
+    }
+
     /// With this variable.
     #[must_use]
     pub fn variable(mut self, name: &str, value: impl Into<OsString>) -> Self {
         self.environment.insert(name.into(), value.into());
+        self
+    }
+
+    /// With these variables, where none of them is there already.
+    #[must_use]
+    pub fn or_variables<const N: usize>(mut self, variables: [(&str, &str); N]) -> Self {
+        if variables.iter().all(|(name, _)| !self.environment.contains_key(OsStr::new(name))) {
+            self.environment.extend(variables.map(|(name, value)| (name.into(), value.into())));
+        }
         self
     }
 

@@ -15,8 +15,13 @@ use crate::{
         facts::{Current, Verdict, Version},
         plan::Plan,
     },
-    home::{Home, backup, current, lock, orders, record, sync_folder},
-    process::{hook, node::Node, program::Output, stray},
+    home::{Home, backup, current, lock, orders, record, sync_folder, version},
+    process::{
+        hook,
+        node::Node,
+        program::{Output, Program},
+        stray,
+    },
 };
 
 impl Supervisor {
@@ -57,13 +62,9 @@ impl Supervisor {
                 let outcome = self.start(run, &version, halt, listen).map_or_else(failed, |()| Outcome::Started);
                 self.events.push_back(Kind::JobDone { job: id, outcome });
             }
-            HomeJob::Generation => self.jobs.spawn(id, async move {
-                let binary = current::or_genesis(&home).and_then(|()| current::executable(&home));
-                match binary {
-                    Ok(binary) => Outcome::HaltsBefore(hook::halts_before(&home, &binary).await),
-                    Err(error) => failed(error),
-                }
-            }),
+            HomeJob::Generation => self
+                .jobs
+                .spawn(id, async move { hook::halts_before(&home).await.map_or_else(failed, Outcome::HaltsBefore) }),
             HomeJob::Name { plan, over } => self.at_once(id, orders::name(&home, &plan, over)),
             HomeJob::Queue(left) => self.at_once(id, orders::write_queue(&home, &left)),
             HomeJob::Missed(exact) => self.at_once(id, orders::write_exact(&home, Some(&exact))),
@@ -161,13 +162,17 @@ impl Supervisor {
             other => return Err(io::Error::other(format!("current was to be {version}, and is {other:?}"))),
         }
         let binary = current::executable(home)?;
-        let mut args = self.args.clone();
+        let wishes = version::of(&binary)?;
+        let mut args = wishes.arguments(&self.args);
         // The last one counts.
         args.extend(halt.into_iter().flat_map(|height| ["--halt-height".into(), height.to_string().into()]));
         tracing::info!(path = %binary.display(), ?args, "running app");
+        let node = Program::new(home, &binary, Signal::SIGTERM).arguments(&args).wished(&wishes);
+        let node = node.keeping(lock::for_node(home)?);
         let launching =
             |error| io::Error::other(format!("launching process {} {args:?} failed: {error}", binary.display()));
-        let node = Node::start(home, run, &binary, &args, lock::for_node(home)?, listen).map_err(launching)?;
+        let listening = listen.then_some(home.keep_case);
+        let node = Node::start(run, node, listening).map_err(launching)?;
         tracing::debug!(pid = node.pid(), "started");
         self.node = Some(node);
         // What the swap renamed becomes durable only now: it must not wait for the disk, and a power cut before this

@@ -9,10 +9,16 @@ use std::{
 };
 
 use super::{MOST_ENTRIES, UnpackError, damaged};
-use crate::artifact::disk::{below, naming};
+use crate::{
+    artifact::{
+        disk::{below, naming},
+        libraries,
+    },
+    home::version,
+};
 
 /// Names that the folder of an upgrade needs for itself.
-const RESERVED: [&str; 3] = ["receipt.json", "watcher-receipt.json", "upgrade-info.json"];
+const RESERVED: [&str; 4] = ["receipt.json", "watcher-receipt.json", "upgrade-info.json", version::FILE];
 
 /// A folder that is being filled.
 pub(super) struct Tree<'a> {
@@ -104,9 +110,11 @@ impl<'a> Tree<'a> {
             return Ok(None);
         };
         fs::rename(self.root.join(&binary), to).map_err(naming("cannot move", &binary))?;
-        for reserved in RESERVED.map(|name| self.root.join(name)).iter().filter(|path| path.is_file()) {
-            fs::remove_file(reserved).map_err(naming("cannot remove", reserved))?;
+        for reserved in RESERVED.map(|name| self.root.join(name)).iter().filter(|path| path.exists()) {
+            let removed = if reserved.is_dir() { fs::remove_dir_all(reserved) } else { fs::remove_file(reserved) };
+            removed.map_err(naming("cannot remove", reserved))?;
         }
+        libraries::mark(self.root)?;
         Ok(Some(()))
     }
 

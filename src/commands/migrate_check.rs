@@ -1,0 +1,143 @@
+//! `watcher migrate-check`: looks at a home that cosmovisor worked on, and at what starts it, and says what will be used,
+//! what means nothing any more, and what is in the way. It changes nothing and asks nobody.
+
+mod access;
+mod data;
+mod findings;
+mod layout;
+mod service;
+mod setting;
+mod text;
+mod unit;
+
+use serde::Serialize;
+
+use super::upcoming::say;
+use crate::{
+    cli::{Format, MigrateCheckArgs},
+    config::{self, Config, variables::VARIABLES},
+    exit::Ending,
+    home::{Home, observe::Observer},
+};
+use findings::{Findings, Severity};
+use setting::Settings;
+use unit::Unit;
+
+/// Everything that is told.
+#[derive(Debug, Serialize)]
+struct Report {
+    verdict: &'static str,
+    home: String,
+    variables: Vec<InForce>,
+    #[serde(serialize_with = "listed")]
+    findings: Findings,
+    /// The unit's name, and its `ExecStart=` with `watcher` in it.
+    #[serde(skip)]
+    unit: Option<(String, String)>,
+}
+
+/// A variable's value as it is now.
+#[derive(Debug, Serialize)]
+struct InForce {
+    name: &'static str,
+    value: String,
+    origin: String,
+}
+
+/// Looks, and tells.
+///
+/// # Errors
+/// Where stdout cannot be written.
+pub fn migrate_check(args: &MigrateCheckArgs) -> anyhow::Result<Ending> {
+    let unit = match (!args.unit.is_empty()).then(|| Unit::read(&args.unit)).transpose() {
+        Ok(unit) => unit,
+        Err(error) => {
+            tracing::error!("--unit {error}");
+            return Ok(Ending::Usage);
+        }
+    };
+    let mut findings = Findings::default();
+    let settings = match &unit {
+        Some(unit) => Settings::of_unit(unit, &mut findings),
+        None => Settings::of_process(),
+    };
+    if unit.is_none() && settings.get("DAEMON_HOME").is_none() {
+        tracing::error!("DAEMON_HOME is not set: set it and DAEMON_NAME, or give --unit FILE");
+        return Ok(Ending::Usage);
+    }
+    look(&settings, unit.as_ref(), &mut findings);
+    let report = report(&settings, unit.as_ref(), findings);
+    say(&match args.format {
+        Format::Text => text::text(&report),
+        Format::Json => serde_json::to_string_pretty(&report)? + "\n",
+    })?;
+    Ok(if report.findings.count(Severity::Error) == 0 { Ending::Fine } else { Ending::NotReady })
+}
+
+fn look(settings: &Settings, unit: Option<&Unit>, findings: &mut Findings) {
+    let names: Vec<String> = settings.variables.keys().cloned().collect();
+    let read = config::read(&|name| settings.get(name), &names);
+    let config: Option<&Config> = match &read {
+        Ok(config) => Some(config),
+        Err(error) => {
+            for line in &error.0 {
+                findings.error("setting-invalid", line, "correct it: watcher does not start with it");
+            }
+            None
+        }
+    };
+    settings.look(findings);
+    if let Some(unit) = unit {
+        service::look(unit, findings);
+    }
+    if let (Some(unit), Some(config)) = (unit, config) {
+        service::settings(unit, config, findings);
+        service::arguments(settings, config, findings);
+    }
+    if let Some(config) = config
+        && let Some(script) = &config.custom_hook
+    {
+        layout::hook(&config.home, script, findings);
+    }
+    if let Some(home) = config.map(|config| config.home.clone()).or_else(|| home_alone(settings)) {
+        let facts = Observer::new().observe(&home, &[], false);
+        layout::look(&home, &facts, findings);
+        data::look(&home, config, &facts, findings);
+        // Where a unit names nobody, systemd starts it as root.
+        access::look(&home, unit.map(|unit| unit.user.as_deref().unwrap_or("root")), findings);
+        access::running(&home, findings);
+    }
+}
+
+/// The home where some setting is wrong that has nothing to do with it.
+fn home_alone(settings: &Settings) -> Option<Home> {
+    let get = |name: &str| match name {
+        "DAEMON_HOME" | "DAEMON_NAME" => settings.get(name),
+        // Where backups go may be what is wrong.
+        "UNSAFE_SKIP_BACKUP" => Some("true".to_owned()),
+        _ => None,
+    };
+    config::read(&get, &[]).ok().map(|config| config.home)
+}
+
+fn report(settings: &Settings, unit: Option<&Unit>, findings: Findings) -> Report {
+    let variables = VARIABLES.iter().map(|variable| {
+        let set = settings.variables.get(variable.name).filter(|setting| !setting.value.is_empty());
+        let (value, origin) =
+            set.map_or((variable.default, "default"), |setting| (setting.value.as_str(), setting.origin.as_str()));
+        InForce { name: variable.name, value: value.to_owned(), origin: origin.to_owned() }
+    });
+    Report {
+        verdict: if findings.count(Severity::Error) == 0 { "ready" } else { "not_ready" },
+        home: settings.get("DAEMON_HOME").unwrap_or_else(|| "(DAEMON_HOME is not set)".to_owned()),
+        variables: variables.collect(),
+        unit: unit.and_then(|unit| Some((unit.name.clone(), unit.start_with(text::PROGRAM)?))),
+        findings,
+    }
+}
+
+fn listed<S: serde::Serializer>(findings: &Findings, serializer: S) -> Result<S::Ok, S::Error> {
+    let mut sorted: Vec<_> = findings.0.iter().collect();
+    sorted.sort_by_key(|finding| finding.severity);
+    sorted.serialize(serializer)
+}
