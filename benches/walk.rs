@@ -8,6 +8,7 @@
 //! ```
 
 #[path = "../tests/support/chain.rs"]
+#[expect(dead_code, reason = "the generation before matters in tests")]
 mod chain;
 #[path = "support/floor.rs"]
 mod floor;
@@ -37,14 +38,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-use chain::{Chain, NAME};
+use chain::{Chain, Kind};
 use floor::Floor;
 use release_host::ReleaseHost;
 use say::say;
 use statistics::Sample;
 use supervisor::Supervisor;
 
+const NAME: &str = Kind::Today.name();
 const LIMIT: Duration = Duration::from_mins(2);
+const VOTE: &str = "4s";
 /// Blocks of half a second until the upgrade: the vote, and twice the time that the download takes.
 const BLOCKS: u64 = 50;
 const BYTES_PER_SECOND: u32 = 20_000_000;
@@ -58,12 +61,12 @@ fn main() {
 }
 
 fn measure() {
-    let Some(versions) = chain::versions() else { return };
     let walks: u32 = env::var("WALKS").map_or(5, |text| text.parse().expect("WALKS is a number"));
     let (mut floors, mut watchers) = (Vec::new(), Vec::new());
     for _ in 0..walks {
-        floors.push(with_floor(versions));
-        watchers.push(with_watcher(versions));
+        let (Some(floor), Some(watcher)) = (with_floor(), with_watcher()) else { return };
+        floors.push(floor);
+        watchers.push(watcher);
     }
     let (floors, watchers) = (Sample::of(floors), Sample::of(watchers));
     for (who, sample) in [("floor  ", &floors), ("watcher", &watchers)] {
@@ -72,8 +75,8 @@ fn measure() {
     say(&format!("watcher / floor = {:.3}", watchers.median() / floors.median()));
 }
 
-fn with_floor(versions: &'static Path) -> f64 {
-    let chain = Chain::new(versions);
+fn with_floor() -> Option<f64> {
+    let chain = Chain::with(Kind::Today, VOTE)?;
     chain.place("v2", "upgrades/v2");
     let floor = Floor::start(&chain.home, NAME);
     let height = chain.propose("v2", BLOCKS, "");
@@ -81,13 +84,13 @@ fn with_floor(versions: &'static Path) -> f64 {
     drop(floor);
     wait::until("the node ends", LIMIT, || nodes::alive(&chain.home, NAME).is_empty().then_some(()));
     say(&format!("floor    {pause:.3} s"));
-    pause
+    Some(pause)
 }
 
-fn with_watcher(versions: &'static Path) -> f64 {
-    let chain = Chain::new(versions);
+fn with_watcher() -> Option<f64> {
+    let chain = Chain::with(Kind::Today, VOTE)?;
     let port = chain.ports.first + 9;
-    let host = ReleaseHost::open(port, versions, Some(BYTES_PER_SECOND));
+    let host = ReleaseHost::open(port, chain.versions, Some(BYTES_PER_SECOND));
     let settings =
         [("DAEMON_ALLOW_DOWNLOAD_BINARIES", "true"), ("UNSAFE_SKIP_BACKUP", "true"), ("WATCHER_DOWNLOAD_JITTER", "0s")];
     let mut watcher = Supervisor::start(&chain.home, NAME, &settings);
@@ -104,7 +107,7 @@ fn with_watcher(versions: &'static Path) -> f64 {
     say(&format!(
         "watcher  {pause:.3} s; staged in {staging:.2} s, curl {curl:.2} s; downloads {downloads}; peak {peak} kB; {stopped}"
     ));
-    pause
+    Some(pause)
 }
 
 /// Seconds from the halt to the block after it.

@@ -49,6 +49,7 @@ async fn answer(arguments: Vec<OsString>) -> anyhow::Result<Ending> {
         Command::Run(args) => commands::run::run(args.args).await,
         Command::Demo(args) => commands::demo::demo(args).await,
         Command::Upcoming(args) => commands::upcoming::upcoming(args).await,
+        Command::FetchHistory(args) => commands::fetch_history::fetch_history(args).await,
     }
 }
 
