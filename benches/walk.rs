@@ -8,7 +8,7 @@
 //! ```
 
 #[path = "../tests/support/chain.rs"]
-#[expect(dead_code, reason = "only the chain of today is measured")]
+#[expect(dead_code, reason = "the generation before matters in tests")]
 mod chain;
 #[path = "support/floor.rs"]
 mod floor;
@@ -45,12 +45,12 @@ use say::say;
 use statistics::Sample;
 use supervisor::Supervisor;
 
+const NAME: &str = Kind::Today.name();
 const LIMIT: Duration = Duration::from_mins(2);
+const VOTE: &str = "4s";
 /// Blocks of half a second until the upgrade: the vote, and twice the time that the download takes.
 const BLOCKS: u64 = 50;
 const BYTES_PER_SECOND: u32 = 20_000_000;
-/// How long a vote lasts.
-const VOTE: &str = "4s";
 
 fn main() {
     let arguments: Vec<String> = env::args().skip(1).collect();
@@ -64,11 +64,9 @@ fn measure() {
     let walks: u32 = env::var("WALKS").map_or(5, |text| text.parse().expect("WALKS is a number"));
     let (mut floors, mut watchers) = (Vec::new(), Vec::new());
     for _ in 0..walks {
-        // Where Go is missing it is said so.
-        let Some(chain) = Chain::with(Kind::Today, VOTE) else { return };
-        floors.push(with_floor(&chain));
-        let Some(chain) = Chain::with(Kind::Today, VOTE) else { return };
-        watchers.push(with_watcher(&chain));
+        let (Some(floor), Some(watcher)) = (with_floor(), with_watcher()) else { return };
+        floors.push(floor);
+        watchers.push(watcher);
     }
     let (floors, watchers) = (Sample::of(floors), Sample::of(watchers));
     for (who, sample) in [("floor  ", &floors), ("watcher", &watchers)] {
@@ -77,38 +75,39 @@ fn measure() {
     say(&format!("watcher / floor = {:.3}", watchers.median() / floors.median()));
 }
 
-fn with_floor(chain: &Chain) -> f64 {
+fn with_floor() -> Option<f64> {
+    let chain = Chain::with(Kind::Today, VOTE)?;
     chain.place("v2", "upgrades/v2");
-    let name = chain.kind.name();
-    let floor = Floor::start(&chain.home, name);
+    let floor = Floor::start(&chain.home, NAME);
     let height = chain.propose("v2", BLOCKS, "");
-    let pause = pause(chain, height);
+    let pause = pause(&chain, height);
     drop(floor);
-    wait::until("the node ends", LIMIT, || nodes::alive(&chain.home, name).is_empty().then_some(()));
+    wait::until("the node ends", LIMIT, || nodes::alive(&chain.home, NAME).is_empty().then_some(()));
     say(&format!("floor    {pause:.3} s"));
-    pause
+    Some(pause)
 }
 
-fn with_watcher(chain: &Chain) -> f64 {
+fn with_watcher() -> Option<f64> {
+    let chain = Chain::with(Kind::Today, VOTE)?;
     let port = chain.ports.first + 9;
     let host = ReleaseHost::open(port, chain.versions, Some(BYTES_PER_SECOND));
     let settings =
         [("DAEMON_ALLOW_DOWNLOAD_BINARIES", "true"), ("UNSAFE_SKIP_BACKUP", "true"), ("WATCHER_DOWNLOAD_JITTER", "0s")];
-    let mut watcher = Supervisor::start(&chain.home, chain.kind.name(), &settings);
+    let mut watcher = Supervisor::start(&chain.home, NAME, &settings);
     let height = chain.propose("v2", BLOCKS, &chain.offer("v2", port));
     wait::until("the vote has passed", LIMIT, || chain.scheduled());
     let scheduled = Instant::now();
     wait::until("v2 is staged", LIMIT, || chain.binary("upgrades/v2").exists().then_some(()));
     let staging = scheduled.elapsed().as_secs_f64();
-    let pause = pause(chain, height);
+    let pause = pause(&chain, height);
     let peak = memory::peak(&watcher);
     let stopped = watcher.stop();
     let downloads = host.downloads().len();
-    let curl = curl(&format!("http://127.0.0.1:{port}/{}-v2", chain.kind.name()));
+    let curl = curl(port);
     say(&format!(
         "watcher  {pause:.3} s; staged in {staging:.2} s, curl {curl:.2} s; downloads {downloads}; peak {peak} kB; {stopped}"
     ));
-    pause
+    Some(pause)
 }
 
 /// Seconds from the halt to the block after it.
@@ -121,9 +120,10 @@ fn pause(chain: &Chain, height: u64) -> f64 {
 }
 
 /// Seconds that curl needs for the same file.
-fn curl(url: &str) -> f64 {
+fn curl(port: u16) -> f64 {
     let begun = Instant::now();
-    let status = Command::new("curl").args(["--silent", "--fail", "--output", "/dev/null", url]).status();
+    let url = format!("http://127.0.0.1:{port}/{NAME}-v2");
+    let status = Command::new("curl").args(["--silent", "--fail", "--output", "/dev/null", &url]).status();
     assert!(status.expect("curl is there").success());
     begun.elapsed().as_secs_f64()
 }

@@ -5,6 +5,7 @@
 mod door;
 pub mod endpoints;
 pub mod fault;
+pub mod history;
 mod number;
 pub mod own_node;
 pub mod poller;

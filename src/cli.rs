@@ -50,6 +50,10 @@ pub enum Command {
     ///
     /// Ends with 0 where nothing is in the way, and with 2 where something would break the move.
     MigrateCheck(MigrateCheckArgs),
+    /// Stage the binary of every upgrade that the chain has gone through, for a node that starts from genesis.
+    ///
+    /// The home comes from DAEMON_HOME and DAEMON_NAME, as for `run`. Whatever is staged already stays as it is.
+    FetchHistory(FetchHistoryArgs),
 }
 
 /// Arguments of `hold`.
@@ -129,6 +133,21 @@ pub struct DemoArgs {
     /// Where to make the demo's home; a new folder is made where none is given. It is left there for a look.
     #[arg(long, value_name = "DIR")]
     pub dir: Option<PathBuf>,
+}
+
+/// Arguments of `fetch-history`.
+#[derive(Debug, Args)]
+pub struct FetchHistoryArgs {
+    /// A CometBFT RPC endpoint of a node that has the whole chain behind it. Repeatable. Where no endpoint is given, the
+    /// home's own node and those of WATCHER_RPC and WATCHER_REST are asked.
+    #[arg(long, value_name = "URL")]
+    pub rpc: Vec<String>,
+    /// A REST (API) endpoint of such a node. Repeatable.
+    #[arg(long, value_name = "URL")]
+    pub rest: Vec<String>,
+    /// Tell what would be fetched, and touch nothing.
+    #[arg(long)]
+    pub dry_run: bool,
 }
 
 /// How something is printed.

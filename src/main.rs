@@ -53,6 +53,7 @@ async fn answer(arguments: Vec<OsString>) -> anyhow::Result<Ending> {
         Command::Hold(args) => commands::hold::hold(&args),
         Command::Release(args) => commands::hold::release(&args),
         Command::Replace(args) => commands::replace::replace(&args),
+        Command::FetchHistory(args) => commands::fetch_history::fetch_history(args).await,
     }
 }
 

@@ -141,6 +141,37 @@ fn two_upgrades_in_a_row_and_a_stop() {
 }
 
 #[test]
+fn a_node_that_starts_from_genesis_comes_through_three_upgrades_with_what_fetch_history_staged() {
+    const UPGRADES: [&str; 3] = ["v2", "v3", "v4"];
+    let Some(chain) = Chain::with(Kind::Today, VOTE) else { return };
+    let host = ReleaseHost::open(chain.ports.first + 9, chain.versions, None);
+    let mut validator = Supervisor::start(&chain.home, chain.kind.name(), DOWNLOADS);
+    for version in UPGRADES {
+        let height = chain.propose(version, SOON, &chain.offer(version, chain.ports.first + 9));
+        carried_through(&chain, version, height);
+    }
+
+    let follower = chain.follower();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_watcher"));
+    command.args(["fetch-history", "--rpc", &format!("http://127.0.0.1:{}", chain.ports.first)]);
+    command.env("DAEMON_HOME", &follower.home).env("DAEMON_NAME", follower.kind.name());
+    let told = command.output().expect("it runs");
+    assert!(told.status.success(), "{told:?}");
+    let staged = || UPGRADES.map(|version| follower.binary(&format!("upgrades/{version}")).exists());
+    assert_eq!(staged(), [true; 3], "{told:?}");
+    assert_eq!(host.downloads(), [0; 6], "three for each node");
+
+    // No downloads, no other endpoints: what was staged must do.
+    let census = Census::of(&follower.home, follower.kind.name());
+    let mut watcher = Supervisor::start(&follower.home, follower.kind.name(), &[("UNSAFE_SKIP_BACKUP", "true")]);
+    follower.wait_for_blocks_by("v4", chain.height(), LIMIT);
+    assert_eq!(follower.current(), Path::new("upgrades/v4"));
+    assert_eq!(staged(), [true; 3], "nothing was set aside on the way");
+    stops_in_order(&follower, &mut watcher, census, 4);
+    assert!(validator.stop().success());
+}
+
+#[test]
 fn a_binary_placed_by_hand_needs_no_downloads() {
     let Some(chain) = Chain::with(Kind::Today, VOTE) else { return };
     chain.place("v2", "upgrades/v2");

@@ -142,6 +142,7 @@ pub async fn fetch(request: Request<'_>, progress: &(dyn Fn(Progress) + Sync)) -
         file: Fingerprint::default(),
         verified_at: Timestamp::now().round(Unit::Second).unwrap_or_default().to_string(),
         endpoint: request.endpoint.to_owned(),
+        applied: false,
     };
     let (store, platform, name) = (request.store.clone(), request.platform.clone(), request.daemon_name.to_owned());
     let place = format!("cosmovisor/upgrades/{}/bin/{name}", request.upgrade.folder);

@@ -145,6 +145,7 @@ mod tests {
                 file: Fingerprint::default(),
                 verified_at: String::new(),
                 endpoint: String::new(),
+                applied: false,
             };
             self.store.keep(&tree, receipt, "noded").unwrap()
         }

@@ -17,6 +17,8 @@ use crate::decide::event::{Action, Proposal, ProposalStatus};
 pub(super) const PAGE: u64 = 20;
 /// Pages read of one status: whoever pays the deposits must not decide how long this takes.
 const MOST_PAGES: usize = 10;
+/// Pages read of all passed proposals: more than any chain has.
+const MOST_PAGES_OF_ALL: usize = 1000;
 /// Passed proposals whose numbers are remembered.
 const MOST_SEEN: usize = 1000;
 
@@ -93,6 +95,23 @@ impl Reader {
         self.ahead.retain(|_, proposal| may_come(proposal, height));
         found.extend(self.ahead.clone());
         Ok(found.into_values().collect())
+    }
+
+    /// Every passed proposal that concerns upgrades, newest first, as far back as the chain keeps them.
+    ///
+    /// # Errors
+    /// [`Fault`] where one of the pages is not answered.
+    pub async fn passed(&mut self, source: &Source) -> Result<Vec<Proposal>, Fault> {
+        let (mut found, mut key) = (Vec::new(), Vec::new());
+        for _ in 0..MOST_PAGES_OF_ALL {
+            let page = self.page(source, ProposalStatus::Passed, &key).await?;
+            found.extend(page.proposals.into_iter().filter(|proposal| proposal.status == ProposalStatus::Passed));
+            match page.next {
+                Some(next) if next != key => key = next,
+                _ => break,
+            }
+        }
+        Ok(found)
     }
 
     /// Remembers what is on a page of passed proposals, and tells whether an older page could hold more that is ahead:

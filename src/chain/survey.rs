@@ -54,9 +54,45 @@ pub struct NoAnswer {
 /// # Errors
 /// [`NoAnswer`] where not one tells where the chain is.
 pub async fn survey(endpoints: &[Endpoint], clients: &Clients, chain_id: Option<&str>) -> Result<Survey, NoAnswer> {
+    let (reached, mut faults) = reach(endpoints, clients, chain_id).await?;
+    let Latest { chain_id, height, time, .. } = reached[0].latest.clone();
+    let scheduled = faults.first(&reached, SCHEDULED, async |at| at.source.current_plan().await).await;
+    let proposals = faults.first(&reached, PROPOSED, async |at| Reader::default().read(&at.source, height).await).await;
+    let mut pace = vec![(height, time)];
+    for back in STEPS_BACK.iter().filter_map(|step| height.checked_sub(*step)).filter(|back| *back > 0) {
+        // A block that is pruned is no fault of anybody.
+        for at in &reached {
+            if let Ok(time) = at.source.header_time(back).await {
+                pace.push((back, time));
+                break;
+            }
+        }
+    }
+    let (scheduled, proposals) = (scheduled.and_then(|answer| answer.value), proposals.unwrap_or_default());
+    let Faults { problems, unanswered } = faults;
+    Ok(Survey { chain_id, height, time, pace, scheduled, proposals, problems, unanswered })
+}
+
+/// An endpoint that told where it is.
+pub(super) struct Reached<'a> {
+    pub(super) endpoint: &'a Endpoint,
+    pub(super) source: Source,
+    pub(super) latest: Latest,
+}
+
+/// The endpoints that tell where they are, all on one chain (`chain_id`, or that of the first which answers), the one that
+/// is furthest first: what is scheduled is best known there. At least one.
+///
+/// # Errors
+/// [`NoAnswer`] where not one tells.
+pub(super) async fn reach<'a>(
+    endpoints: &'a [Endpoint],
+    clients: &Clients,
+    chain_id: Option<&str>,
+) -> Result<(Vec<Reached<'a>>, Faults), NoAnswer> {
     let mut problems = Vec::new();
     let mut expected = chain_id.map(str::to_owned);
-    let mut sources: Vec<(Source, Latest)> = Vec::new();
+    let mut reached: Vec<Reached<'a>> = Vec::new();
     let answers = join_all(endpoints.iter().map(async |endpoint| {
         let source = clients.open(endpoint);
         let latest = source.latest().await;
@@ -67,7 +103,7 @@ pub async fn survey(endpoints: &[Endpoint], clients: &Clients, chain_id: Option<
             Ok(latest) => {
                 let expected = expected.get_or_insert_with(|| latest.chain_id.clone());
                 if *expected == latest.chain_id {
-                    sources.push((source, latest));
+                    reached.push(Reached { endpoint, source, latest });
                 } else {
                     let cause = Cause::OtherChain { expected: expected.clone(), found: latest.chain_id };
                     problems.push(Fault {
@@ -80,51 +116,37 @@ pub async fn survey(endpoints: &[Endpoint], clients: &Clients, chain_id: Option<
             Err(fault) => problems.push(fault),
         }
     }
-    // The one that is furthest is asked first: what is scheduled is best known there.
-    sources.sort_by_key(|(_, latest)| core::cmp::Reverse(latest.height));
-    let Some((_, Latest { chain_id, height, time, .. })) = sources.first().cloned() else {
+    reached.sort_by_key(|at| core::cmp::Reverse(at.latest.height));
+    if reached.is_empty() {
         return Err(NoAnswer { problems });
-    };
-    let mut faults = Faults { problems, unanswered: Vec::new() };
-    let scheduled = faults.first(&sources, SCHEDULED, async |source| source.current_plan().await).await;
-    let proposals = faults.first(&sources, PROPOSED, async |source| Reader::default().read(source, height).await).await;
-    let mut pace = vec![(height, time)];
-    for back in STEPS_BACK.iter().filter_map(|step| height.checked_sub(*step)).filter(|back| *back > 0) {
-        // A block that is pruned is no fault of anybody.
-        for (source, _) in &sources {
-            if let Ok(time) = source.header_time(back).await {
-                pace.push((back, time));
-                break;
-            }
-        }
     }
-    let (scheduled, proposals) = (scheduled.and_then(|answer| answer.value), proposals.unwrap_or_default());
-    let Faults { problems, unanswered } = faults;
-    Ok(Survey { chain_id, height, time, pace, scheduled, proposals, problems, unanswered })
+    Ok((reached, Faults { problems, unanswered: Vec::new() }))
 }
 
-/// What went wrong so far.
-struct Faults {
-    problems: Vec<Fault>,
-    unanswered: Vec<&'static str>,
+/// What went wrong so far, each thing once.
+pub(super) struct Faults {
+    pub(super) problems: Vec<Fault>,
+    pub(super) unanswered: Vec<&'static str>,
 }
 
 impl Faults {
     /// The answer of the first source that has one. Where all say that they do not know the question, the chain has no
     /// such module, and nothing is missing.
-    async fn first<T>(
+    pub(super) async fn first<T>(
         &mut self,
-        sources: &[(Source, Latest)],
+        reached: &[Reached<'_>],
         question: &'static str,
-        ask: impl AsyncFn(&Source) -> Result<T, Fault>,
+        ask: impl AsyncFn(&Reached<'_>) -> Result<T, Fault>,
     ) -> Option<T> {
         let mut known = false;
-        for (source, _) in sources {
-            match ask(source).await {
+        for at in reached {
+            match ask(at).await {
                 Ok(answer) => return Some(answer),
                 Err(fault) => {
                     known |= !fault.is_unknown();
-                    self.problems.push(fault);
+                    if !self.problems.contains(&fault) {
+                        self.problems.push(fault);
+                    }
                 }
             }
         }

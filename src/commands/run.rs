@@ -100,7 +100,7 @@ fn configured(args: &[OsString]) -> anyhow::Result<Config> {
     Ok(config)
 }
 
-fn own_and_others(config: &Config, args: &[OsString]) -> anyhow::Result<Vec<Endpoint>> {
+pub(super) fn own_and_others(config: &Config, args: &[OsString]) -> anyhow::Result<Vec<Endpoint>> {
     let args = version::current(&config.home)?.arguments(args);
     let own = own_endpoint(&config.home.path, &args, &config.home.daemon);
     endpoints::list(own, &config.rpc, &config.rest).context("WATCHER_RPC or WATCHER_REST")

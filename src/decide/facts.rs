@@ -161,6 +161,9 @@ pub struct Receipt {
     pub verified_at: String,
     /// The endpoint that told of the plan.
     pub endpoint: String,
+    /// The chain has applied the plan: to a node that is still behind it nothing withdraws it.
+    #[serde(default, skip_serializing_if = "::core::ops::Not::not")]
+    pub applied: bool,
 }
 
 impl Receipt {

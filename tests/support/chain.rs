@@ -8,7 +8,7 @@ use std::{
     net::TcpStream,
     path::{Path, PathBuf},
     process::Command,
-    sync::OnceLock,
+    sync::{Arc, OnceLock},
     time::Duration,
 };
 
@@ -98,7 +98,7 @@ pub(crate) struct Chain {
     pub(crate) ports: Ports,
     /// The folder with the chain's versions.
     pub(crate) versions: &'static Path,
-    _folder: tempfile::TempDir,
+    folder: Arc<tempfile::TempDir>,
 }
 
 impl Chain {
@@ -111,11 +111,29 @@ impl Chain {
         let versions = versions(kind)?;
         let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("the target folder can be written");
         let home = folder.path().canonicalize().expect("it was just made").join("home");
-        let chain = Self { kind, home, ports: Ports::reserve(), versions, _folder: folder };
+        let chain = Self { kind, home, ports: Ports::reserve(), versions, folder: Arc::new(folder) };
         let port = chain.ports.first.to_string();
         chain.command(&["localnet", "--port", &port, "--block-time", "500ms", "--voting-period", vote]);
         chain.place("v1", "genesis");
         Some(chain)
+    }
+
+    /// The home of a full node that follows the network from its genesis, on the next four ports.
+    ///
+    /// # Panics
+    /// Where the chain's own command fails.
+    pub(crate) fn follower(&self) -> Self {
+        let home = self.home.with_file_name("follower");
+        let folder = Arc::clone(&self.folder);
+        let follower = Self { kind: self.kind, home, ports: self.ports.after(4), versions: self.versions, folder };
+        let id = self.command(&["comet", "show-node-id"]);
+        let peer = format!("{}@127.0.0.1:{}", id.trim(), self.ports.first + 1);
+        let genesis = self.home.join("config/genesis.json");
+        let genesis = genesis.to_str().expect("a plain path");
+        let port = follower.ports.first.to_string();
+        follower.command(&["localnet", "--port", &port, "--peer", &peer, "--genesis", genesis]);
+        follower.place("v1", "genesis");
+        follower
     }
 
     /// One version of the chain's binary.
@@ -220,10 +238,11 @@ impl Chain {
         })
     }
 
-    fn command(&self, arguments: &[&str]) {
+    fn command(&self, arguments: &[&str]) -> String {
         let run =
             Command::new(self.version("v1")).args(arguments).arg("--home").arg(&self.home).output().expect("it runs");
         assert!(run.status.success(), "{} {arguments:?}: {}", self.kind.name(), String::from_utf8_lossy(&run.stderr));
+        String::from_utf8(run.stdout).expect("it prints text")
     }
 }
 

@@ -96,6 +96,7 @@ impl World {
             file,
             verified_at: String::new(),
             endpoint: String::new(),
+            applied: false,
         };
         let path = binary.parent().and_then(Path::parent).expect("bin is in a folder").join("watcher-receipt.json");
         fs::write(path, serde_json::to_vec(&receipt).expect("it is plain data")).expect("the home can be written");

@@ -360,6 +360,7 @@ impl World {
             file: self.disk.files[&number].fingerprint,
             verified_at: String::new(),
             endpoint: String::new(),
+            applied: false,
         };
         let store = &mut self.disk.home.store;
         store.retain(|(held, _)| held.sha256 != receipt.sha256);

@@ -102,6 +102,17 @@ fn a_cancelled_plan_is_not_carried_out_and_its_binary_is_set_aside() {
 }
 
 #[test]
+fn what_the_chain_has_applied_stays_staged_on_a_node_that_has_not_heard_of_it_yet() {
+    let mut world = World::begin(Setup::default());
+    assert!(world.step_until(|world| !world.disk.home.staged.is_empty()));
+    let staged = world.disk.home.staged.get_mut(&folder("V1")).expect("it was just placed");
+    staged.receipt.as_mut().expect("watcher placed it").applied = true;
+    world.live(&[Act::Cancel, Act::Blocks(20)]).unwrap();
+    assert_eq!((world.disk.home.staged.len(), world.times(Moment::SetAside)), (1, 0));
+    world.finish().unwrap();
+}
+
+#[test]
 fn a_rescheduled_plan_keeps_its_binary_and_another_artifact_replaces_it() {
     let setup = Setup { first: 15, ..Setup::default() };
     let world = story(setup, &[Act::Until(Moment::Place), Act::Reschedule(25)]);

@@ -361,7 +361,7 @@ impl Core {
             // Endpoints may disagree about one folder: what any of them asks for stays, or it would move to and fro.
             let mut asking = scheduled.iter().filter(|other| other.folder == upgrade.folder);
             match facts.staged.get(&upgrade.folder).unwrap_or(&Staged::None) {
-                Staged::Ours(receipt) if !asking.clone().any(|asks| receipt.satisfies(asks)) => {
+                Staged::Ours(receipt) if !receipt.applied && !asking.clone().any(|asks| receipt.satisfies(asks)) => {
                     return self.begin(HomeJob::SetAside(upgrade.folder.clone()), decision);
                 }
                 Staged::Ours(receipt)
@@ -381,7 +381,8 @@ impl Core {
         }
         let withdrawn = facts.staged.iter().find_map(|(folder, staged)| match staged {
             Staged::Ours(receipt)
-                if facts.current != Current::Version(Version::Upgrade(folder.clone()))
+                if !receipt.applied
+                    && facts.current != Current::Version(Version::Upgrade(folder.clone()))
                     && !scheduled.iter().any(|upgrade| upgrade.folder == *folder)
                     && self.knowledge.withdrew(&receipt.plan) =>
             {
