@@ -10,7 +10,15 @@ use std::{
     time::Duration,
 };
 
-use crate::{artifact::Platform, decide::settings::Settings, home::Home};
+use crate::{
+    artifact::Platform,
+    decide::settings::Settings,
+    home::Home,
+    log::{
+        self,
+        time_format::{self, TimeFormat},
+    },
+};
 use variables::{Kind, VARIABLES, Variable};
 
 /// Everything that was chosen.
@@ -28,6 +36,8 @@ pub struct Config {
     pub rest: Vec<String>,
     /// `WATCHER_ALLOW_HOME_MISMATCH`.
     pub allow_home_mismatch: bool,
+    /// How log lines are written.
+    pub logs: log::Choices,
     /// Variables that look as if they were meant for this program and are not known to it, for a warning.
     pub unknown: Vec<String>,
 }
@@ -50,6 +60,12 @@ pub fn read(get: &dyn Fn(&str) -> Option<String>, names: &[String]) -> Result<Co
     let must_have_checksum = reader.flag("DAEMON_DOWNLOAD_MUST_HAVE_CHECKSUM", false);
     let restart_after_upgrade = reader.flag("DAEMON_RESTART_AFTER_UPGRADE", true);
     let skip_backup = reader.flag("UNSAFE_SKIP_BACKUP", false);
+    let logs = log::Choices {
+        disabled: reader.flag("COSMOVISOR_DISABLE_LOGS", false),
+        colour: reader.flag("COSMOVISOR_COLOR_LOGS", true),
+        time: reader.time_format("COSMOVISOR_TIMEFORMAT_LOGS"),
+        filter: reader.text("WATCHER_LOG"),
+    };
     let keep_case = reader.flag("COSMOVISOR_DISABLE_RECASE", false);
     let defaults = Settings::default();
     let poll_interval = reader.duration("DAEMON_POLL_INTERVAL", defaults.poll_interval);
@@ -87,7 +103,7 @@ pub fn read(get: &dyn Fn(&str) -> Option<String>, names: &[String]) -> Result<Co
         platform: Platform::host(),
         must_have_checksum,
     };
-    Ok(Config { home, settings, custom_hook, rpc, rest, allow_home_mismatch, unknown: unknown(names) })
+    Ok(Config { home, settings, custom_hook, rpc, rest, allow_home_mismatch, logs, unknown: unknown(names) })
 }
 
 /// Reads the environment of this process.
@@ -184,6 +200,25 @@ impl Reader<'_> {
             Err(reason) => {
                 self.problems.push(format!("invalid: {name}: could not parse '{text}' into a duration: {reason}"));
                 default
+            }
+        }
+    }
+
+    /// Not set and set to nothing are two things here: nothing leaves the time out.
+    fn time_format(&mut self, name: &str) -> Option<TimeFormat> {
+        match (self.get)(name).as_deref() {
+            None => Some(TimeFormat::KITCHEN),
+            Some("") => None,
+            Some(text) => {
+                let format = TimeFormat::named(text);
+                if format.is_none() {
+                    let names: Vec<&str> = time_format::FORMATS.iter().map(|format| format.name).collect();
+                    let names = names.join("|");
+                    let text =
+                        format!(r#"env variable "{name}" must have a timeformat value ("{names}"), got "{text}""#);
+                    self.problems.push(text);
+                }
+                format
             }
         }
     }

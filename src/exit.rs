@@ -1,6 +1,6 @@
 //! How the program ends: every exit code, once.
 
-use std::process::ExitCode;
+use std::fmt;
 
 /// What the exit code says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,8 +37,20 @@ impl Ending {
     }
 }
 
-impl From<Ending> for ExitCode {
-    fn from(ending: Ending) -> Self {
-        Self::from(ending.code())
+/// A failure whose exit code is another than 1.
+#[derive(Debug, thiserror::Error)]
+#[error("{reason}")]
+pub struct Failure {
+    /// How the program ends.
+    pub ending: Ending,
+    /// What is told.
+    pub reason: String,
+}
+
+impl Failure {
+    /// The command line or the configuration is wrong.
+    #[must_use]
+    pub fn usage(reason: impl fmt::Display) -> anyhow::Error {
+        Self { ending: Ending::Usage, reason: format!("{reason:#}") }.into()
     }
 }

@@ -10,6 +10,8 @@ pub mod decide;
 pub mod exit;
 pub mod home;
 pub mod http;
+pub mod log;
+pub mod persona;
 pub mod process;
 pub mod sim;
 pub mod supervisor;

@@ -45,6 +45,8 @@ pub struct Supervisor {
     node: Option<Node>,
     /// A stop that `watcher` itself wants.
     stopping: Option<Stopping>,
+    /// Whether `current` was moved since the node was started last.
+    switched: bool,
     own_node: Option<OwnNode>,
     endpoints: Vec<Endpoint>,
     web: reqwest::Client,
@@ -99,6 +101,7 @@ impl Supervisor {
             events: VecDeque::from([Kind::Tick]),
             node: None,
             stopping: None,
+            switched: false,
             own_node: ears.own_node,
             endpoints: ears.endpoints,
             web: ears.web,
@@ -129,6 +132,11 @@ impl Supervisor {
             let decision = self.core.decide(&event);
             tracing::trace!(?event.kind, ?decision, "decided");
             if let Some(exit) = self.carry_out(decision) {
+                if self.switched && exit == Exit::Fine && !self.config.settings.restart_after_upgrade {
+                    tracing::info!(
+                        "upgrade detected, DAEMON_RESTART_AFTER_UPGRADE is off. Verify new upgrade and start cosmovisor again."
+                    );
+                }
                 return Ok(exit);
             }
         }

@@ -26,6 +26,8 @@ use crate::{
     decide::{event::NodeExit, plan::Plan},
     exit::Ending,
     home::Home,
+    log,
+    persona::Persona,
     process::{
         program::{Child, Program},
         signals::Signals,
@@ -59,7 +61,12 @@ const NODE_LOG: &str = "node.log";
 ///
 /// # Errors
 /// Where a chapter does not happen in time, or the stage cannot be set.
-pub async fn demo(args: DemoArgs) -> anyhow::Result<Ending> {
+pub fn demo(args: DemoArgs) -> anyhow::Result<Ending> {
+    log::start(Persona::Watcher, &log::Choices::from_environment());
+    super::wait_for(play(args))
+}
+
+async fn play(args: DemoArgs) -> anyhow::Result<Ending> {
     let mut signals = Signals::listen()?;
     let home = home(args.dir)?;
     let (eyes, host) = set_stage(&home).await?;

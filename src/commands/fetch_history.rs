@@ -18,9 +18,10 @@ use crate::{
         facts::{Current, Receipt, Staged, Version},
         plan::{Asks, Plan, Upgrade},
     },
-    exit::Ending,
+    exit::{Ending, Failure},
     home::{Home, current, lock, observe},
-    http,
+    http, log,
+    persona::Persona,
     supervisor::progress::Meter,
 };
 use table::{How, Row, table};
@@ -29,20 +30,18 @@ use table::{How, Row, table};
 ///
 /// # Errors
 /// Where no endpoint tells of the chain's history, the home cannot be worked on, or stdout cannot be written.
-pub async fn fetch_history(args: FetchHistoryArgs) -> anyhow::Result<Ending> {
-    let (config, endpoints) = match configured(&args) {
-        Ok(configured) => configured,
-        Err(error) => {
-            tracing::error!("{error:#}");
-            return Ok(Ending::Usage);
-        }
-    };
-    let history = ask(&endpoints).await?;
+pub fn fetch_history(args: FetchHistoryArgs) -> anyhow::Result<Ending> {
+    let (config, endpoints) = configured(&args).map_err(Failure::usage)?;
+    super::wait_for(staged(&config, &endpoints, args.dry_run))
+}
+
+async fn staged(config: &Config, endpoints: &[Endpoint], dry_run: bool) -> anyhow::Result<Ending> {
+    let history = ask(endpoints).await?;
     let home = &config.home;
     // Two that place at once would be in each other's way.
-    let lock = if args.dry_run { None } else { Some(begin(home)?) };
+    let lock = if dry_run { None } else { Some(begin(home)?) };
     let web = http::web_client().context("no HTTP client can be made")?;
-    let stager = Stager { home, web, endpoint: &history.endpoint, dry_run: args.dry_run };
+    let stager = Stager { home, web, endpoint: &history.endpoint, dry_run };
     let mut rows: Vec<Row> = Vec::new();
     for plan in &history.plans {
         let row = stager.row(plan, &rows).await;
@@ -57,7 +56,8 @@ pub async fn fetch_history(args: FetchHistoryArgs) -> anyhow::Result<Ending> {
 }
 
 fn configured(args: &FetchHistoryArgs) -> anyhow::Result<(Config, Vec<Endpoint>)> {
-    let config = config::read(&|name| std::env::var(name).ok(), &[])?;
+    let config = config::from_environment()?;
+    log::start(Persona::Watcher, &config.logs);
     let endpoints = if args.rpc.is_empty() && args.rest.is_empty() {
         own_and_others(&config, &[])?
     } else {

@@ -8,7 +8,7 @@ use crate::{
     cli::{HoldArgs, ReleaseArgs},
     config::{self, Config},
     decide::{orders::Hold, plan::Folder},
-    exit::Ending,
+    exit::{Ending, Failure},
     home::orders,
 };
 
@@ -20,7 +20,7 @@ const ALL: &str = "all";
 /// # Errors
 /// Where the configuration is wrong, the name cannot be a folder, or the home cannot be written.
 pub fn hold(args: &HoldArgs) -> anyhow::Result<Ending> {
-    let config = config::from_environment()?;
+    let config = config::from_environment().map_err(Failure::usage)?;
     let mut holds = held(&config)?;
     let Some(name) = &args.name else {
         return say(&listed(&holds)).map(|()| Ending::Fine);
@@ -38,7 +38,7 @@ pub fn hold(args: &HoldArgs) -> anyhow::Result<Ending> {
 /// # Errors
 /// As [`hold`], and where it is not on.
 pub fn release(args: &ReleaseArgs) -> anyhow::Result<Ending> {
-    let config = config::from_environment()?;
+    let config = config::from_environment().map_err(Failure::usage)?;
     let mut holds = held(&config)?;
     let folder = folder(&config, &args.name)?;
     let count = holds.len();

@@ -14,8 +14,10 @@ use crate::{
         orders::Replacement,
         plan::Folder,
     },
-    exit::Ending,
+    exit::{Ending, Failure},
     home::{current, lock, orders},
+    log,
+    persona::Persona,
 };
 
 /// How long the node may take to stop, and a little more.
@@ -29,7 +31,8 @@ const LOOK: Duration = Duration::from_millis(100);
 /// Where the configuration is wrong, the file is nothing that this machine runs, nothing is staged under the name, or a
 /// running `watcher` could not make the change.
 pub fn replace(args: &ReplaceArgs) -> anyhow::Result<Ending> {
-    let config = config::from_environment()?;
+    let config = config::from_environment().map_err(Failure::usage)?;
+    log::start(Persona::Watcher, &config.logs);
     let home = &config.home;
     let version = version(&config, &args.name)?;
     let old = home.executable(&orders::version_folder(home, &version));

@@ -25,9 +25,10 @@ use crate::{
         decision::{Attention, Exit},
         plan::Plan,
     },
-    exit::Ending,
+    exit::{Ending, Failure},
     home::{observe, version},
-    http,
+    http, log,
+    persona::Persona,
     supervisor::{Ears, Supervisor},
 };
 
@@ -42,38 +43,35 @@ const OWN_ANSWER: Duration = Duration::from_secs(2);
 ///
 /// # Errors
 /// Where the configuration is wrong, or the home cannot be worked on.
-pub async fn run(mut args: Vec<OsString>) -> anyhow::Result<Ending> {
-    let dry = args.first().is_some_and(|first| first == "--dry-run");
+pub fn run(persona: Persona, mut args: Vec<OsString>) -> anyhow::Result<Ending> {
+    // Whatever stands behind cosmovisor's `run` is the node's.
+    let dry = persona == Persona::Watcher && args.first().is_some_and(|first| first == "--dry-run");
     if dry {
         args.remove(0);
     }
-    let configured = configured(&args).and_then(|config| Ok((own_and_others(&config, &args)?, config)));
-    let (endpoints, config) = match configured {
-        Ok(configured) => configured,
-        Err(error) => {
-            tracing::error!("{error:#}");
-            return Ok(Ending::Usage);
+    let configured = configured(persona, &args).and_then(|config| Ok((own_and_others(&config, &args)?, config)));
+    let (endpoints, config) = configured.map_err(Failure::usage)?;
+    super::wait_for(async {
+        if dry {
+            return dry::run(&config, &endpoints).await;
         }
-    };
-    if dry {
-        return dry::run(&config, &endpoints).await;
-    }
-    let ears = listen(&config, endpoints)?;
-    Ok(match Supervisor::new(config, args, ears)?.run().await? {
-        Exit::Fine => Ending::Fine,
-        Exit::NodeFailed(reason) => {
-            tracing::error!("{reason}");
-            Ending::Failed
+        let ears = listen(&config, endpoints)?;
+        let (ending, reason) = match Supervisor::new(config, args, ears)?.run().await? {
+            Exit::Fine => return Ok(Ending::Fine),
+            Exit::NodeFailed(reason) => (Ending::Failed, reason),
+            Exit::UpgradeFailed(reason) => (Ending::UpgradeFailed, reason),
+        };
+        if persona == Persona::Cosmovisor {
+            return Err(Failure { ending, reason }.into());
         }
-        Exit::UpgradeFailed(reason) => {
-            tracing::error!("{reason}");
-            Ending::UpgradeFailed
-        }
+        tracing::error!("{reason}");
+        Ok(ending)
     })
 }
 
-fn configured(args: &[OsString]) -> anyhow::Result<Config> {
+fn configured(persona: Persona, args: &[OsString]) -> anyhow::Result<Config> {
     let mut config = config::from_environment()?;
+    log::start(persona, &config.logs);
     config.unknown.iter().for_each(|advice| tracing::warn!("{advice}"));
     config.settings.skip_heights = config::skip_heights(args);
     config.settings.seed = RandomState::new().hash_one(std::process::id());
@@ -81,12 +79,17 @@ fn configured(args: &[OsString]) -> anyhow::Result<Config> {
     if let Some(other) = config::other_home(home, args)
         && !config.allow_home_mismatch
     {
-        bail!(
+        let text = format!(
             "--home is {} and DAEMON_HOME is {}: the node would write upgrade-info.json where nobody looks; make them \
              the same, or set WATCHER_ALLOW_HOME_MISMATCH=true",
             other.display(),
             home.path.display()
         );
+        match persona {
+            Persona::Watcher => bail!(text),
+            // cosmovisor never looks at it, and a unit file that works has to go on working.
+            Persona::Cosmovisor => tracing::error!("{text}"),
+        }
     }
     let data = home.data();
     let found = fs::metadata(&data).with_context(|| format!("{} must be an existing directory", data.display()))?;

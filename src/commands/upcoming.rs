@@ -22,8 +22,10 @@ use crate::{
     },
     cli::{Format, UpcomingArgs},
     decide::{facts::Staged, plan::Upgrade},
-    exit::Ending,
+    exit::{Ending, Failure},
     home::{Home, observe},
+    log,
+    persona::Persona,
 };
 pub use list::{State, Upcoming, list};
 
@@ -31,16 +33,11 @@ pub use list::{State, Upcoming, list};
 ///
 /// # Errors
 /// Where no endpoint answers, or stdout cannot be written.
-pub async fn upcoming(args: UpcomingArgs) -> anyhow::Result<Ending> {
+pub fn upcoming(args: UpcomingArgs) -> anyhow::Result<Ending> {
+    log::start(Persona::Watcher, &log::Choices::from_environment());
     let daemon = std::env::var("DAEMON_NAME").unwrap_or_default();
-    let endpoints = match endpoints_of(&args, &daemon) {
-        Ok(endpoints) => endpoints,
-        Err(error) => {
-            tracing::error!("{error}");
-            return Ok(Ending::Usage);
-        }
-    };
-    let survey = ask(&endpoints).await?;
+    let endpoints = endpoints_of(&args, &daemon).map_err(Failure::usage)?;
+    let survey = super::wait_for(ask(&endpoints))?;
     let home = Home {
         path: args.home.unwrap_or_default(),
         daemon,

@@ -16,6 +16,7 @@ use crate::{
         plan::Plan,
     },
     home::{Home, backup, current, lock, orders, record, sync_folder, version},
+    log,
     process::{
         hook,
         node::Node,
@@ -56,7 +57,11 @@ impl Supervisor {
                 let script = self.config.custom_hook.clone().unwrap_or_default();
                 self.jobs.spawn(id, async move { done(custom_hook(&home, &script, &plan).await) });
             }
-            HomeJob::Switch { folder, plan } => self.at_once(id, current::switch(&home, &folder, &plan)),
+            HomeJob::Switch { folder, plan } => {
+                let moved = current::switch(&home, &folder, &plan);
+                self.switched = moved.is_ok();
+                self.at_once(id, moved);
+            }
             HomeJob::AppHook => self.jobs.spawn(id, async move { pre_upgrade(&home).await.unwrap_or_else(failed) }),
             HomeJob::Start { run, version, halt, listen } => {
                 let outcome = self.start(run, &version, halt, listen).map_or_else(failed, |()| Outcome::Started);
@@ -82,6 +87,7 @@ impl Supervisor {
                 let web = self.web.clone();
                 let source = source.and_then(|source| self.endpoints.iter().find(|endpoint| endpoint.id == source));
                 let source = source.map_or("data/upgrade-info.json", |endpoint| &endpoint.label).to_owned();
+                tracing::info!(upgrade = upgrade.plan.name, "no upgrade binary found, beginning to download it");
                 self.jobs.spawn(id, async move {
                     let meter = Arc::new(Meter::new(format!("fetching upgrade {:?}", upgrade.plan.name)));
                     let store = home.store();
@@ -98,8 +104,8 @@ impl Supervisor {
                         Ok(receipt) => {
                             tracing::info!(
                                 sha256 = receipt.sha256,
-                                "fetched and verified upgrade {:?}",
-                                upgrade.plan.name
+                                upgrade = upgrade.plan.name,
+                                "downloading binary complete"
                             );
                             Outcome::Done
                         }
@@ -128,7 +134,7 @@ impl Supervisor {
         let Some(node) = &self.node else { return self.at_once(id, Ok(())) };
         tracing::info!("daemon shutting down in an attempt to restart");
         node.signal(Signal::SIGTERM);
-        tracing::info!("sent SIGTERM to app, waiting for exit");
+        tracing::info!("sent interrupt to app, waiting for exit");
         self.stopping = Some(Stopping { job: id, deadline, killed: false });
     }
 
@@ -142,6 +148,7 @@ impl Supervisor {
                     let milliseconds = began.elapsed().as_secs_f64() * 1e3;
                     tracing::info!(
                         "backup saved at" = %backup.path.display(),
+                        "backup completion time" = %Zoned::now().timestamp(),
                         "time taken to complete backup" = milliseconds,
                         bytes = backup.bytes,
                         "backup completed"
@@ -166,7 +173,10 @@ impl Supervisor {
         let mut args = wishes.arguments(&self.args);
         // The last one counts.
         args.extend(halt.into_iter().flat_map(|height| ["--halt-height".into(), height.to_string().into()]));
-        tracing::info!(path = %binary.display(), ?args, "running app");
+        if std::mem::take(&mut self.switched) {
+            tracing::info!(app = %binary.display(), "upgrade detected, relaunching");
+        }
+        tracing::info!(path = %binary.display(), args = %log::List(&args), "running app");
         let node = Program::new(home, &binary, Signal::SIGTERM).arguments(&args).wished(&wishes);
         let node = node.keeping(lock::for_node(home)?);
         let launching =
@@ -217,7 +227,11 @@ fn forget(home: &Home, plan: &Plan) {
 
 async fn custom_hook(home: &Home, script: &str, plan: &Plan) -> io::Result<()> {
     tracing::info!(file = script, "looking for COSMOVISOR_CUSTOM_PREUPGRADE file");
-    let output = hook::custom(home, script, plan).await?;
+    let output = hook::custom(home, script, plan).await.inspect_err(|error| {
+        if error.kind() == io::ErrorKind::NotFound {
+            tracing::error!(%error, file = script, "COSMOVISOR_CUSTOM_PREUPGRADE file missing");
+        }
+    })?;
     let result = String::from_utf8_lossy(&output.stdout);
     tracing::info!(command = script, argv1 = plan.name, argv2 = plan.height, %result, "COSMOVISOR_CUSTOM_PREUPGRADE result");
     Ok(())

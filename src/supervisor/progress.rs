@@ -13,23 +13,42 @@ use indicatif::{ProgressBar, ProgressStyle};
 /// The bar that is drawn now, if any: a log line must not run into it.
 static DRAWN: Mutex<Option<ProgressBar>> = Mutex::new(None);
 
-/// Stderr for log lines: the bar steps aside for each of them.
-#[derive(Debug)]
-pub struct Stderr;
+/// Where log lines go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stream {
+    /// Standard output.
+    Stdout,
+    /// Standard error.
+    Stderr,
+}
 
-impl Write for Stderr {
+/// Takes log lines: the bar steps aside for each of them.
+#[derive(Debug)]
+pub struct Lines(
+    /// Where they go.
+    pub Stream,
+);
+
+impl Write for Lines {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         let drawn = DRAWN.lock().unwrap_or_else(PoisonError::into_inner);
+        let write = || match self.0 {
+            Stream::Stdout => io::stdout().write_all(line),
+            Stream::Stderr => io::stderr().write_all(line),
+        };
         // A terminal that is gone or a disk that is full takes the line, and nothing else.
         let _ = match drawn.as_ref() {
-            Some(bar) => bar.suspend(|| io::stderr().write_all(line)),
-            None => io::stderr().write_all(line),
+            Some(bar) => bar.suspend(write),
+            None => write(),
         };
         Ok(line.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        io::stderr().flush()
+        match self.0 {
+            Stream::Stdout => io::stdout().flush(),
+            Stream::Stderr => io::stderr().flush(),
+        }
     }
 }
 
