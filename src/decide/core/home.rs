@@ -250,6 +250,8 @@ impl Core {
     /// The new binary runs. Where the chain's own words do not tell how high it is, it is asked; what else is scheduled is
     /// kept in order meanwhile.
     fn watch_it_pass(&mut self, upgrade: &Upgrade, event: &Event, decision: &mut Decision) {
+        /// By then an RPC is up and has been heard; before, a `status` would take the start a core away.
+        const FIRST: Duration = Duration::from_secs(2);
         const PAUSE: Duration = Duration::from_secs(5);
         if let Run::Alive(life) = &self.run {
             let (latest, minutes) = (life.height(), event.now.saturating_sub(life.began).as_secs() / 60);
@@ -262,7 +264,7 @@ impl Core {
         if let Run::Alive(life) = &self.run
             && life.committed.is_none()
         {
-            let again = life.asked.map_or(event.now, |(_, at)| at + PAUSE);
+            let again = life.asked.map_or(life.began + FIRST, |(_, at)| at + PAUSE);
             if event.now >= again {
                 return self.begin(HomeJob::Ask, decision);
             }
