@@ -167,6 +167,9 @@ fn a_node_that_starts_from_genesis_comes_through_three_upgrades_with_what_fetch_
     follower.wait_for_blocks_by("v4", chain.height(), LIMIT);
     assert_eq!(follower.current(), Path::new("upgrades/v4"));
     assert_eq!(staged(), [true; 3], "nothing was set aside on the way");
+    let log = fs::read(supervisor::log_of(&follower.home)).expect("the log is there");
+    let deaths = String::from_utf8_lossy(&log).matches("panic: Failed to process committed block").count();
+    assert_eq!(deaths, 3, "in block sync each halt kills the node");
     stops_in_order(&follower, &mut watcher, census, 4);
     assert!(validator.stop().success());
 }
