@@ -14,7 +14,7 @@ use alloc::{
 
 use super::{
     decision::{Attention, Decision, Exit, FetchJob, HomeJob, RunId},
-    event::Event,
+    event::{Event, Heard, Kind, News},
     facts::{Current, Facts, Fingerprint, Info, NodeLock, Origin, Record, RecordFact, Verdict, Version},
     knowledge::Knowledge,
     lane::Lane,
@@ -127,10 +127,15 @@ impl Core {
         }
     }
 
-    /// The folders under `upgrades/` that the facts must show, beside the one in `upgrade-info.json`.
+    /// The folders under `upgrades/` that the facts must show beside what happened, and beside the one in
+    /// `upgrade-info.json`.
     #[must_use]
-    pub fn interest(&self) -> Vec<Folder> {
-        self.knowledge.scheduled().iter().map(|upgrade| upgrade.folder.clone()).collect()
+    pub fn interest(&self, kind: &Kind) -> Vec<Folder> {
+        let heard = match kind {
+            Kind::Heard(Heard { news: News::Scheduled { upgrade, .. }, .. }) => upgrade.as_ref(),
+            _ => None,
+        };
+        self.knowledge.scheduled().into_iter().chain(heard).map(|upgrade| upgrade.folder.clone()).collect()
     }
 
     /// The node's run that exists now.
