@@ -89,7 +89,7 @@ fn with_floor() -> Option<f64> {
 
 fn with_watcher() -> Option<f64> {
     let chain = Chain::with(Kind::Today, VOTE)?;
-    let port = chain.ports.first + 9;
+    let port = chain.port + 9;
     let host = ReleaseHost::open(port, chain.versions, Some(BYTES_PER_SECOND));
     let settings =
         [("DAEMON_ALLOW_DOWNLOAD_BINARIES", "true"), ("UNSAFE_SKIP_BACKUP", "true"), ("WATCHER_DOWNLOAD_JITTER", "0s")];

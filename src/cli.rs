@@ -52,7 +52,7 @@ pub enum Command {
     MigrateCheck(MigrateCheckArgs),
     /// Stage the binary of every upgrade that the chain has gone through, for a node that starts from genesis.
     ///
-    /// The home comes from DAEMON_HOME and DAEMON_NAME, as for `run`. Whatever is staged already stays as it is.
+    /// The home comes from `DAEMON_HOME` and `DAEMON_NAME`, as for `run`. Whatever is staged already stays as it is.
     FetchHistory(FetchHistoryArgs),
 }
 
@@ -139,7 +139,7 @@ pub struct DemoArgs {
 #[derive(Debug, Args)]
 pub struct FetchHistoryArgs {
     /// A CometBFT RPC endpoint of a node that has the whole chain behind it. Repeatable. Where no endpoint is given, the
-    /// home's own node and those of WATCHER_RPC and WATCHER_REST are asked.
+    /// home's own node and those of `WATCHER_RPC` and `WATCHER_REST` are asked.
     #[arg(long, value_name = "URL")]
     pub rpc: Vec<String>,
     /// A REST (API) endpoint of such a node. Repeatable.

@@ -48,7 +48,7 @@ fn answer(persona: Persona, arguments: Vec<OsString>) -> anyhow::Result<Ending> 
         Command::Hold(args) => commands::hold::hold(&args),
         Command::Release(args) => commands::hold::release(&args),
         Command::Replace(args) => commands::replace::replace(&args),
-        Command::FetchHistory(args) => commands::fetch_history::fetch_history(args),
+        Command::FetchHistory(args) => commands::fetch_history::fetch_history(&args),
     }
 }
 

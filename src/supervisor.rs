@@ -127,7 +127,7 @@ impl Supervisor {
                 Some(kind) => kind,
                 None => self.next(&mut signals, changes.as_mut()).await?,
             };
-            let facts = self.observer.observe(&self.config.home, &self.core.interest(), self.node.is_some());
+            let facts = self.observer.observe(&self.config.home, &self.core.interest(&kind), self.node.is_some());
             let event = Event { now: self.began.elapsed(), wall: wall_clock(), facts, kind };
             let decision = self.core.decide(&event);
             tracing::trace!(?event.kind, ?decision, "decided");

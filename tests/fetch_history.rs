@@ -16,6 +16,7 @@ mod world;
 
 use std::{fs, path::Path};
 
+use Info::{Pinned, Prose, Unpinned};
 use jiff::Timestamp;
 use ports::Ports;
 use release_host::ReleaseHost;
@@ -39,14 +40,13 @@ struct Past {
 }
 
 impl Past {
-    /// The chain at [`HEIGHT`], after these plans, each proposed at the height beside it; `infos` makes their infos from the
-    /// address of the host.
-    fn of(plans: &[(u64, &str, u64, &dyn Fn(&str) -> String)]) -> Self {
+    /// The chain at [`HEIGHT`], after these plans: the height at which each is proposed, its name, its own height, its info.
+    fn of(plans: &[(u64, &str, u64, Info)]) -> Self {
         let (ports, releases) = (Ports::reserve(), tempfile::tempdir().expect("a folder can be made"));
         let host = ReleaseHost::open(ports.first, releases.path(), None);
         let base = format!("http://127.0.0.1:{}", ports.first);
-        let proposal = |(submit, name, height, info): &(u64, &str, u64, &dyn Fn(&str) -> String)| {
-            let plan = Plan { name: (*name).into(), height: *height, info: info(&base) };
+        let proposal = |(submit, name, height, info): &(u64, &str, u64, Info)| {
+            let plan = Plan { name: (*name).into(), height: *height, info: info.text(&base) };
             Proposal::upgrade(plan, *submit, BLOCK_TIME)
         };
         let mut chain = Chain::new("demo-1", BLOCK_TIME, plans.iter().map(proposal).collect());
@@ -94,32 +94,39 @@ fn script(file: &str) -> String {
     format!("#!/bin/sh\necho {file}\n")
 }
 
-/// The info of a plan whose binary is this file of the host, with its checksum.
-fn pinned(file: &'static str) -> impl Fn(&str) -> String {
-    move |base| {
-        let sum = hex::encode(Sha256::digest(script(file)));
-        json!({ "binaries": { "any": format!("{base}/{file}?checksum=sha256:{sum}") } }).to_string()
+/// What a plan's info names.
+enum Info {
+    /// A file of the host, with its checksum.
+    Pinned(&'static str),
+    /// A file of the host, without.
+    Unpinned(&'static str),
+    /// Nothing.
+    Prose,
+}
+
+impl Info {
+    fn text(&self, base: &str) -> String {
+        let url = match self {
+            Self::Pinned(file) => {
+                format!("{base}/{file}?checksum=sha256:{}", hex::encode(Sha256::digest(script(file))))
+            }
+            Self::Unpinned(file) => format!("{base}/{file}"),
+            Self::Prose => return "see the forum".into(),
+        };
+        json!({ "binaries": { "any": url } }).to_string()
     }
-}
-
-fn unpinned(file: &'static str) -> impl Fn(&str) -> String {
-    move |base| json!({ "binaries": { "any": format!("{base}/{file}") } }).to_string()
-}
-
-fn prose(_: &str) -> String {
-    "see the forum".into()
 }
 
 #[test]
 fn what_was_applied_is_staged_and_what_cannot_be_is_told_with_its_place() {
     let past = Past::of(&[
-        (2, "v2", 20, &pinned("two")),
-        (21, "v3", 40, &pinned("three")),
-        (41, "V4", 60, &pinned("four")),
-        (61, "v5", 80, &prose),
-        (81, "v6", 100, &pinned("six")),
+        (2, "v2", 20, Pinned("two")),
+        (21, "v3", 40, Pinned("three")),
+        (41, "V4", 60, Pinned("four")),
+        (61, "v5", 80, Prose),
+        (81, "v6", 100, Pinned("six")),
         // It is still to come: not a matter of the past.
-        (101, "v7", 1000, &pinned("seven")),
+        (101, "v7", 1000, Pinned("seven")),
     ]);
     past.release(&["two", "three", "six"]);
     let own = past.world.place_binary("upgrades/v3");
@@ -143,7 +150,7 @@ fn what_was_applied_is_staged_and_what_cannot_be_is_told_with_its_place() {
 
 #[test]
 fn of_two_plans_of_one_name_the_one_that_was_applied_is_staged() {
-    let past = Past::of(&[(2, "v2", 20, &pinned("early")), (10, "v2", 40, &pinned("late"))]);
+    let past = Past::of(&[(2, "v2", 20, Pinned("early")), (10, "v2", 40, Pinned("late"))]);
     past.release(&["early", "late"]);
     // It was staged for the first plan, and is not what was applied.
     let plan = Plan { name: "v2".into(), height: 20, info: String::new() };
@@ -156,7 +163,7 @@ fn of_two_plans_of_one_name_the_one_that_was_applied_is_staged() {
 
 #[test]
 fn a_dry_run_tells_what_would_be_fetched_and_touches_nothing() {
-    let past = Past::of(&[(2, "v2", 20, &pinned("two")), (21, "v3", 40, &prose)]);
+    let past = Past::of(&[(2, "v2", 20, Pinned("two")), (21, "v3", 40, Prose)]);
     past.release(&["two"]);
     let told = past.fetch(&["--dry-run"], &[]);
     assert_eq!(told.code, Some(1), "{told:?}");
@@ -168,7 +175,7 @@ fn a_dry_run_tells_what_would_be_fetched_and_touches_nothing() {
 
 #[test]
 fn a_binary_without_a_checksum_is_refused_where_one_is_demanded() {
-    let past = Past::of(&[(2, "v2", 20, &unpinned("two"))]);
+    let past = Past::of(&[(2, "v2", 20, Unpinned("two"))]);
     past.release(&["two"]);
     let told = past.fetch(&[], &[("DAEMON_DOWNLOAD_MUST_HAVE_CHECKSUM", "true")]);
     assert!(told.code == Some(1) && told.stdout.contains("NOT staged") && told.stdout.contains("checksum"), "{told:?}");
@@ -179,7 +186,7 @@ fn a_binary_without_a_checksum_is_refused_where_one_is_demanded() {
 
 #[test]
 fn a_home_on_which_another_watcher_works_is_left_to_it() {
-    let past = Past::of(&[(2, "v2", 20, &pinned("two"))]);
+    let past = Past::of(&[(2, "v2", 20, Pinned("two"))]);
     past.release(&["two"]);
     let lock = past.world.home.join("cosmovisor/watcher/watcher.lock");
     fs::create_dir_all(lock.parent().expect("it is in a folder")).expect("the home can be written");

@@ -59,13 +59,13 @@ fn the_binary_is_staged_while_a_chain_of_the_generation_before_still_runs() {
 
 fn staged_while_the_chain_still_runs(kind: Kind) {
     let Some(chain) = Chain::with(kind, LONG_VOTE) else { return };
-    let host = ReleaseHost::open(chain.ports.first + 9, chain.versions, None);
+    let host = ReleaseHost::open(chain.port + 9, chain.versions, None);
     let census = Census::of(&chain.home, chain.kind.name());
     let mut watcher = Supervisor::start(&chain.home, chain.kind.name(), DOWNLOADS);
 
-    let height = chain.propose("v2", LATER, &chain.offer("v2", chain.ports.first + 9));
-    shown_in_voting(&chain, "--rpc", chain.ports.first, height);
-    shown_in_voting(&chain, "--rest", chain.ports.first + 2, height);
+    let height = chain.propose("v2", LATER, &chain.offer("v2", chain.port + 9));
+    shown_in_voting(&chain, "--rpc", chain.port, height);
+    shown_in_voting(&chain, "--rest", chain.port + 2, height);
     wait::until("the vote has passed", LIMIT, || chain.scheduled());
     let staged = chain.binary("upgrades/v2");
     wait::until("v2 is staged", LIMIT, || staged.exists().then_some(()));
@@ -86,10 +86,10 @@ fn a_release_host_that_is_dead_until_the_halt_costs_a_pause_and_not_the_upgrade(
     let census = Census::of(&chain.home, chain.kind.name());
     let mut watcher = Supervisor::start(&chain.home, chain.kind.name(), DOWNLOADS);
 
-    let height = chain.propose("v2", SOON, &chain.offer("v2", chain.ports.first + 9));
+    let height = chain.propose("v2", SOON, &chain.offer("v2", chain.port + 9));
     wait::until("the chain halts", LIMIT, || chain.upgrade_info());
     assert!(!chain.binary("upgrades/v2").exists());
-    let host = ReleaseHost::open(chain.ports.first + 9, chain.versions, None);
+    let host = ReleaseHost::open(chain.port + 9, chain.versions, None);
 
     carried_through(&chain, "v2", height);
     assert_eq!(host.downloads(), [0], "one download");
@@ -128,12 +128,12 @@ fn killed_between_the_halt_and_the_swap(kind: Kind) {
 #[test]
 fn two_upgrades_in_a_row_and_a_stop() {
     let Some(chain) = Chain::with(Kind::Today, VOTE) else { return };
-    let host = ReleaseHost::open(chain.ports.first + 9, chain.versions, None);
+    let host = ReleaseHost::open(chain.port + 9, chain.versions, None);
     let census = Census::of(&chain.home, chain.kind.name());
     let mut watcher = Supervisor::start(&chain.home, chain.kind.name(), DOWNLOADS);
 
     for version in ["v2", "v3"] {
-        let height = chain.propose(version, LATER, &chain.offer(version, chain.ports.first + 9));
+        let height = chain.propose(version, LATER, &chain.offer(version, chain.port + 9));
         carried_through(&chain, version, height);
     }
     assert_eq!(host.downloads(), [0, 0], "two downloads");
@@ -144,16 +144,16 @@ fn two_upgrades_in_a_row_and_a_stop() {
 fn a_node_that_starts_from_genesis_comes_through_three_upgrades_with_what_fetch_history_staged() {
     const UPGRADES: [&str; 3] = ["v2", "v3", "v4"];
     let Some(chain) = Chain::with(Kind::Today, VOTE) else { return };
-    let host = ReleaseHost::open(chain.ports.first + 9, chain.versions, None);
+    let host = ReleaseHost::open(chain.port + 9, chain.versions, None);
     let mut validator = Supervisor::start(&chain.home, chain.kind.name(), DOWNLOADS);
     for version in UPGRADES {
-        let height = chain.propose(version, SOON, &chain.offer(version, chain.ports.first + 9));
+        let height = chain.propose(version, SOON, &chain.offer(version, chain.port + 9));
         carried_through(&chain, version, height);
     }
 
     let follower = chain.follower();
     let mut command = Command::new(env!("CARGO_BIN_EXE_watcher"));
-    command.args(["fetch-history", "--rpc", &format!("http://127.0.0.1:{}", chain.ports.first)]);
+    command.args(["fetch-history", "--rpc", &format!("http://127.0.0.1:{}", chain.port)]);
     command.env("DAEMON_HOME", &follower.home).env("DAEMON_NAME", follower.kind.name());
     let told = command.output().expect("it runs");
     assert!(told.status.success(), "{told:?}");
@@ -167,6 +167,9 @@ fn a_node_that_starts_from_genesis_comes_through_three_upgrades_with_what_fetch_
     follower.wait_for_blocks_by("v4", chain.height(), LIMIT);
     assert_eq!(follower.current(), Path::new("upgrades/v4"));
     assert_eq!(staged(), [true; 3], "nothing was set aside on the way");
+    let log = fs::read(supervisor::log_of(&follower.home)).expect("the log is there");
+    let deaths = String::from_utf8_lossy(&log).matches("panic: Failed to process committed block").count();
+    assert_eq!(deaths, 3, "in block sync each halt kills the node");
     stops_in_order(&follower, &mut watcher, census, 4);
     assert!(validator.stop().success());
 }
@@ -212,7 +215,7 @@ fn shown_in_voting(chain: &Chain, speaking: &str, port: u16, height: u64) {
     let facts =
         (shown["name"].as_str(), shown["height"].as_u64(), shown["state"].as_str(), shown["proposal_id"].as_u64());
     assert_eq!(facts, (Some("v2"), Some(height), Some("voting"), Some(1)), "{speaking}: {list}");
-    let url = format!("http://127.0.0.1:{}/{}-v2", chain.ports.first + 9, chain.kind.name());
+    let url = format!("http://127.0.0.1:{}/{}-v2", chain.port + 9, chain.kind.name());
     assert_eq!(shown["artifact"]["url"], url.as_str(), "{speaking}");
 }
 

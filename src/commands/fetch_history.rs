@@ -30,8 +30,8 @@ use table::{How, Row, table};
 ///
 /// # Errors
 /// Where no endpoint tells of the chain's history, the home cannot be worked on, or stdout cannot be written.
-pub fn fetch_history(args: FetchHistoryArgs) -> anyhow::Result<Ending> {
-    let (config, endpoints) = configured(&args).map_err(Failure::usage)?;
+pub fn fetch_history(args: &FetchHistoryArgs) -> anyhow::Result<Ending> {
+    let (config, endpoints) = configured(args).map_err(Failure::usage)?;
     super::wait_for(staged(&config, &endpoints, args.dry_run))
 }
 

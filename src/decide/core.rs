@@ -16,7 +16,7 @@ use alloc::{
 
 use super::{
     decision::{Attention, Decision, Exit, FetchJob, HomeJob, RunId},
-    event::Event,
+    event::{Event, Heard, Kind, News, Words},
     facts::{Current, Facts, Fingerprint, Info, NodeLock, Origin, Record, RecordFact, Verdict, Version},
     knowledge::Knowledge,
     lane::Lane,
@@ -139,11 +139,20 @@ impl Core {
         }
     }
 
-    /// The folders under `upgrades/` that the facts must show, beside the one in `upgrade-info.json`.
+    /// The folders under `upgrades/` that the facts must show beside what happened, and beside the one in
+    /// `upgrade-info.json`.
     #[must_use]
-    pub fn interest(&self) -> Vec<Folder> {
-        let scheduled = self.knowledge.scheduled();
-        scheduled.iter().map(|upgrade| upgrade.folder.clone()).chain(self.needed().cloned()).collect()
+    pub fn interest(&self, kind: &Kind) -> Vec<Folder> {
+        let heard = match kind {
+            Kind::Heard(Heard { news: News::Scheduled { upgrade, .. }, .. }) => upgrade.as_ref(),
+            _ => None,
+        };
+        let needed = match kind {
+            Kind::Exited { words: Some(Words::Needs(folder)), .. } => Some(folder),
+            _ => self.needed(),
+        };
+        let upgrades = self.knowledge.scheduled().into_iter().chain(heard);
+        upgrades.map(|upgrade| &upgrade.folder).chain(needed).cloned().collect()
     }
 
     /// The node's run that exists now.

@@ -36,6 +36,16 @@ fn without_downloads_the_reminders_grow_louder_until_a_binary_is_there() {
 }
 
 #[test]
+fn a_binary_that_was_there_before_its_plan_is_never_called_missing() {
+    let mut world = World::new();
+    world.put("cosmovisor/upgrades/v2/bin/noded", b"#!/bin/sh\n");
+    world.start(&[("DAEMON_ALLOW_DOWNLOAD_BINARIES", "false")]);
+    world.schedule(plan("v2", FAR, String::new()));
+    world.until_told(1, &["upgrade \"v2\"", "it is taken as yours"]);
+    assert_eq!(world.told(&["has no binary"]), Vec::<String>::new());
+}
+
+#[test]
 fn an_info_that_names_no_binary_is_told_with_its_place() {
     let mut world = World::new();
     world.start(&[]);

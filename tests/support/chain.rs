@@ -94,11 +94,11 @@ pub(crate) struct Chain {
     pub(crate) kind: Kind,
     /// The node's home. Version `v1` is its genesis binary.
     pub(crate) home: PathBuf,
-    /// RPC, P2P, REST and gRPC listen on the first four; the rest are for the test.
-    pub(crate) ports: Ports,
+    /// RPC listens here; P2P, REST and gRPC on the next three. The last ports of the block are for the test.
+    pub(crate) port: u16,
     /// The folder with the chain's versions.
     pub(crate) versions: &'static Path,
-    folder: Arc<tempfile::TempDir>,
+    kept: Arc<(tempfile::TempDir, Ports)>,
 }
 
 impl Chain {
@@ -111,8 +111,9 @@ impl Chain {
         let versions = versions(kind)?;
         let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("the target folder can be written");
         let home = folder.path().canonicalize().expect("it was just made").join("home");
-        let chain = Self { kind, home, ports: Ports::reserve(), versions, folder: Arc::new(folder) };
-        let port = chain.ports.first.to_string();
+        let ports = Ports::reserve();
+        let chain = Self { kind, home, port: ports.first, versions, kept: Arc::new((folder, ports)) };
+        let port = chain.port.to_string();
         chain.command(&["localnet", "--port", &port, "--block-time", "500ms", "--voting-period", vote]);
         chain.place("v1", "genesis");
         Some(chain)
@@ -124,13 +125,13 @@ impl Chain {
     /// Where the chain's own command fails.
     pub(crate) fn follower(&self) -> Self {
         let home = self.home.with_file_name("follower");
-        let folder = Arc::clone(&self.folder);
-        let follower = Self { kind: self.kind, home, ports: self.ports.after(4), versions: self.versions, folder };
+        let kept = Arc::clone(&self.kept);
+        let follower = Self { kind: self.kind, home, port: self.port + 4, versions: self.versions, kept };
         let id = self.command(&["comet", "show-node-id"]);
-        let peer = format!("{}@127.0.0.1:{}", id.trim(), self.ports.first + 1);
+        let peer = format!("{}@127.0.0.1:{}", id.trim(), self.port + 1);
         let genesis = self.home.join("config/genesis.json");
         let genesis = genesis.to_str().expect("a plain path");
-        let port = follower.ports.first.to_string();
+        let port = follower.port.to_string();
         follower.command(&["localnet", "--port", &port, "--peer", &peer, "--genesis", genesis]);
         follower.place("v1", "genesis");
         follower
@@ -218,19 +219,19 @@ impl Chain {
     pub(crate) fn wait_until_served(&self) {
         let question = "/cosmos/base/tendermint/v1beta1/blocks/latest";
         wait::until("the node serves REST", Duration::from_mins(1), || {
-            get(self.ports.first + 2, question).filter(|answer| answer["block"].is_object())
+            get(self.port + 2, question).filter(|answer| answer["block"].is_object())
         });
     }
 
     /// The upgrade that is scheduled, as x/upgrade's query over REST says it.
     pub(crate) fn scheduled(&self) -> Option<Value> {
-        let answer = get(self.ports.first + 2, "/cosmos/upgrade/v1beta1/current_plan")?;
+        let answer = get(self.port + 2, "/cosmos/upgrade/v1beta1/current_plan")?;
         Some(answer["plan"].clone()).filter(|plan| !plan.is_null())
     }
 
     /// What the application says of itself, where the node answers.
     pub(crate) fn application(&self) -> Option<Application> {
-        let answer = get(self.ports.first, "/abci_info")?;
+        let answer = get(self.port, "/abci_info")?;
         let response = &answer["result"]["response"];
         Some(Application {
             version: response["version"].as_str()?.to_owned(),

@@ -23,14 +23,6 @@ impl Ports {
         (0..BLOCKS).find_map(Self::take).expect("one of the blocks of ports between 32000 and 32100 is free")
     }
 
-    /// The block without its first ports, still held where `self` is not.
-    ///
-    /// # Panics
-    /// Where a descriptor cannot be duplicated.
-    pub(crate) fn after(&self, ports: u16) -> Self {
-        Self { first: self.first + ports, _lock: self._lock.try_clone().expect("a descriptor can be duplicated") }
-    }
-
     fn take(block: u16) -> Option<Self> {
         let lock = File::create(env::temp_dir().join(format!("watcher-test-ports-{block}.lock"))).ok()?;
         lock.try_lock().ok()?;

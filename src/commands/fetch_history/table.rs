@@ -52,14 +52,12 @@ pub(super) fn table(history: &History, rows: &[Row]) -> String {
         };
         let _ = writeln!(text, "{:>12}  {name:widest$}  {how}", row.plan.height);
     }
-    let missing = |row: &&Row| matches!(row.how, How::Missing(_));
-    let places = rows.iter().filter(missing).filter_map(|row| row.place.as_ref()).map(|place| place.display());
-    let places: String = places.map(|place| format!("  {place}\n")).collect();
-    if !places.is_empty() {
-        let _ = write!(
-            text,
-            "\na node that starts from genesis will wait for what is missing; put it there by hand:\n{places}"
-        );
+    let missing = rows.iter().filter(|row| matches!(row.how, How::Missing(_)));
+    for (number, place) in missing.filter_map(|row| row.place.as_ref()).enumerate() {
+        if number == 0 {
+            text.push_str("\na node that starts from genesis will wait for what is missing; put it there by hand:\n");
+        }
+        let _ = writeln!(text, "  {}", place.display());
     }
     text
 }
