@@ -122,6 +122,9 @@ impl Supervisor {
         let mut changes = Changes::of(self.config.home.data())
             .inspect_err(|error| tracing::warn!(%error, "the data directory is polled, not watched"))
             .ok();
+        if changes.is_some() {
+            self.core.is_told_of_changes();
+        }
         loop {
             let kind = match self.events.pop_front() {
                 Some(kind) => kind,

@@ -161,16 +161,61 @@ fn a_node_that_starts_from_genesis_comes_through_three_upgrades_with_what_fetch_
     assert_eq!(staged(), [true; 3], "{told:?}");
     assert_eq!(host.downloads(), [0; 6], "three for each node");
 
-    // No downloads, no other endpoints: what was staged must do.
-    let census = Census::of(&follower.home, follower.kind.name());
-    let mut watcher = Supervisor::start(&follower.home, follower.kind.name(), &[("UNSAFE_SKIP_BACKUP", "true")]);
+    // No downloads, no other endpoints: what was staged must do. On the way a copy of the data is made.
+    let name = follower.kind.name();
+    let (data, copy) = (follower.home.join("data"), follower.home.join("copy"));
+    let census = Census::of(&follower.home, name);
+    let brake = |word| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_watcher"));
+        let ended = command.args([word, "v3"]).env("DAEMON_HOME", &follower.home).env("DAEMON_NAME", name).status();
+        assert!(ended.expect("it runs").success());
+    };
+    let log =
+        || String::from_utf8_lossy(&fs::read(supervisor::log_of(&follower.home)).unwrap_or_default()).into_owned();
+    let heard = |text: &str| wait::until(text, LIMIT, || log().contains(text).then_some(()));
+    brake("hold");
+    let mut watcher = Supervisor::start(&follower.home, name, &[("UNSAFE_SKIP_BACKUP", "true")]);
+    heard("held by the operator");
+    assert!(watcher.stop().success());
+    let copied = Command::new("cp").arg("-r").args([&data, &copy]).status().expect("cp is there");
+    assert!(copied.success());
+    brake("release");
+    let mut watcher = Supervisor::start(&follower.home, name, &[("UNSAFE_SKIP_BACKUP", "true")]);
     follower.wait_for_blocks_by("v4", chain.height(), LIMIT);
     assert_eq!(follower.current(), Path::new("upgrades/v4"));
     assert_eq!(staged(), [true; 3], "nothing was set aside on the way");
-    let log = fs::read(supervisor::log_of(&follower.home)).expect("the log is there");
-    let deaths = String::from_utf8_lossy(&log).matches("panic: Failed to process committed block").count();
+    let deaths = log().matches("panic: Failed to process committed block").count();
     assert_eq!(deaths, 3, "in block sync each halt kills the node");
-    stops_in_order(&follower, &mut watcher, census, 4);
+    // The last one is asked for its height, and knows these data from then on.
+    wait::until("the data are known", LIMIT, || {
+        let record = fs::read_to_string(follower.home.join("cosmovisor/watcher/record.json")).unwrap_or_default();
+        let record: Value = serde_json::from_str(&record).unwrap_or_default();
+        (!record["data"].is_null()).then_some(())
+    });
+    stops_in_order(&follower, &mut watcher, census, 5);
+
+    // The copy comes back, from before v4: its binary says so, and the one before it runs until the height comes again.
+    fs::rename(&data, follower.home.join("newer")).expect("the home can be written");
+    fs::rename(&copy, &data).expect("the home can be written");
+    let census = Census::of(&follower.home, name);
+    let mut watcher = Supervisor::start(&follower.home, name, &[("UNSAFE_SKIP_BACKUP", "true")]);
+    heard("the data were replaced and need upgrades/v3: it runs instead of upgrades/v4");
+    follower.wait_for_blocks_by("v4", chain.height(), LIMIT);
+    stops_in_order(&follower, &mut watcher, census, 5);
+
+    // The data on a fresh installation: genesis is not what they need.
+    for path in ["cosmovisor/watcher", "cosmovisor/current", "data/upgrade-info.json"] {
+        let path = follower.home.join(path);
+        let removed =
+            if path.is_dir() && !path.is_symlink() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+        removed.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    }
+    let census = Census::of(&follower.home, name);
+    let mut watcher = Supervisor::start(&follower.home, name, &[("UNSAFE_SKIP_BACKUP", "true")]);
+    heard("the data were replaced and need upgrades/v4: it runs instead of genesis");
+    follower.wait_for_blocks_by("v4", chain.height(), LIMIT);
+    assert_eq!(follower.current(), Path::new("upgrades/v4"));
+    stops_in_order(&follower, &mut watcher, census, 3);
     assert!(validator.stop().success());
 }
 

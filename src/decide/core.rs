@@ -32,6 +32,8 @@ use super::{
 const SLOW_RETRY: Duration = Duration::from_mins(5);
 /// Longest pause between attempts while the node stands at the halt.
 const FAST_RETRY: Duration = Duration::from_secs(5);
+/// How often the home is looked at for what no event tells, while nothing is under way.
+const CALM: Duration = Duration::from_secs(1);
 /// More artifacts than this are not remembered as failing.
 const MOST_FAILING: usize = 32;
 /// More distinct things than this are not remembered as told; then telling starts anew.
@@ -41,6 +43,8 @@ const MOST_TOLD: usize = 500;
 #[derive(Debug, Clone)]
 pub struct Core {
     settings: Settings,
+    /// The pause between two looks at the home while nothing is under way, where it is longer than what the operator chose.
+    calm: Duration,
     /// When the event at hand happened.
     now: Duration,
     /// The last identity given to a job or a run.
@@ -112,6 +116,7 @@ impl Core {
     pub fn new(settings: Settings) -> Self {
         Self {
             settings,
+            calm: Duration::ZERO,
             now: Duration::ZERO,
             identities: 0,
             run: Run::Never,
@@ -164,6 +169,12 @@ impl Core {
         }
     }
 
+    /// From now on the shell hears by itself of a change to `upgrade-info.json`: while nothing is under way, there is no need
+    /// to look as often as the operator asked for.
+    pub const fn is_told_of_changes(&mut self) {
+        self.calm = CALM;
+    }
+
     /// The one question: given what happened and what is true, what now?
     pub fn decide(&mut self, event: &Event) -> Decision {
         let mut decision = Decision::default();
@@ -182,7 +193,9 @@ impl Core {
             decision.cancel.extend(self.home.cancel());
             decision.cancel.extend(self.fetch.cancel());
         }
-        wake_by(&mut decision, event.now + self.settings.poll_interval);
+        let calm = self.run.is_alive() && self.home.is_idle() && pending(&event.facts).is_none();
+        let poll = self.settings.poll_interval;
+        wake_by(&mut decision, event.now + if calm { poll.max(self.calm) } else { poll });
         decision.attention = self.attention(event);
         decision
     }

@@ -33,7 +33,7 @@ impl Core {
         let facts = &event.facts;
         let Run::Ended { life, .. } = &self.run else { return false };
         let armed = life.halt.is_some_and(|height| life.is_near(height));
-        let strange = facts.data.is_some() && known_data(facts) != facts.data && !life.grew;
+        let strange = facts.data.is_some() && known_data(facts) != facts.data;
         if exit == NodeExit::Code(0) || !(strange || armed) {
             return false;
         }
@@ -102,10 +102,11 @@ impl Core {
         true
     }
 
-    /// Remembers that a node of this home made blocks on these data; whether it does so now.
+    /// Remembers that a node of this home made blocks on these data, past the last upgrade: older ones stay strange until
+    /// they have come that far again. Whether it does so now.
     pub(super) fn remember_the_data(&mut self, facts: &Facts, decision: &mut Decision) -> bool {
-        let grew = self.run.life().is_some_and(|life| life.grew);
         let RecordFact::Present(record) = &facts.record else { return false };
+        let grew = self.run.life().is_some_and(|life| life.grew && life.committed >= Some(record.plan.height));
         if !grew || facts.data.is_none() || record.data == facts.data {
             return false;
         }
