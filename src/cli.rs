@@ -82,5 +82,5 @@ pub enum Format {
 }
 
 fn variables() -> String {
-    format!("Variables:\n{}", config::table())
+    format!("Variables:\n{}", config::variables::table())
 }
