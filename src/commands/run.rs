@@ -21,14 +21,14 @@ use crate::{
         own_node::OwnNode,
         poller,
     },
-    config::{self, Config, arguments},
+    config::{Config, arguments},
     decide::{
         decision::{Attention, Exit},
         plan::Plan,
     },
     exit::{Ending, Failure},
     home::observe,
-    http, log,
+    http,
     persona::Persona,
     supervisor::{Ears, Supervisor},
 };
@@ -73,9 +73,7 @@ pub fn run(persona: Persona, mut args: Vec<OsString>) -> anyhow::Result<Ending> 
 }
 
 fn configured(persona: Persona, file: Option<&Path>, args: &[OsString]) -> anyhow::Result<Config> {
-    let mut config = config::load(file)?;
-    log::start(persona, &config.logs);
-    config.unknown.iter().for_each(|advice| tracing::warn!("{advice}"));
+    let mut config = super::configured(persona, file)?;
     config.settings.skip_heights = arguments::skip_heights(args);
     config.settings.seed = RandomState::new().hash_one(std::process::id());
     let home = &config.home;
@@ -102,7 +100,7 @@ fn configured(persona: Persona, file: Option<&Path>, args: &[OsString]) -> anyho
     Ok(config)
 }
 
-fn own_and_others(config: &Config, args: &[OsString]) -> anyhow::Result<Vec<Endpoint>> {
+pub(super) fn own_and_others(config: &Config, args: &[OsString]) -> anyhow::Result<Vec<Endpoint>> {
     let own = own_endpoint(&config.home.path, args, &config.home.daemon);
     endpoints::list(own, &config.rpc, &config.rest).context("WATCHER_RPC or WATCHER_REST")
 }
