@@ -3,9 +3,11 @@
 
 mod table;
 
+use std::path::Path;
+
 use anyhow::{Context as _, bail};
 
-use super::{run::own_and_others, upcoming::say};
+use super::{run::own_and_others, say};
 use crate::{
     artifact,
     chain::{
@@ -13,14 +15,14 @@ use crate::{
         history::{History, history},
     },
     cli::FetchHistoryArgs,
-    config::{self, Config},
+    config::Config,
     decide::{
         facts::{Current, Receipt, Staged, Version},
         plan::{Asks, Plan, Upgrade},
     },
-    exit::{Ending, Failure},
+    exit::Ending,
     home::{Home, current, lock, observe},
-    http, log,
+    http,
     persona::Persona,
     supervisor::progress::Meter,
 };
@@ -30,8 +32,8 @@ use table::{How, Row, table};
 ///
 /// # Errors
 /// Where no endpoint tells of the chain's history, the home cannot be worked on, or stdout cannot be written.
-pub fn fetch_history(args: &FetchHistoryArgs) -> anyhow::Result<Ending> {
-    let (config, endpoints) = configured(args).map_err(Failure::usage)?;
+pub fn fetch_history(file: Option<&Path>, args: &FetchHistoryArgs) -> anyhow::Result<Ending> {
+    let (config, endpoints) = configured(file, args)?;
     super::wait_for(staged(&config, &endpoints, args.dry_run))
 }
 
@@ -51,13 +53,12 @@ async fn staged(config: &Config, endpoints: &[Endpoint], dry_run: bool) -> anyho
         rows.push(row);
     }
     drop(lock);
-    say(&table(&history, &rows))?;
+    say(Persona::Watcher, table(&history, &rows))?;
     Ok(if rows.iter().any(|row| matches!(row.how, How::Missing(_))) { Ending::Failed } else { Ending::Fine })
 }
 
-fn configured(args: &FetchHistoryArgs) -> anyhow::Result<(Config, Vec<Endpoint>)> {
-    let config = config::from_environment()?;
-    log::start(Persona::Watcher, &config.logs);
+fn configured(file: Option<&Path>, args: &FetchHistoryArgs) -> anyhow::Result<(Config, Vec<Endpoint>)> {
+    let config = super::configured(Persona::Watcher, file)?;
     let endpoints = if args.rpc.is_empty() && args.rest.is_empty() {
         own_and_others(&config, &[])?
     } else {

@@ -1,15 +1,16 @@
 //! `watcher hold` and `watcher release`: the operator's brake. It is a file in the home, so it outlives every restart.
 
-use std::{fs, io::Write as _};
+use std::{fs, path::Path};
 
 use anyhow::{Context as _, bail};
 
 use crate::{
     cli::{HoldArgs, ReleaseArgs},
-    config::{self, Config},
+    config::Config,
     decide::{orders::Hold, plan::Folder},
-    exit::{Ending, Failure},
+    exit::Ending,
     home::orders,
+    persona::Persona,
 };
 
 /// The word for every upgrade.
@@ -19,8 +20,8 @@ const ALL: &str = "all";
 ///
 /// # Errors
 /// Where the configuration is wrong, the name cannot be a folder, or the home cannot be written.
-pub fn hold(args: &HoldArgs) -> anyhow::Result<Ending> {
-    let config = config::from_environment().map_err(Failure::usage)?;
+pub fn hold(file: Option<&Path>, args: &HoldArgs) -> anyhow::Result<Ending> {
+    let config = super::configured(Persona::Watcher, file)?;
     let mut holds = held(&config)?;
     let Some(name) = &args.name else {
         return say(&listed(&holds)).map(|()| Ending::Fine);
@@ -37,8 +38,8 @@ pub fn hold(args: &HoldArgs) -> anyhow::Result<Ending> {
 ///
 /// # Errors
 /// As [`hold`], and where it is not on.
-pub fn release(args: &ReleaseArgs) -> anyhow::Result<Ending> {
-    let config = config::from_environment().map_err(Failure::usage)?;
+pub fn release(file: Option<&Path>, args: &ReleaseArgs) -> anyhow::Result<Ending> {
+    let config = super::configured(Persona::Watcher, file)?;
     let mut holds = held(&config)?;
     let folder = folder(&config, &args.name)?;
     let count = holds.len();
@@ -87,5 +88,5 @@ fn listed(holds: &[Hold]) -> String {
 }
 
 fn say(text: &str) -> anyhow::Result<()> {
-    Ok(writeln!(std::io::stdout(), "{text}")?)
+    Ok(super::say(Persona::Watcher, format!("{text}\n"))?)
 }

@@ -12,12 +12,13 @@ mod unit;
 
 use serde::Serialize;
 
-use super::upcoming::say;
+use super::say;
 use crate::{
     cli::{Format, MigrateCheckArgs},
     config::{self, Config, variables::VARIABLES},
     exit::Ending,
     home::{Home, observe::Observer},
+    persona::Persona,
 };
 use findings::{Findings, Severity};
 use setting::Settings;
@@ -67,16 +68,19 @@ pub fn migrate_check(args: &MigrateCheckArgs) -> anyhow::Result<Ending> {
     }
     look(&settings, unit.as_ref(), &mut findings);
     let report = report(&settings, unit.as_ref(), findings);
-    say(&match args.format {
-        Format::Text => text::text(&report),
-        Format::Json => serde_json::to_string_pretty(&report)? + "\n",
-    })?;
+    say(
+        Persona::Watcher,
+        match args.format {
+            Format::Text => text::text(&report),
+            Format::Json => serde_json::to_string_pretty(&report)? + "\n",
+        },
+    )?;
     Ok(if report.findings.count(Severity::Error) == 0 { Ending::Fine } else { Ending::NotReady })
 }
 
 fn look(settings: &Settings, unit: Option<&Unit>, findings: &mut Findings) {
     let names: Vec<String> = settings.variables.keys().cloned().collect();
-    let read = config::read(&|name| settings.get(name), &names);
+    let read = config::read(&|name| settings.get(name), &names, None);
     let config: Option<&Config> = match &read {
         Ok(config) => Some(config),
         Err(error) => {
@@ -117,14 +121,14 @@ fn home_alone(settings: &Settings) -> Option<Home> {
         "UNSAFE_SKIP_BACKUP" => Some("true".to_owned()),
         _ => None,
     };
-    config::read(&get, &[]).ok().map(|config| config.home)
+    config::read(&get, &[], None).ok().map(|config| config.home)
 }
 
 fn report(settings: &Settings, unit: Option<&Unit>, findings: Findings) -> Report {
     let variables = VARIABLES.iter().map(|variable| {
         let set = settings.variables.get(variable.name).filter(|setting| !setting.value.is_empty());
-        let (value, origin) =
-            set.map_or((variable.default, "default"), |setting| (setting.value.as_str(), setting.origin.as_str()));
+        let (value, origin) = set
+            .map_or((variable.default.shown(), "default"), |setting| (setting.value.as_str(), setting.origin.as_str()));
         InForce { name: variable.name, value: value.to_owned(), origin: origin.to_owned() }
     });
     Report {

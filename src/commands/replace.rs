@@ -1,22 +1,21 @@
 //! `watcher replace`: a hotfix under the same plan name. The new file is checked and copied first; then a running `watcher`
 //! restarts its node once, with a rename in between, and the old file is kept.
 
-use std::{fs, io::Write as _, os::unix::fs::MetadataExt as _, thread, time::Duration};
+use std::{fs, os::unix::fs::MetadataExt as _, path::Path, thread, time::Duration};
 
 use anyhow::{Context as _, bail};
 
 use crate::{
     artifact::inspect,
     cli::ReplaceArgs,
-    config::{self, Config},
+    config::Config,
     decide::{
         facts::{Current, NodeLock, Version},
         orders::Replacement,
         plan::Folder,
     },
-    exit::{Ending, Failure},
+    exit::Ending,
     home::{current, lock, orders},
-    log,
     persona::Persona,
 };
 
@@ -30,9 +29,8 @@ const LOOK: Duration = Duration::from_millis(100);
 /// # Errors
 /// Where the configuration is wrong, the file is nothing that this machine runs, nothing is staged under the name, or a
 /// running `watcher` could not make the change.
-pub fn replace(args: &ReplaceArgs) -> anyhow::Result<Ending> {
-    let config = config::from_environment().map_err(Failure::usage)?;
-    log::start(Persona::Watcher, &config.logs);
+pub fn replace(file: Option<&Path>, args: &ReplaceArgs) -> anyhow::Result<Ending> {
+    let config = super::configured(Persona::Watcher, file)?;
     let home = &config.home;
     let version = version(&config, &args.name)?;
     let old = home.executable(&orders::version_folder(home, &version));
@@ -48,7 +46,7 @@ pub fn replace(args: &ReplaceArgs) -> anyhow::Result<Ending> {
     fs::create_dir_all(home.own().join("aside"))?;
     let order = Replacement { version: version.clone(), at: args.at };
     orders::order_replacement(home, &args.executable, &order).context("cannot copy the new binary")?;
-    let watcher = lock::supervisor(home)?;
+    let watcher = lock::supervisor(home);
     if let Some(height) = args.at {
         let who = if watcher.is_some() { "the running watcher" } else { "the next `watcher run`" };
         say(&format!(
@@ -105,5 +103,5 @@ fn wait(config: &Config, name: &str, pid: &str) -> anyhow::Result<Ending> {
 }
 
 fn say(text: &str) -> anyhow::Result<()> {
-    Ok(writeln!(std::io::stdout(), "{text}")?)
+    Ok(super::say(Persona::Watcher, format!("{text}\n"))?)
 }

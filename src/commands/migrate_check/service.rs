@@ -7,7 +7,7 @@ use super::{
     setting::Settings,
     unit::{DEFAULT_STOP, Unit},
 };
-use crate::config::{self, Config};
+use crate::config::{Config, arguments};
 
 /// Looks at how the service is started and stopped.
 pub(super) fn look(unit: &Unit, findings: &mut Findings) {
@@ -67,7 +67,7 @@ pub(super) fn settings(unit: &Unit, config: &Config, findings: &mut Findings) {
 
 /// Looks at the node's home among its arguments.
 pub(super) fn arguments(settings: &Settings, config: &Config, findings: &mut Findings) {
-    if let Some(other) = config::other_home(&config.home, &settings.args) {
+    if let Some(other) = arguments::other_home(&config.home, &settings.args) {
         let (message, help) = (
             format!("--home is {} and DAEMON_HOME is {}", other.display(), config.home.path.display()),
             "make them the same: the node writes upgrade-info.json to its own home, and nobody would look there",
@@ -78,7 +78,7 @@ pub(super) fn arguments(settings: &Settings, config: &Config, findings: &mut Fin
             findings.error("home-differs", message, help);
         }
     }
-    let heights = config::skip_heights(&settings.args);
+    let heights = arguments::skip_heights(&settings.args);
     if !heights.is_empty() {
         let message = format!("--unsafe-skip-upgrades: plans at {heights:?} are not carried out");
         findings.note("skip-heights", message, "");
