@@ -77,6 +77,12 @@ fn staged_while_the_chain_still_runs(kind: Kind) {
 
     carried_through(&chain, "v2", height);
     assert_eq!(host.downloads(), [0], "one download");
+
+    let another = chain.home.with_file_name("another");
+    fs::create_dir_all(another.join("cosmovisor")).expect("the folder can be written");
+    fetch_history(&chain, &another, "--rest", chain.port + 2);
+    let staged = another.join("cosmovisor/upgrades/v2/bin").join(chain.kind.name());
+    assert!(same(&staged, &chain.version("v2")), "what the chain has gone through is staged in a new home");
     stops_in_order(&chain, &mut watcher, census, 2);
 }
 
@@ -152,13 +158,9 @@ fn a_node_that_starts_from_genesis_comes_through_three_upgrades_with_what_fetch_
     }
 
     let follower = chain.follower();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_watcher"));
-    command.args(["fetch-history", "--rpc", &format!("http://127.0.0.1:{}", chain.port)]);
-    command.env("DAEMON_HOME", &follower.home).env("DAEMON_NAME", follower.kind.name());
-    let told = command.output().expect("it runs");
-    assert!(told.status.success(), "{told:?}");
+    fetch_history(&chain, &follower.home, "--rpc", chain.port);
     let staged = || UPGRADES.map(|version| follower.binary(&format!("upgrades/{version}")).exists());
-    assert_eq!(staged(), [true; 3], "{told:?}");
+    assert_eq!(staged(), [true; 3]);
     assert_eq!(host.downloads(), [0; 6], "three for each node");
 
     // No downloads, no other endpoints: what was staged must do.
@@ -217,6 +219,15 @@ fn shown_in_voting(chain: &Chain, speaking: &str, port: u16, height: u64) {
     assert_eq!(facts, (Some("v2"), Some(height), Some("voting"), Some(1)), "{speaking}: {list}");
     let url = format!("http://127.0.0.1:{}/{}-v2", chain.port + 9, chain.kind.name());
     assert_eq!(shown["artifact"]["url"], url.as_str(), "{speaking}");
+}
+
+/// `watcher fetch-history` stages in a home everything that the chain has gone through.
+fn fetch_history(chain: &Chain, home: &Path, speaking: &str, port: u16) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_watcher"));
+    command.args(["fetch-history", speaking, &format!("http://127.0.0.1:{port}")]);
+    command.env("DAEMON_HOME", home).env("DAEMON_NAME", chain.kind.name());
+    let told = command.output().expect("it runs");
+    assert!(told.status.success(), "{told:?}");
 }
 
 /// Waits until the new version has made blocks above the height, and looks at what the swap left in the home.

@@ -51,9 +51,14 @@ pub async fn fetch_history(args: FetchHistoryArgs) -> anyhow::Result<Ending> {
         }
         rows.push(row);
     }
+    let complete = !rows.iter().any(|row| matches!(row.how, How::Missing(_)));
+    if complete && lock.is_some() {
+        // What is placed is needed in the store no more.
+        home.store().forget(history.height, &home.daemon).context("the store cannot be cleared")?;
+    }
     drop(lock);
     say(&table(&history, &rows))?;
-    Ok(if rows.iter().any(|row| matches!(row.how, How::Missing(_))) { Ending::Failed } else { Ending::Fine })
+    Ok(if complete { Ending::Fine } else { Ending::Failed })
 }
 
 fn configured(args: &FetchHistoryArgs) -> anyhow::Result<(Config, Vec<Endpoint>)> {
