@@ -47,7 +47,7 @@ pub async fn fetch_history(args: FetchHistoryArgs) -> anyhow::Result<Ending> {
     for plan in &history.plans {
         let row = stager.row(plan, &rows).await;
         if let How::Missing(reason) = &row.how {
-            tracing::error!("upgrade {:?} at height {} is not staged: {reason:#}", plan.name, plan.height);
+            tracing::error!("upgrade {:?} at height {} is not staged: {reason}", plan.name, plan.height);
         }
         rows.push(row);
     }
