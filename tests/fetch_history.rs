@@ -145,6 +145,8 @@ fn what_was_applied_is_staged_and_what_cannot_be_is_told_with_its_place() {
     let told = past.fetch(&[], &[]);
     assert_told!(told.list());
     assert_eq!(past.staged("v4"), Some(script("four")));
+    let store = past.world.home.join("cosmovisor/watcher/artifacts").read_dir().expect("it is there");
+    assert_eq!(store.count(), 0, "all is in its place");
     assert_eq!(past.host.downloads().len(), 3, "each once, and the first try for v4 found nothing to hand out");
 }
 

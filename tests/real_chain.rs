@@ -77,6 +77,12 @@ fn staged_while_the_chain_still_runs(kind: Kind) {
 
     carried_through(&chain, "v2", height);
     assert_eq!(host.downloads(), [0], "one download");
+
+    let another = chain.home.with_file_name("another");
+    fs::create_dir_all(another.join("cosmovisor")).expect("the folder can be written");
+    fetch_history(&chain, &another, "--rest", chain.port + 2);
+    let staged = another.join("cosmovisor/upgrades/v2/bin").join(chain.kind.name());
+    assert!(same(&staged, &chain.version("v2")), "what the chain has gone through is staged in a new home");
     stops_in_order(&chain, &mut watcher, census, 2);
 }
 
@@ -142,81 +148,92 @@ fn two_upgrades_in_a_row_and_a_stop() {
 
 #[test]
 fn a_node_that_starts_from_genesis_comes_through_three_upgrades_with_what_fetch_history_staged() {
-    const UPGRADES: [&str; 3] = ["v2", "v3", "v4"];
-    let Some(chain) = Chain::with(Kind::Today, VOTE) else { return };
+    let Some((chain, follower, mut validator)) = from_genesis(Kind::Today, &["v2", "v3", "v4"]) else { return };
+    with_data_from_elsewhere(&chain, &follower);
+    assert!(validator.stop().success());
+}
+
+#[test]
+fn a_node_of_the_generation_before_comes_from_genesis_as_well() {
+    let Some((.., mut validator)) = from_genesis(Kind::Before, &["v2"]) else { return };
+    assert!(validator.stop().success());
+}
+
+/// A network that went through these upgrades and goes on, and a node that followed it from genesis and was stopped.
+fn from_genesis(kind: Kind, upgrades: &[&str]) -> Option<(Chain, Chain, Supervisor)> {
+    let chain = Chain::with(kind, VOTE)?;
     let host = ReleaseHost::open(chain.port + 9, chain.versions, None);
     let mut validator = Supervisor::start(&chain.home, chain.kind.name(), DOWNLOADS);
-    for version in UPGRADES {
+    for version in upgrades {
         let height = chain.propose(version, SOON, &chain.offer(version, chain.port + 9));
         carried_through(&chain, version, height);
     }
 
     let follower = chain.follower();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_watcher"));
-    command.args(["fetch-history", "--rpc", &format!("http://127.0.0.1:{}", chain.port)]);
-    command.env("DAEMON_HOME", &follower.home).env("DAEMON_NAME", follower.kind.name());
-    let told = command.output().expect("it runs");
-    assert!(told.status.success(), "{told:?}");
-    let staged = || UPGRADES.map(|version| follower.binary(&format!("upgrades/{version}")).exists());
-    assert_eq!(staged(), [true; 3], "{told:?}");
-    assert_eq!(host.downloads(), [0; 6], "three for each node");
+    fetch_history(&chain, &follower.home, "--rpc", chain.port);
+    let staged = || upgrades.iter().all(|version| follower.binary(&format!("upgrades/{version}")).exists());
+    assert!(staged());
+    assert_eq!(host.downloads().len(), 2 * upgrades.len(), "one for each node and upgrade");
 
-    // No downloads, no other endpoints: what was staged must do. On the way a copy of the data is made.
+    // No downloads, no other endpoints: what was staged must do.
+    let census = Census::of(&follower.home, follower.kind.name());
+    let mut watcher = Supervisor::start(&follower.home, follower.kind.name(), &[("UNSAFE_SKIP_BACKUP", "true")]);
+    let last = upgrades.last().expect("there is one");
+    follower.wait_for_blocks_by(last, chain.height(), LIMIT);
+    follower.wait_until_served();
+    assert_eq!(follower.current(), Path::new("upgrades").join(last));
+    assert!(staged(), "nothing was set aside on the way");
+    let log = fs::read(supervisor::log_of(&follower.home)).expect("the log is there");
+    let log = String::from_utf8_lossy(&log);
+    let deaths = log.lines().filter(|line| line.starts_with("panic: ") && line.contains(" NEEDED at height"));
+    assert_eq!(deaths.count(), upgrades.len(), "in block sync each halt kills the node");
+    stops_in_order(&follower, &mut watcher, census, 1 + upgrades.len());
+    Some((chain, follower, validator))
+}
+
+/// Data come back from before v4, then on a fresh installation: each time the node itself says which binary they need.
+fn with_data_from_elsewhere(chain: &Chain, follower: &Chain) {
     let name = follower.kind.name();
-    let (data, copy) = (follower.home.join("data"), follower.home.join("copy"));
-    let census = Census::of(&follower.home, name);
-    let brake = |word| {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_watcher"));
-        let ended = command.args([word, "v3"]).env("DAEMON_HOME", &follower.home).env("DAEMON_NAME", name).status();
-        assert!(ended.expect("it runs").success());
+    let said = |chain: &Chain, text: &str| {
+        wait::until(text, LIMIT, || {
+            let log = fs::read(supervisor::log_of(&chain.home)).unwrap_or_default();
+            String::from_utf8_lossy(&log).contains(text).then_some(())
+        });
     };
-    let log =
-        || String::from_utf8_lossy(&fs::read(supervisor::log_of(&follower.home)).unwrap_or_default()).into_owned();
-    let heard = |text: &str| wait::until(text, LIMIT, || log().contains(text).then_some(()));
-    brake("hold");
-    let mut watcher = Supervisor::start(&follower.home, name, &[("UNSAFE_SKIP_BACKUP", "true")]);
-    heard("held by the operator");
+    let started = |chain: &Chain| Supervisor::start(&chain.home, name, &[("UNSAFE_SKIP_BACKUP", "true")]);
+
+    // Another node is held at v4, and its data take the place of this one's.
+    let held = chain.follower();
+    ["v2", "v3", "v4"].iter().for_each(|version| held.place(version, &format!("upgrades/{version}")));
+    let mut brake = Command::new(env!("CARGO_BIN_EXE_watcher"));
+    brake.args(["hold", "v4"]).env("DAEMON_HOME", &held.home).env("DAEMON_NAME", name);
+    assert!(brake.status().expect("it runs").success());
+    let mut watcher = started(&held);
+    said(&held, "held by the operator");
+    assert_eq!(held.current(), Path::new("upgrades/v3"));
     assert!(watcher.stop().success());
-    let copied = Command::new("cp").arg("-r").args([&data, &copy]).status().expect("cp is there");
-    assert!(copied.success());
-    brake("release");
-    let mut watcher = Supervisor::start(&follower.home, name, &[("UNSAFE_SKIP_BACKUP", "true")]);
-    follower.wait_for_blocks_by("v4", chain.height(), LIMIT);
-    assert_eq!(follower.current(), Path::new("upgrades/v4"));
-    assert_eq!(staged(), [true; 3], "nothing was set aside on the way");
-    let deaths = log().matches("panic: Failed to process committed block").count();
-    assert_eq!(deaths, 3, "in block sync each halt kills the node");
-    // The last one is asked for its height, and knows these data from then on.
-    wait::until("the data are known", LIMIT, || {
-        let record = fs::read_to_string(follower.home.join("cosmovisor/watcher/record.json")).unwrap_or_default();
-        let record: Value = serde_json::from_str(&record).unwrap_or_default();
-        (!record["data"].is_null()).then_some(())
-    });
-    stops_in_order(&follower, &mut watcher, census, 5);
+    fs::rename(follower.home.join("data"), follower.home.join("newer")).expect("the home can be written");
+    fs::rename(held.home.join("data"), follower.home.join("data")).expect("both are on one filesystem");
+    // What halted the other node is not part of a snapshot.
+    fs::remove_file(follower.home.join("data/upgrade-info.json")).expect("it halted at v4");
 
-    // The copy comes back, from before v4: its binary says so, and the one before it runs until the height comes again.
-    fs::rename(&data, follower.home.join("newer")).expect("the home can be written");
-    fs::rename(&copy, &data).expect("the home can be written");
     let census = Census::of(&follower.home, name);
-    let mut watcher = Supervisor::start(&follower.home, name, &[("UNSAFE_SKIP_BACKUP", "true")]);
-    heard("the data were replaced and need upgrades/v3: it runs instead of upgrades/v4");
+    let mut watcher = started(follower);
     follower.wait_for_blocks_by("v4", chain.height(), LIMIT);
-    stops_in_order(&follower, &mut watcher, census, 5);
+    stops_in_order(follower, &mut watcher, census, 6);
 
-    // The data on a fresh installation: genesis is not what they need.
     for path in ["cosmovisor/watcher", "cosmovisor/current", "data/upgrade-info.json"] {
         let path = follower.home.join(path);
-        let removed =
-            if path.is_dir() && !path.is_symlink() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+        let whole = path.is_dir() && !path.is_symlink();
+        let removed = if whole { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
         removed.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     }
     let census = Census::of(&follower.home, name);
-    let mut watcher = Supervisor::start(&follower.home, name, &[("UNSAFE_SKIP_BACKUP", "true")]);
-    heard("the data were replaced and need upgrades/v4: it runs instead of genesis");
+    let mut watcher = started(follower);
+    said(follower, "the data were replaced and need upgrades/v4: it runs instead of genesis");
     follower.wait_for_blocks_by("v4", chain.height(), LIMIT);
     assert_eq!(follower.current(), Path::new("upgrades/v4"));
-    stops_in_order(&follower, &mut watcher, census, 3);
-    assert!(validator.stop().success());
+    stops_in_order(follower, &mut watcher, census, 3);
 }
 
 #[test]
@@ -262,6 +279,15 @@ fn shown_in_voting(chain: &Chain, speaking: &str, port: u16, height: u64) {
     assert_eq!(facts, (Some("v2"), Some(height), Some("voting"), Some(1)), "{speaking}: {list}");
     let url = format!("http://127.0.0.1:{}/{}-v2", chain.port + 9, chain.kind.name());
     assert_eq!(shown["artifact"]["url"], url.as_str(), "{speaking}");
+}
+
+/// `watcher fetch-history` stages in a home everything that the chain has gone through.
+fn fetch_history(chain: &Chain, home: &Path, speaking: &str, port: u16) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_watcher"));
+    command.args(["fetch-history", speaking, &format!("http://127.0.0.1:{port}")]);
+    command.env("DAEMON_HOME", home).env("DAEMON_NAME", chain.kind.name());
+    let told = command.output().expect("it runs");
+    assert!(told.status.success(), "{told:?}");
 }
 
 /// Waits until the new version has made blocks above the height, and looks at what the swap left in the home.

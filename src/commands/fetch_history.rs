@@ -48,13 +48,18 @@ async fn staged(config: &Config, endpoints: &[Endpoint], dry_run: bool) -> anyho
     for plan in &history.plans {
         let row = stager.row(plan, &rows).await;
         if let How::Missing(reason) = &row.how {
-            tracing::error!("upgrade {:?} at height {} is not staged: {reason:#}", plan.name, plan.height);
+            tracing::error!("upgrade {:?} at height {} is not staged: {reason}", plan.name, plan.height);
         }
         rows.push(row);
     }
+    let complete = !rows.iter().any(|row| matches!(row.how, How::Missing(_)));
+    if complete && lock.is_some() {
+        // What is placed is needed in the store no more.
+        home.store().forget(history.height, &home.daemon).context("the store cannot be cleared")?;
+    }
     drop(lock);
     say(Persona::Watcher, table(&history, &rows))?;
-    Ok(if rows.iter().any(|row| matches!(row.how, How::Missing(_))) { Ending::Failed } else { Ending::Fine })
+    Ok(if complete { Ending::Fine } else { Ending::Failed })
 }
 
 fn configured(file: Option<&Path>, args: &FetchHistoryArgs) -> anyhow::Result<(Config, Vec<Endpoint>)> {
