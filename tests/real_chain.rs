@@ -163,13 +163,13 @@ fn a_node_of_the_generation_before_comes_from_genesis_as_well() {
 fn from_genesis(kind: Kind, upgrades: &[&str]) -> Option<(Chain, Chain, Supervisor)> {
     let chain = Chain::with(kind, VOTE)?;
     let host = ReleaseHost::open(chain.port + 9, chain.versions, None);
-    let mut validator = Supervisor::start(&chain.home, chain.kind.name(), DOWNLOADS);
+    let validator = Supervisor::start(&chain.home, chain.kind.name(), DOWNLOADS);
     for version in upgrades {
         let height = chain.propose(version, SOON, &chain.offer(version, chain.port + 9));
         carried_through(&chain, version, height);
     }
 
-    let follower = chain.follower();
+    let follower = chain.follower("follower");
     fetch_history(&chain, &follower.home, "--rpc", chain.port);
     let staged = || upgrades.iter().all(|version| follower.binary(&format!("upgrades/{version}")).exists());
     assert!(staged());
@@ -191,7 +191,7 @@ fn from_genesis(kind: Kind, upgrades: &[&str]) -> Option<(Chain, Chain, Supervis
     Some((chain, follower, validator))
 }
 
-/// Data come back from before v4, then on a fresh installation: each time the node itself says which binary they need.
+/// Data come back from before v3, then on a fresh installation: each time the node itself says which binary they need.
 fn with_data_from_elsewhere(chain: &Chain, follower: &Chain) {
     let name = follower.kind.name();
     let said = |chain: &Chain, text: &str| {
@@ -202,25 +202,28 @@ fn with_data_from_elsewhere(chain: &Chain, follower: &Chain) {
     };
     let started = |chain: &Chain| Supervisor::start(&chain.home, name, &[("UNSAFE_SKIP_BACKUP", "true")]);
 
-    // Another node is held at v4, and its data take the place of this one's.
-    let held = chain.follower();
-    ["v2", "v3", "v4"].iter().for_each(|version| held.place(version, &format!("upgrades/{version}")));
+    // Another node is held at v3, and its data take the place of this one's.
+    let held = chain.follower("held");
+    held.place("v2", "upgrades/v2");
+    held.place("v3", "upgrades/v3");
     let mut brake = Command::new(env!("CARGO_BIN_EXE_watcher"));
-    brake.args(["hold", "v4"]).env("DAEMON_HOME", &held.home).env("DAEMON_NAME", name);
+    brake.args(["hold", "v3"]).env("DAEMON_HOME", &held.home).env("DAEMON_NAME", name);
     assert!(brake.status().expect("it runs").success());
     let mut watcher = started(&held);
     said(&held, "held by the operator");
-    assert_eq!(held.current(), Path::new("upgrades/v3"));
+    assert_eq!(held.current(), Path::new("upgrades/v2"));
     assert!(watcher.stop().success());
     fs::rename(follower.home.join("data"), follower.home.join("newer")).expect("the home can be written");
     fs::rename(held.home.join("data"), follower.home.join("data")).expect("both are on one filesystem");
     // What halted the other node is not part of a snapshot.
-    fs::remove_file(follower.home.join("data/upgrade-info.json")).expect("it halted at v4");
+    fs::remove_file(follower.home.join("data/upgrade-info.json")).expect("it halted at v3");
 
     let census = Census::of(&follower.home, name);
     let mut watcher = started(follower);
+    // The newest binary knows v3 and applies it; once v4 is scheduled it says that it is too new.
+    said(follower, "the data were replaced and need upgrades/v3: it runs instead of upgrades/v4");
     follower.wait_for_blocks_by("v4", chain.height(), LIMIT);
-    stops_in_order(follower, &mut watcher, census, 6);
+    stops_in_order(follower, &mut watcher, census, 5);
 
     for path in ["cosmovisor/watcher", "cosmovisor/current", "data/upgrade-info.json"] {
         let path = follower.home.join(path);

@@ -119,12 +119,12 @@ impl Chain {
         Some(chain)
     }
 
-    /// The home of a full node that follows the network from its genesis, on the next four ports.
+    /// The home of a full node that follows the network from its genesis, on the next four ports: one runs at a time.
     ///
     /// # Panics
     /// Where the chain's own command fails.
-    pub(crate) fn follower(&self) -> Self {
-        let home = self.home.with_file_name("follower");
+    pub(crate) fn follower(&self, folder: &str) -> Self {
+        let home = self.home.with_file_name(folder);
         let kept = Arc::clone(&self.kept);
         let follower = Self { kind: self.kind, home, port: self.port + 4, versions: self.versions, kept };
         let id = self.command(&["comet", "show-node-id"]);

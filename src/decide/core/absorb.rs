@@ -245,6 +245,10 @@ impl Core {
 
     pub(super) fn signalled(&mut self, signal: Signal, decision: &mut Decision) {
         self.stops += 1;
+        // It ended at a halt and was waited with: its end is not what comes of this stop.
+        if let Run::Ended { life, .. } = &mut self.run {
+            life.unwanted = true;
+        }
         if self.run.is_alive() {
             decision.signal = Some(if self.stops > 1 { NodeSignal::Kill } else { NodeSignal::Forward(signal) });
         }
