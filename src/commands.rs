@@ -12,12 +12,7 @@ pub mod show_upgrade_info;
 pub mod upcoming;
 pub mod version;
 
-use std::{
-    ffi::OsString,
-    future::Future,
-    io,
-    path::Path,
-};
+use std::{ffi::OsString, future::Future, io, path::Path};
 
 use clap::{CommandFactory as _, Parser as _};
 
@@ -54,7 +49,7 @@ fn as_watcher(arguments: &[OsString]) -> anyhow::Result<Ending> {
             return Ok(ending);
         }
     };
-    let file = cli.global.cosmovisor_config.as_deref();
+    let file = cli.global.file();
     match cli.command {
         Command::Shared(command) => shared(Persona::Watcher, file, command),
         Command::Demo(args) => demo::demo(args),
@@ -72,7 +67,7 @@ fn as_cosmovisor(arguments: &[OsString]) -> anyhow::Result<Ending> {
         }
         Err(told) => return Err(Failure::usage(cosmovisor::refusal(&told, arguments))),
     };
-    let file = cli.global.cosmovisor_config.as_deref();
+    let file = cli.global.file();
     match cli.command {
         None => {
             let help = cosmovisor::Cli::command().render_long_help();

@@ -28,7 +28,7 @@ use crate::{
 /// # Errors
 /// Where an argument or the environment is wrong, before anything is made; where the disk says no.
 pub fn init(persona: Persona, args: &InitArgs) -> anyhow::Result<Ending> {
-    let executable = &args.executable;
+    let executable = Path::new(&args.executable);
     if executable.as_os_str().is_empty() {
         bail!("no <path to executable> provided");
     }
