@@ -98,8 +98,14 @@ fn shared(persona: Persona, file: Option<&Path>, command: Shared) -> anyhow::Res
 fn configured(persona: Persona, file: Option<&Path>) -> anyhow::Result<Config> {
     let config = crate::config::load(file).map_err(Failure::usage)?;
     log::start(persona, &config.logs);
-    config.unknown.iter().for_each(|advice| tracing::warn!("{advice}"));
     Ok(config)
+}
+
+/// Warns of names that were meant for this program and that it does not know.
+fn warn_of_unknown(config: &Config) {
+    for advice in &config.unknown {
+        tracing::warn!("{advice}");
+    }
 }
 
 /// Writes to stdout, or to stderr as cosmovisor does. A reader that has gone has read enough.
