@@ -59,7 +59,7 @@ fn as_watcher(arguments: &[OsString]) -> anyhow::Result<Ending> {
 }
 
 fn as_cosmovisor(arguments: &[OsString]) -> anyhow::Result<Ending> {
-    let cli = match cosmovisor::Cli::try_parse_from(arguments) {
+    let cli = match cosmovisor::Cli::read(arguments) {
         Ok(cli) => cli,
         Err(told) if !told.use_stderr() => {
             let _ = told.print();
@@ -70,12 +70,12 @@ fn as_cosmovisor(arguments: &[OsString]) -> anyhow::Result<Ending> {
     let file = cli.global.file();
     match cli.command {
         None => {
-            let help = cosmovisor::Cli::command().render_long_help();
+            let help = cosmovisor::command().render_long_help();
             say(Persona::Watcher, help.to_string())?;
             Ok(Ending::Fine)
         }
         Some(cosmovisor::Command::Completion(args)) => {
-            completions::completions(cosmovisor::Cli::command(), "completion", &args)
+            completions::completions(cosmovisor::command(), "completion", &args)
         }
         Some(cosmovisor::Command::Shared(command)) => shared(Persona::Cosmovisor, file, command),
     }

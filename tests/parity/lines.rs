@@ -83,6 +83,10 @@ fn help_goes_to_stdout() {
         let told = Told::of(&mut bare(link(&home), &home, args));
         assert!(told.fine().contains("cosmovisor") && told.stderr.is_empty(), "{args:?}: {told:?}");
     }
+    let told = Told::of(&mut bare(link(&home), &home, &["help", "run"]));
+    assert!(told.stdout.contains("\n  cosmovisor run start") && !told.stdout.contains("--dry-run"), "{}", told.stdout);
+    let told = Told::of(&mut bare(link(&home), &home, &["help", "add-upgrade"]));
+    assert!(told.stdout.contains("\n  cosmovisor add-upgrade v2 "), "{}", told.stdout);
     let told = Told::of(&mut bare(link(&home), &home, &[]));
     assert!(!told.stdout.contains("upcoming") && told.stdout.contains("show-upgrade-info"), "{}", told.stdout);
 }
