@@ -195,6 +195,10 @@ pub struct AddUpgradeArgs {
     /// Switch once the node has reached this height, without a vote.
     #[arg(long, value_name = "HEIGHT", allow_hyphen_values = true, overrides_with = "upgrade_height")]
     pub upgrade_height: Option<i64>,
+    /// Switch before this height is executed: the node is restarted once, shortly before but not within a hundred blocks of
+    /// it, so that the old binary stops there.
+    #[arg(long, requires = "upgrade_height")]
+    pub exact: bool,
 }
 
 /// Arguments of `add-batch-upgrade`.

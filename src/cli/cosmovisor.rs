@@ -52,7 +52,8 @@ pub fn command() -> clap::Command {
         let long = examples(command.get_after_long_help()).unwrap_or_else(|| short.clone());
         command.after_help(short).after_long_help(long)
     };
-    Cli::command().mut_subcommands(renamed).mut_subcommand("run", |run| {
+    let alone = |add: clap::Command| add.mut_arg("exact", |exact| exact.hide(true));
+    Cli::command().mut_subcommands(renamed).mut_subcommand("add-upgrade", alone).mut_subcommand("run", |run| {
         run.long_about(
             "Run the node, and carry it through every upgrade\n\nEverything behind `run` goes to the node as it is, but for \
              `--cosmovisor-config FILE`, which may stand anywhere.",

@@ -11,12 +11,18 @@ use anyhow::{Context as _, anyhow, bail};
 
 use super::configured;
 use crate::{
+    chain::own_node::{node_id, parse_status_command},
     cli::AddUpgradeArgs,
     config::go_text,
-    decide::plan::{Folder, Plan},
-    exit::Ending,
-    home::{Home, sync_folder, upgrade_info, write_with_mode},
+    decide::{
+        orders::Exact,
+        plan::{Folder, Plan},
+        schedule::CLOSE_BLOCKS,
+    },
+    exit::{Ending, Failure},
+    home::{Home, orders, sync_folder, upgrade_info, write_with_mode},
     persona::Persona,
+    process::{hook, program::Output},
 };
 
 /// The permissions of what is written. The execute bit on a plan says that an operator wrote it.
@@ -27,11 +33,52 @@ const MODE: u32 = 0o755;
 /// # Errors
 /// Where the configuration or an argument is wrong, or something is there already; then nothing is changed.
 pub fn add_upgrade(persona: Persona, file: Option<&Path>, args: &AddUpgradeArgs) -> anyhow::Result<Ending> {
+    if args.exact && persona == Persona::Cosmovisor {
+        return Err(Failure::usage("unknown flag: --exact"));
+    }
     let home = configured(persona, file)?.home;
     let height = args.upgrade_height.and_then(|height| u64::try_from(height).ok()).filter(|height| *height > 0);
     let plan = height.map(|height| (home.upgrade_info(), height));
-    Addition::check(&home, &args.name, Path::new(&args.executable), plan, args.force)?.carry_out()?;
+    let addition = Addition::check(&home, &args.name, Path::new(&args.executable), plan, args.force)?;
+    let exact = if args.exact {
+        let height = height.context("--exact needs a height above 0")?;
+        super::wait_for(can_be_exact(&home, height))?;
+        let (name, folder) = (addition.name.clone(), addition.folder.clone());
+        Some(Exact { name, folder, height, missed: false })
+    } else {
+        None
+    };
+    if height.is_some() {
+        home.prepare()?;
+        // It comes first: what is exact must not be taken for what is not.
+        orders::write_exact(&home, exact.as_ref())?;
+    }
+    addition.carry_out()?;
+    if let Some(Exact { height, .. }) = exact {
+        tracing::info!("the node will be restarted once, so that it stops before it executes height {height}");
+    }
     Ok(Ending::Fine)
+}
+
+/// Whether the node can still be made to stop before a height.
+async fn can_be_exact(home: &Home, height: u64) -> anyhow::Result<()> {
+    if hook::halts_before(home).await?.is_none() {
+        bail!(
+            "what `--halt-height` means to the current binary cannot be told: its `version --long` does not name \
+             cosmos_sdk_version; leave out --exact, and stop the node at the height yourself"
+        );
+    }
+    // A node that does not run is armed at its next start.
+    let Ok(Output { stdout, stderr, .. }) = hook::status(home).await else { return Ok(()) };
+    let latest = parse_status_command(&stdout, &stderr, node_id(&home.path).as_deref());
+    match latest {
+        Some(latest) if latest + CLOSE_BLOCKS >= height => bail!(
+            "the node is at height {latest}, and is not restarted within {CLOSE_BLOCKS} blocks of {height}: name a height \
+             above {}, or leave out --exact",
+            latest + CLOSE_BLOCKS
+        ),
+        _ => Ok(()),
+    }
 }
 
 /// An executable that is to be placed, and everything about it is in order.
@@ -42,6 +89,7 @@ pub(super) struct Addition {
     /// Where the executable goes.
     target: PathBuf,
     name: String,
+    folder: Folder,
     /// The plan to write, and where.
     plan: Option<(PathBuf, Plan)>,
 }
@@ -78,7 +126,7 @@ impl Addition {
             bail!("{} must be an existing directory", home.data().display());
         }
         let plan = plan.map(|(path, height)| (path, Plan { name: name.clone(), height, info: String::new() }));
-        Ok(Self { executable: executable.to_owned(), content, target, name, plan })
+        Ok(Self { executable: executable.to_owned(), content, target, name, folder, plan })
     }
 
     /// Places it by a rename, so that a binary that runs, or a plan that is read, is whole before and after.

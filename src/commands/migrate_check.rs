@@ -16,7 +16,7 @@ use super::say;
 use crate::{
     cli::{Format, MigrateCheckArgs},
     config::{self, Config, variables::VARIABLES},
-    exit::Ending,
+    exit::{Ending, Failure},
     home::{Home, observe::Observer},
     persona::Persona,
 };
@@ -48,23 +48,17 @@ struct InForce {
 /// Looks, and tells.
 ///
 /// # Errors
-/// Where stdout cannot be written.
+/// Where there is nothing to look at, or stdout cannot be written.
 pub fn migrate_check(args: &MigrateCheckArgs) -> anyhow::Result<Ending> {
-    let unit = match (!args.unit.is_empty()).then(|| Unit::read(&args.unit)).transpose() {
-        Ok(unit) => unit,
-        Err(error) => {
-            tracing::error!("--unit {error}");
-            return Ok(Ending::Usage);
-        }
-    };
+    let unit = (!args.unit.is_empty()).then(|| Unit::read(&args.unit)).transpose();
+    let unit = unit.map_err(|error| Failure::usage(format!("--unit {error}")))?;
     let mut findings = Findings::default();
     let settings = match &unit {
         Some(unit) => Settings::of_unit(unit, &mut findings),
         None => Settings::of_process(),
     };
     if unit.is_none() && settings.get("DAEMON_HOME").is_none() {
-        tracing::error!("DAEMON_HOME is not set: set it and DAEMON_NAME, or give --unit FILE");
-        return Ok(Ending::Usage);
+        return Err(Failure::usage("DAEMON_HOME is not set: set it and DAEMON_NAME, or give --unit FILE"));
     }
     look(&settings, unit.as_ref(), &mut findings);
     let report = report(&settings, unit.as_ref(), findings);

@@ -79,14 +79,6 @@ pub fn point_at_genesis(home: &Home) -> io::Result<()> {
     point(home, Path::new("genesis"))
 }
 
-/// Points `current` at genesis where there is no link.
-///
-/// # Errors
-/// As [`point_at_genesis`].
-pub fn or_genesis(home: &Home) -> io::Result<()> {
-    if read(home) == Current::Absent { point_at_genesis(home) } else { Ok(()) }
-}
-
 /// The executable that `current` leads to, fully resolved, made executable where it is not.
 ///
 /// # Errors

@@ -6,7 +6,7 @@ use nix::sys::signal::Signal;
 
 use super::program::{Output, Program};
 use crate::{
-    decide::{event::NodeExit, plan::Plan},
+    decide::{event::NodeExit, facts::Current, plan::Plan},
     home::{Home, current, version},
 };
 
@@ -31,8 +31,11 @@ pub async fn status(home: &Home) -> io::Result<Output> {
 /// # Errors
 /// Where there is no current binary.
 pub async fn halts_before(home: &Home) -> io::Result<Option<bool>> {
-    current::or_genesis(home)?;
-    let version = of_current(home)?.arguments(["version", "--long"]);
+    let binary = match current::read(home) {
+        Current::Absent => home.executable(&home.root().join("genesis")),
+        _ => current::executable(home)?,
+    };
+    let version = beside_the_node(home, &binary)?.arguments(["version", "--long"]);
     let Ok(Ok(Output { stdout, stderr, .. })) = tokio::time::timeout(STATUS_LIMIT, version.output()).await else {
         return Ok(None);
     };
@@ -62,9 +65,12 @@ pub async fn pre_upgrade(home: &Home) -> io::Result<Output> {
 /// # Errors
 /// Where it is not there, or what is wanted for it cannot be understood.
 pub fn of_current(home: &Home) -> io::Result<Program> {
-    let binary = current::executable(home)?;
-    let program = Program::new(home, &binary, Signal::SIGKILL).or_variables([("GOGC", "off"), ("GOMEMLIMIT", "1GiB")]);
-    Ok(program.wished(&version::of(&binary)?))
+    beside_the_node(home, &current::executable(home)?)
+}
+
+fn beside_the_node(home: &Home, binary: &Path) -> io::Result<Program> {
+    let program = Program::new(home, binary, Signal::SIGKILL).or_variables([("GOGC", "off"), ("GOMEMLIMIT", "1GiB")]);
+    Ok(program.wished(&version::of(binary)?))
 }
 
 /// Runs the operator's script with the plan's name and height, in the node's home.

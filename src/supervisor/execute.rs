@@ -163,7 +163,9 @@ impl Supervisor {
 
     fn start(&mut self, run: RunId, version: &Version, halt: Option<u64>, listen: bool) -> io::Result<()> {
         let home = &self.config.home;
-        current::or_genesis(home)?;
+        if current::read(home) == Current::Absent {
+            current::point_at_genesis(home)?;
+        }
         match current::read(home) {
             Current::Version(found) if found == *version => {}
             other => return Err(io::Error::other(format!("current was to be {version}, and is {other:?}"))),

@@ -133,11 +133,27 @@ fn a_queue_that_lies_behind_the_node_is_an_error_that_is_told() {
     assert_eq!((home.current().as_str(), starts(&home, "genesis").len()), ("genesis", 1));
 }
 
-/// An operator's exact order for `v2` at 210, as `add-upgrade --exact` leaves it.
+/// An operator's exact order for `v2` at 210.
 fn order_exactly(home: &Home) {
-    home.write("data/upgrade-info.json", r#"{"name":"v2","height":210}"#);
-    home.mode("data/upgrade-info.json", 0o755);
-    home.write("cosmovisor/watcher/exact.json", r#"{"name":"v2","folder":"v2","height":210}"#);
+    let (place, copy) = (home.at("cosmovisor/upgrades/v2/bin/noded"), home.at("noded-v2"));
+    fs::copy(place, &copy).expect("the home can be written");
+    let copy = copy.to_str().expect("it is text");
+    said(home, &["add-upgrade", "v2", copy, "--force", "--upgrade-height", "210", "--exact"]);
+}
+
+#[test]
+fn an_exact_height_that_is_too_near_or_cannot_be_kept_is_refused_with_nothing_changed() {
+    for (sdk, height, says) in [("v0.50.1", "150", "name a height above 250"), ("", "5", "cosmos_sdk_version")] {
+        let home = home(sdk);
+        home.write("data/height", height);
+        let place = home.at("cosmovisor/upgrades/v2/bin/noded");
+        let place = place.to_str().expect("it is text");
+        let args = ["add-upgrade", "v4", place, "--upgrade-height", "210", "--exact"];
+        let output = output(&mut command(&home, &args));
+        assert_eq!(output.status.code(), Some(1));
+        assert!(text(&output.stderr).contains(says), "{}", text(&output.stderr));
+        assert!(!home.at("cosmovisor/upgrades/v4").exists() && !home.at("data/upgrade-info.json").exists());
+    }
 }
 
 #[test]
