@@ -1,6 +1,9 @@
 //! Command lines that are refused, log lines, and exit codes: §1.1 and §1.5 of the reference's description.
 
-use std::fs;
+use std::{
+    fs,
+    time::{Duration, Instant},
+};
 
 use crate::{
     home::Home,
@@ -73,6 +76,21 @@ fn command_lines_are_refused_in_the_words_of_cobra() {
         let (command, _) = line.split_once(' ').expect("there is a space");
         let words = format!("Error: unknown command \"x\" for \"cosmovisor {command}\"\nUsage: cosmovisor {command}");
         assert!(told.code == Some(1) && told.stdout.is_empty() && told.stderr.starts_with(&words), "{told:?}");
+    }
+}
+
+#[test]
+fn what_answers_at_once_takes_less_than_ten_milliseconds() {
+    const ENOUGH: Duration = Duration::from_millis(10);
+    let home = Home::with_node("exit 0");
+    for args in [&["version", "--cosmovisor-only"][..], &["config"], &["show-upgrade-info"]] {
+        // The machine may have something else to do, but not every time.
+        let quick = (0..100).any(|_| {
+            let begun = Instant::now();
+            let ended = cosmovisor(&home, args).output().expect("it can be started");
+            ended.status.success() && begun.elapsed() < ENOUGH
+        });
+        assert!(quick, "{args:?}");
     }
 }
 
