@@ -1,6 +1,6 @@
 //! What the operator orders besides what the chain asks for: the brake, the queue, an exact height, a replacement.
 
-use std::{fs, process::Command};
+use std::{fs, os::unix::fs::symlink, process::Command};
 
 use serde_json::json;
 
@@ -146,6 +146,7 @@ fn an_exact_height_that_is_too_near_or_cannot_be_kept_is_refused_with_nothing_ch
     for (sdk, height, says) in [("v0.50.1", "150", "name a height above 250"), ("", "5", "cosmos_sdk_version")] {
         let home = home(sdk);
         home.write("data/height", height);
+        symlink("genesis", home.at("cosmovisor/current")).expect("the home can be written");
         let place = home.at("cosmovisor/upgrades/v2/bin/noded");
         let place = place.to_str().expect("it is text");
         let args = ["add-upgrade", "v4", place, "--upgrade-height", "210", "--exact"];
