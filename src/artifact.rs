@@ -13,7 +13,7 @@ mod staged;
 mod store;
 pub mod unpack;
 
-pub use disk::fingerprint;
+pub use disk::{fingerprint, sha256_of};
 pub use fetch::{FetchError, Progress, Request, fetch};
 pub use info::Platform;
 pub use place::place;

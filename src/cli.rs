@@ -1,42 +1,102 @@
-//! The command line: types only.
+//! The command line: types, and which words are the node's.
+//!
+//! A new command is a variant of [`Command`], its arguments, a file under `commands/` and a line in `commands.rs`.
+
+pub mod cosmovisor;
 
 use std::{ffi::OsString, path::PathBuf};
 
-use crate::config;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+
+use crate::config::variables;
 
 /// Carries a Cosmos SDK node through its software upgrades.
 ///
 /// `watcher run` starts the node, listens to governance, stages the binary of a scheduled upgrade before the halt, and
-/// swaps it in at the halt. It takes cosmovisor's variables and folders as they are.
+/// swaps it in at the halt. It takes cosmovisor's commands, variables and folders as they are; started under the name
+/// `cosmovisor` it is a drop-in for it.
 #[derive(Debug, Parser)]
 #[command(
+    name = "watcher",
     version,
     about,
     max_term_width = 100,
     after_help = "Try it: `watcher demo` shows a whole upgrade on an embedded chain in half a minute."
 )]
 pub struct Cli {
+    /// What all commands take.
+    #[command(flatten)]
+    pub global: Global,
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
 }
 
-/// The commands.
+/// Arguments before or behind the command.
+#[derive(Debug, Args)]
+pub struct Global {
+    /// Path to a configuration file (TOML, JSON or YAML) with variables in lower case; the environment wins over it.
+    ///
+    /// For the commands that cosmovisor has, but `init` and `version`. `run` knows only the long form, as two words.
+    #[arg(short = 'c', long, global = true, value_name = "FILE", allow_hyphen_values = true)]
+    #[arg(overrides_with = "cosmovisor_config")]
+    pub cosmovisor_config: Option<PathBuf>,
+}
+
+/// The commands of `watcher`.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Run the node, and carry it through every upgrade.
-    ///
-    /// Everything behind `run` goes to the node as it is; only `--dry-run`, as the first word, is meant for `watcher`: it
-    /// tells what would be done with this home and environment, and touches nothing.
-    ///
-    /// The configuration comes from the environment.
-    #[command(disable_help_flag = true, after_long_help = variables())]
-    Run(RunArgs),
+    /// Those that it shares with cosmovisor.
+    #[command(flatten)]
+    Shared(Shared),
     /// Show a whole upgrade on an embedded chain, in half a minute and without a network.
     Demo(DemoArgs),
     /// Show which upgrades are coming.
     Upcoming(UpcomingArgs),
+    /// Print a completion script for a shell.
+    #[command(after_help = "Example:\n  watcher completions bash > /etc/bash_completion.d/watcher")]
+    Completions(CompletionArgs),
+}
+
+/// The commands that cosmovisor has.
+#[derive(Debug, Subcommand)]
+pub enum Shared {
+    /// Run the node, and carry it through every upgrade.
+    ///
+    /// Everything behind `run` goes to the node as it is. Meant for `watcher` are `--cosmovisor-config FILE`, anywhere, and,
+    /// as the first word, `--dry-run`: it tells what would be done with this home and environment, and touches nothing.
+    ///
+    /// The configuration comes from the environment, then from the file.
+    #[command(disable_help_flag = true, after_help = "Example:\n  watcher run start --home /var/lib/gaia")]
+    #[command(after_long_help = variables_help())]
+    Run(RunArgs),
+    /// Make the folders of a home: `genesis` with this executable, `current`, and a `config.toml`.
+    #[command(after_help = "Example:\n  DAEMON_HOME=/var/lib/gaia DAEMON_NAME=gaiad watcher init ./gaiad")]
+    Init(InitArgs),
+    /// Place an executable for an upgrade; it is used as it is.
+    #[command(after_help = "Examples:\n  watcher add-upgrade v2 ./gaiad-v2\n  \
+                            watcher add-upgrade v2 ./gaiad-v2 --upgrade-height 500000")]
+    AddUpgrade(AddUpgradeArgs),
+    /// Place executables for several upgrades that happen at given heights, one after the other.
+    #[command(
+        after_help = "Example:\n  watcher add-batch-upgrade --upgrade-list v2:./gaiad-v2:500000,v3:./gaiad-v3:600000"
+    )]
+    AddBatchUpgrade(AddBatchUpgradeArgs),
+    /// Fetch, verify and stage the binary of the scheduled upgrade now.
+    ///
+    /// The plan is asked for over RPC and REST: at the node's own addresses, or at those of `WATCHER_RPC` and `WATCHER_REST`.
+    #[command(after_help = "Example:\n  WATCHER_RPC=https://rpc.example.org watcher prepare-upgrade")]
+    PrepareUpgrade,
+    /// Print the node's `upgrade-info.json`.
+    #[command(after_help = "Example:\n  watcher show-upgrade-info")]
+    ShowUpgradeInfo,
+    /// Print the configuration, each value with where it came from.
+    #[command(after_help = "Example:\n  watcher config --cosmovisor-config /var/lib/gaia/cosmovisor/config.toml")]
+    Config(Ignored),
+    /// Print the versions of `watcher` and of the current binary.
+    #[command(after_help = "Example:\n  watcher version -o json")]
+    Version(VersionArgs),
 }
 
 /// Arguments of `run`.
@@ -45,6 +105,80 @@ pub struct RunArgs {
     /// The node's arguments, verbatim.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGS")]
     pub args: Vec<OsString>,
+}
+
+/// Arguments of `init`.
+#[derive(Debug, Args)]
+pub struct InitArgs {
+    /// The node's executable.
+    #[arg(value_name = "EXECUTABLE")]
+    pub executable: PathBuf,
+}
+
+/// Arguments of `add-upgrade`.
+#[derive(Debug, Args)]
+pub struct AddUpgradeArgs {
+    /// The upgrade's name, as in the plan.
+    #[arg(value_name = "NAME")]
+    pub name: String,
+    /// Its executable.
+    #[arg(value_name = "EXECUTABLE")]
+    pub executable: PathBuf,
+    /// Replace what is there.
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value_t = false)]
+    #[arg(value_parser = flag, value_name = "BOOL", overrides_with = "force", hide_default_value = true)]
+    #[arg(action = clap::ArgAction::Set)]
+    pub force: bool,
+    /// Switch once the node has reached this height, without a vote.
+    #[arg(long, value_name = "HEIGHT", allow_hyphen_values = true, overrides_with = "upgrade_height")]
+    pub upgrade_height: Option<i64>,
+}
+
+/// Arguments of `add-batch-upgrade`.
+#[derive(Debug, Args)]
+pub struct AddBatchUpgradeArgs {
+    /// A CSV file without a header: name, path of the executable, height.
+    #[arg(long, value_name = "FILE", allow_hyphen_values = true, conflicts_with = "upgrade_list")]
+    #[arg(overrides_with = "upgrade_file")]
+    pub upgrade_file: Option<PathBuf>,
+    /// The upgrades: NAME:EXECUTABLE:HEIGHT, comma separated.
+    #[arg(long, value_name = "LIST", value_delimiter = ',', allow_hyphen_values = true)]
+    pub upgrade_list: Vec<String>,
+}
+
+/// Arguments of `version`.
+#[derive(Debug, Args)]
+pub struct VersionArgs {
+    /// How to print it: text or json.
+    #[arg(short, long, value_name = "FORMAT", default_value = "text", allow_hyphen_values = true)]
+    #[arg(overrides_with = "output")]
+    pub output: String,
+    /// Leave out the node's version.
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value_t = false)]
+    #[arg(value_parser = flag, value_name = "BOOL", overrides_with = "cosmovisor_only", hide_default_value = true)]
+    #[arg(action = clap::ArgAction::Set)]
+    pub cosmovisor_only: bool,
+    /// More arguments for the node's `version`.
+    #[arg(value_name = "ARGS")]
+    pub args: Vec<OsString>,
+}
+
+/// Words that mean nothing.
+#[derive(Debug, Args)]
+pub struct Ignored {
+    /// cosmovisor does not mind them, so scripts may have them.
+    #[arg(hide = true)]
+    pub words: Vec<OsString>,
+}
+
+/// Arguments of `completions`.
+#[derive(Debug, Args)]
+pub struct CompletionArgs {
+    /// Which shell.
+    pub shell: Option<Shell>,
+    /// cosmovisor's; the scripts have no descriptions that could be left out.
+    #[arg(long, hide = true)]
+    pub no_descriptions: bool,
 }
 
 /// Arguments of `upcoming`.
@@ -81,6 +215,69 @@ pub enum Format {
     Json,
 }
 
-fn variables() -> String {
-    format!("Variables:\n{}", config::table())
+/// The words for the node, where the command is `run`: all behind it, and the flags before it, as cosmovisor passes them on.
+/// No parser may touch them.
+#[must_use]
+pub fn run_arguments(arguments: &[OsString]) -> Option<Vec<OsString>> {
+    let place = place_of_command(arguments).filter(|place| arguments[*place] == "run")?;
+    Some([&arguments[1..place], &arguments[place + 1..]].concat())
+}
+
+/// Where the command stands: the first word behind the program that is neither a flag nor a flag's value.
+fn place_of_command(arguments: &[OsString]) -> Option<usize> {
+    let mut place = 1;
+    while let Some(argument) = arguments.get(place) {
+        match argument.to_str().unwrap_or_default() {
+            "--" => return None,
+            "-h" | "--help" => place += 1,
+            long if long.starts_with("--") && !long.contains('=') => place += 2,
+            short if short.starts_with('-') && short.len() == 2 => place += 2,
+            flag if flag.starts_with('-') => place += 1,
+            _ => return Some(place),
+        }
+    }
+    None
+}
+
+/// A flag's value in Go's words.
+fn flag(text: &str) -> Result<bool, String> {
+    match text {
+        "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
+        _ => Err(format!("strconv.ParseBool: parsing \"{text}\": invalid syntax")),
+    }
+}
+
+fn variables_help() -> String {
+    format!("Example:\n  watcher run start --home /var/lib/gaia\n\nVariables:\n{}", variables::table())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_lines_are_well_formed() {
+        Cli::command().debug_assert();
+        cosmovisor::Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn what_stands_before_run_goes_to_the_node_too() {
+        let words = |line: &str| line.split(' ').map(OsString::from).collect::<Vec<_>>();
+        for (line, expected) in [
+            ("w run start --help", Some("start --help")),
+            ("w --cosmovisor-config f run start", Some("--cosmovisor-config f start")),
+            ("w -c f run start", Some("-c f start")),
+            ("w --cosmovisor-config=f run start", Some("--cosmovisor-config=f start")),
+            ("w config run", None),
+            ("w --cosmovisor-config run", None),
+            ("w help run", None),
+        ] {
+            assert_eq!(run_arguments(&words(line)), expected.map(words), "{line}");
+        }
+        assert_eq!(run_arguments(&words("w run")), Some(Vec::new()));
+    }
 }

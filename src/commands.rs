@@ -1,10 +1,124 @@
 //! What each command does.
 
+pub mod add_batch_upgrade;
+pub mod add_upgrade;
+pub mod completions;
+pub mod config;
 pub mod demo;
+pub mod init;
+pub mod prepare_upgrade;
 pub mod run;
+pub mod show_upgrade_info;
 pub mod upcoming;
+pub mod version;
 
-use std::future::Future;
+use std::{
+    ffi::OsString,
+    future::Future,
+    io,
+    path::Path,
+};
+
+use clap::{CommandFactory as _, Parser as _};
+
+use crate::{
+    cli::{self, Cli, Command, Shared, cosmovisor},
+    config::Config,
+    exit::{Ending, Failure},
+    log,
+    persona::Persona,
+};
+
+/// Does what a command line says.
+///
+/// # Errors
+/// Where it fails; a [`Failure`] says with which exit code.
+pub fn answer(persona: Persona, arguments: &[OsString]) -> anyhow::Result<Ending> {
+    if let Some(args) = cli::run_arguments(arguments) {
+        return run::run(persona, args);
+    }
+    match persona {
+        Persona::Watcher => as_watcher(arguments),
+        Persona::Cosmovisor => as_cosmovisor(arguments).map_err(|error| cosmovisor::with_usage(error, arguments)),
+    }
+}
+
+fn as_watcher(arguments: &[OsString]) -> anyhow::Result<Ending> {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        // Help and version are asked for, and go to stdout. What clap would exit with means something else here.
+        Err(told) => {
+            let ending = if told.use_stderr() { Ending::Usage } else { Ending::Fine };
+            // Nobody is left to be told where this cannot be written.
+            let _ = told.print();
+            return Ok(ending);
+        }
+    };
+    let file = cli.global.cosmovisor_config.as_deref();
+    match cli.command {
+        Command::Shared(command) => shared(Persona::Watcher, file, command),
+        Command::Demo(args) => demo::demo(args),
+        Command::Upcoming(args) => upcoming::upcoming(args),
+        Command::Completions(args) => completions::completions(Cli::command(), "completions", &args),
+    }
+}
+
+fn as_cosmovisor(arguments: &[OsString]) -> anyhow::Result<Ending> {
+    let cli = match cosmovisor::Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(told) if !told.use_stderr() => {
+            let _ = told.print();
+            return Ok(Ending::Fine);
+        }
+        Err(told) => return Err(Failure::usage(cosmovisor::refusal(&told, arguments))),
+    };
+    let file = cli.global.cosmovisor_config.as_deref();
+    match cli.command {
+        None => {
+            let help = cosmovisor::Cli::command().render_long_help();
+            say(Persona::Watcher, help.to_string())?;
+            Ok(Ending::Fine)
+        }
+        Some(cosmovisor::Command::Completion(args)) => {
+            completions::completions(cosmovisor::Cli::command(), "completion", &args)
+        }
+        Some(cosmovisor::Command::Shared(command)) => shared(Persona::Cosmovisor, file, command),
+    }
+}
+
+fn shared(persona: Persona, file: Option<&Path>, command: Shared) -> anyhow::Result<Ending> {
+    match command {
+        Shared::Run(args) => run::run(persona, args.args),
+        Shared::Init(args) => init::init(persona, &args),
+        Shared::AddUpgrade(args) => add_upgrade::add_upgrade(persona, file, &args),
+        Shared::AddBatchUpgrade(args) => add_batch_upgrade::add_batch_upgrade(persona, file, &args),
+        Shared::PrepareUpgrade => prepare_upgrade::prepare_upgrade(persona, file),
+        Shared::ShowUpgradeInfo => show_upgrade_info::show_upgrade_info(persona, file),
+        Shared::Config(_) => config::config(persona, file),
+        Shared::Version(args) => version::version(persona, &args),
+    }
+}
+
+/// The configuration, and log lines as it wants them.
+fn configured(persona: Persona, file: Option<&Path>) -> anyhow::Result<Config> {
+    let config = crate::config::load(file).map_err(Failure::usage)?;
+    log::start(persona, &config.logs);
+    config.unknown.iter().for_each(|advice| tracing::warn!("{advice}"));
+    Ok(config)
+}
+
+/// Writes to stdout, or to stderr as cosmovisor does. A reader that has gone has read enough.
+fn say(persona: Persona, text: impl AsRef<[u8]>) -> io::Result<()> {
+    let write = |out: &mut dyn io::Write| out.write_all(text.as_ref()).and_then(|()| out.flush());
+    let written = match persona {
+        Persona::Watcher => write(&mut io::stdout()),
+        Persona::Cosmovisor => write(&mut io::stderr()),
+    };
+    match written {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        other => other,
+    }
+}
 
 /// Waits for work that waits for others. Commands that answer at once do without a runtime.
 ///

@@ -114,12 +114,20 @@ impl Home {
 /// # Errors
 /// As the file system gives them; nothing is left behind.
 pub fn write_whole(path: &Path, content: &[u8], durable: bool) -> io::Result<()> {
-    use std::{io::Write as _, os::unix::fs::PermissionsExt as _};
+    write_with_mode(path, &mut &*content, 0o644, durable)
+}
+
+/// The same with other permissions, from anything that can be read.
+///
+/// # Errors
+/// As the file system gives them, or the reader; nothing is left behind.
+pub fn write_with_mode(path: &Path, content: &mut impl io::Read, mode: u32, durable: bool) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
 
     let folder = path.parent().unwrap_or(Path::new("."));
     let mut file = tempfile::NamedTempFile::new_in(folder)?;
-    file.write_all(content)?;
-    file.as_file().set_permissions(fs::Permissions::from_mode(0o644))?;
+    io::copy(content, file.as_file_mut())?;
+    file.as_file().set_permissions(fs::Permissions::from_mode(mode))?;
     if durable {
         file.as_file().sync_all()?;
     }

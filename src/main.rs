@@ -2,9 +2,7 @@
 
 use std::{ffi::OsString, io::Write as _, process};
 
-use clap::Parser as _;
 use watcher::{
-    cli::{Cli, Command},
     commands,
     exit::{Ending, Failure},
     persona::Persona,
@@ -18,33 +16,12 @@ fn main() {
     }
     let arguments: Vec<OsString> = std::env::args_os().collect();
     let persona = Persona::of(&arguments);
-    let ending = answer(persona, arguments).unwrap_or_else(|error| {
+    let ending = commands::answer(persona, &arguments).unwrap_or_else(|error| {
+        // Nobody is left to be told where this cannot be written.
         let _ = writeln!(std::io::stderr(), "Error: {error:#}");
         error.downcast_ref::<Failure>().map_or(Ending::Failed, |failure| failure.ending)
     });
     leave(persona.code(ending));
-}
-
-fn answer(persona: Persona, arguments: Vec<OsString>) -> anyhow::Result<Ending> {
-    // What stands behind `run` is the node's, to the letter: no parser may touch it.
-    if arguments.get(1).is_some_and(|command| command == "run") {
-        return commands::run::run(persona, arguments[2..].to_vec());
-    }
-    let cli = match Cli::try_parse_from(arguments) {
-        Ok(cli) => cli,
-        // Help and version are asked for, and go to stdout. What clap would exit with means something else here.
-        Err(told) => {
-            let ending = if told.use_stderr() { Ending::Usage } else { Ending::Fine };
-            // Nobody is left to be told where this cannot be written.
-            let _ = told.print();
-            return Ok(ending);
-        }
-    };
-    match cli.command {
-        Command::Run(args) => commands::run::run(persona, args.args),
-        Command::Demo(args) => commands::demo::demo(args),
-        Command::Upcoming(args) => commands::upcoming::upcoming(args),
-    }
 }
 
 /// Leaves at once: by now the node is reaped, and nothing else is worth waiting for.

@@ -21,7 +21,10 @@ pub fn fingerprint(metadata: &Metadata) -> Fingerprint {
 }
 
 /// SHA-256 of what is left to read, lower-case hex. Reads in small pieces; call it where blocking is fine.
-pub(super) fn sha256_of(file: &mut impl Read) -> io::Result<String> {
+///
+/// # Errors
+/// As the reader gives them.
+pub fn sha256_of(file: &mut impl Read) -> io::Result<String> {
     let mut digest = Sha256::new();
     each_piece(file, |piece| digest.update(piece))?;
     Ok(hex::encode(digest.finalize()))

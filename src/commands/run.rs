@@ -6,6 +6,7 @@ use std::{
     ffi::OsString,
     fs,
     hash::{BuildHasher as _, RandomState},
+    path::Path,
     sync::{Mutex, PoisonError},
     time::Duration,
 };
@@ -20,14 +21,14 @@ use crate::{
         own_node::OwnNode,
         poller,
     },
-    config::{self, Config},
+    config::{Config, arguments},
     decide::{
         decision::{Attention, Exit},
         plan::Plan,
     },
     exit::{Ending, Failure},
     home::observe,
-    http, log,
+    http,
     persona::Persona,
     supervisor::{Ears, Supervisor},
 };
@@ -44,12 +45,14 @@ const OWN_ANSWER: Duration = Duration::from_secs(2);
 /// # Errors
 /// Where the configuration is wrong, or the home cannot be worked on.
 pub fn run(persona: Persona, mut args: Vec<OsString>) -> anyhow::Result<Ending> {
-    // Whatever stands behind cosmovisor's `run` is the node's.
+    let file = arguments::take_config(&mut args).map_err(Failure::usage)?;
+    // Whatever else stands behind cosmovisor's `run` is the node's.
     let dry = persona == Persona::Watcher && args.first().is_some_and(|first| first == "--dry-run");
     if dry {
         args.remove(0);
     }
-    let configured = configured(persona, &args).and_then(|config| Ok((own_and_others(&config, &args)?, config)));
+    let configured =
+        configured(persona, file.as_deref(), &args).and_then(|config| Ok((own_and_others(&config, &args)?, config)));
     let (endpoints, config) = configured.map_err(Failure::usage)?;
     super::wait_for(async {
         if dry {
@@ -69,15 +72,12 @@ pub fn run(persona: Persona, mut args: Vec<OsString>) -> anyhow::Result<Ending> 
     })
 }
 
-fn configured(persona: Persona, args: &[OsString]) -> anyhow::Result<Config> {
-    let names: Vec<String> = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()).collect();
-    let mut config = config::read(&|name| std::env::var(name).ok(), &names)?;
-    log::start(persona, &config.logs);
-    config.unknown.iter().for_each(|advice| tracing::warn!("{advice}"));
-    config.settings.skip_heights = config::skip_heights(args);
+fn configured(persona: Persona, file: Option<&Path>, args: &[OsString]) -> anyhow::Result<Config> {
+    let mut config = super::configured(persona, file)?;
+    config.settings.skip_heights = arguments::skip_heights(args);
     config.settings.seed = RandomState::new().hash_one(std::process::id());
     let home = &config.home;
-    if let Some(other) = config::other_home(home, args)
+    if let Some(other) = arguments::other_home(home, args)
         && !config.allow_home_mismatch
     {
         let text = format!(
@@ -100,7 +100,7 @@ fn configured(persona: Persona, args: &[OsString]) -> anyhow::Result<Config> {
     Ok(config)
 }
 
-fn own_and_others(config: &Config, args: &[OsString]) -> anyhow::Result<Vec<Endpoint>> {
+pub(super) fn own_and_others(config: &Config, args: &[OsString]) -> anyhow::Result<Vec<Endpoint>> {
     let own = own_endpoint(&config.home.path, args, &config.home.daemon);
     endpoints::list(own, &config.rpc, &config.rest).context("WATCHER_RPC or WATCHER_REST")
 }

@@ -6,13 +6,13 @@ pub(super) mod text;
 
 use std::{
     fmt::Write as _,
-    io::{self, Write as _},
     path::{Path, PathBuf},
 };
 
 use anyhow::{Context as _, bail};
 use jiff::Zoned;
 
+use super::say;
 use crate::{
     artifact::{self, Platform},
     chain::{
@@ -47,10 +47,13 @@ pub fn upcoming(args: UpcomingArgs) -> anyhow::Result<Ending> {
         must_have_checksum: false,
     };
     let list = of(&survey, &home);
-    say(&match args.format {
-        Format::Text => text::text(&list, &Zoned::now()),
-        Format::Json => json(&list)?,
-    })?;
+    say(
+        Persona::Watcher,
+        match args.format {
+            Format::Text => text::text(&list, &Zoned::now()),
+            Format::Json => json(&list)?,
+        },
+    )?;
     Ok(if list.unanswered.is_empty() { Ending::Fine } else { Ending::Failed })
 }
 
@@ -109,18 +112,6 @@ pub fn own_endpoint(home: &Path, args: &[std::ffi::OsString], daemon: &str) -> O
     let url = own_node::own_rpc_address(args, &environment, home, daemon)?;
     let rest = own_node::own_rest_address(args, &environment, home, daemon);
     Some((url, Own { home: PathBuf::from(home), rest }))
-}
-
-/// Writes to stdout, where a reader that has gone has read enough.
-///
-/// # Errors
-/// Where stdout cannot be written for any other reason.
-pub fn say(text: &str) -> io::Result<()> {
-    let mut out = io::stdout();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        other => other,
-    }
 }
 
 /// The list as JSON. What a terminal would act on is escaped beyond what JSON demands: C1 controls, marks of direction.

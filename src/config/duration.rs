@@ -37,6 +37,34 @@ pub fn parse(text: &str) -> Result<Option<Duration>, String> {
     Ok((!negative).then_some(value))
 }
 
+/// A duration as Go shows it: `300ms`, `2m0s`, `1h0m0.5s`.
+#[must_use]
+pub fn shown(time: Duration) -> String {
+    let fraction = |whole: u64, rest: u64, digits: usize| {
+        let rest = format!("{rest:0digits$}");
+        match rest.trim_end_matches('0') {
+            "" => whole.to_string(),
+            rest => format!("{whole}.{rest}"),
+        }
+    };
+    let (seconds, nanoseconds) = (time.as_secs(), u64::from(time.subsec_nanos()));
+    match (seconds, nanoseconds) {
+        (0, 0) => "0s".to_owned(),
+        (0, ..1_000) => format!("{nanoseconds}ns"),
+        (0, ..1_000_000) => format!("{}µs", fraction(nanoseconds / 1_000, nanoseconds % 1_000, 3)),
+        (0, _) => format!("{}ms", fraction(nanoseconds / 1_000_000, nanoseconds % 1_000_000, 6)),
+        _ => {
+            let (hours, minutes) = (seconds / 3_600, seconds / 60 % 60);
+            let seconds = fraction(seconds % 60, nanoseconds, 9);
+            match (hours, minutes) {
+                (0, 0) => format!("{seconds}s"),
+                (0, _) => format!("{minutes}m{seconds}s"),
+                _ => format!("{hours}h{minutes}m{seconds}s"),
+            }
+        }
+    }
+}
+
 fn per_unit(unit: &str) -> Option<f64> {
     Some(match unit {
         "ns" => 1.0,
@@ -69,6 +97,21 @@ mod tests {
             assert_eq!(parse(text), Ok(Some(Duration::from_millis(milliseconds))), "{text}");
         }
         assert_eq!(parse("-1s"), Ok(None));
+    }
+
+    #[test]
+    fn durations_are_shown_as_go_shows_them() {
+        for (text, expected) in [
+            ("0", "0s"),
+            ("15ns", "15ns"),
+            ("1500ns", "1.5µs"),
+            ("300ms", "300ms"),
+            ("1.25s", "1.25s"),
+            ("2m", "2m0s"),
+            ("36h1ms", "36h0m0.001s"),
+        ] {
+            assert_eq!(shown(parse(text).unwrap().unwrap()), expected);
+        }
     }
 
     #[test]

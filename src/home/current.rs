@@ -100,7 +100,11 @@ fn point(home: &Home, target: &Path) -> io::Result<()> {
     fs::rename(&beside, home.current())
 }
 
-fn make_executable(binary: &Path) -> io::Result<()> {
+/// Lets everybody execute a binary that we may not.
+///
+/// # Errors
+/// Where it is not there, is no file, or is not ours to change.
+pub fn make_executable(binary: &Path) -> io::Result<()> {
     const ALL_EXECUTE: u32 = 0o111;
     let meta = fs::metadata(binary)?;
     if !meta.is_file() {

@@ -59,6 +59,18 @@ pub fn supervise(home: &Home) -> Result<Supervisor, LockError> {
     Ok(Supervisor { _file: file })
 }
 
+/// The pid of the `watcher` that works on this home, where one does. Nothing is written.
+#[must_use]
+pub fn supervisor(home: &Home) -> Option<String> {
+    let mut file = File::open(home.own().join("watcher.lock")).ok()?;
+    if !matches!(file.try_lock(), Err(TryLockError::WouldBlock)) {
+        return None;
+    }
+    let mut pid = String::new();
+    file.read_to_string(&mut pid).ok()?;
+    Some(pid.trim().to_owned())
+}
+
 /// Whether a node runs on this home. Nothing is written: without the file no node was ever started here.
 ///
 /// # Errors
@@ -107,9 +119,11 @@ mod tests {
     fn a_second_watcher_is_refused_with_the_pid_of_the_first() {
         let (_keep, home) = home_with(&[]);
         let first = supervise(&home).unwrap();
+        assert_eq!(supervisor(&home), Some(std::process::id().to_string()));
         let refused = supervise(&home).unwrap_err().to_string();
         assert!(refused.contains(&std::process::id().to_string()), "{refused}");
         drop(first);
+        assert_eq!(supervisor(&home), None);
         supervise(&home).unwrap();
     }
 

@@ -63,17 +63,33 @@ pub fn parse(bytes: &[u8]) -> Result<Plan, NotAPlan> {
 /// The content as x/upgrade writes it, with the zero time; `info` is left out where it is empty.
 #[must_use]
 pub fn render(plan: &Plan) -> String {
-    #[derive(serde::Serialize)]
-    struct Content<'a> {
-        name: &'a str,
-        time: &'static str,
-        height: u64,
-        #[serde(skip_serializing_if = "str::is_empty")]
-        info: &'a str,
+    as_go_escapes(serde_json::to_string(&Content::of(plan)))
+}
+
+/// Several plans as a list, indented.
+#[must_use]
+pub fn render_list(plans: &[Plan]) -> String {
+    as_go_escapes(serde_json::to_string_pretty(&plans.iter().map(Content::of).collect::<Vec<_>>()))
+}
+
+#[derive(serde::Serialize)]
+struct Content<'a> {
+    name: &'a str,
+    time: &'static str,
+    height: u64,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    info: &'a str,
+}
+
+impl<'a> Content<'a> {
+    fn of(plan: &'a Plan) -> Self {
+        Self { name: &plan.name, time: "0001-01-01T00:00:00Z", height: plan.height, info: &plan.info }
     }
-    let content = Content { name: &plan.name, time: "0001-01-01T00:00:00Z", height: plan.height, info: &plan.info };
-    let text = serde_json::to_string(&content).unwrap_or_else(|_| unreachable!("texts and a number are always JSON"));
-    // Go's encoder escapes these, and they stand in texts only.
+}
+
+/// Go's encoder escapes these, and they stand in texts only.
+fn as_go_escapes(json: serde_json::Result<String>) -> String {
+    let text = json.unwrap_or_else(|_| unreachable!("texts and numbers are always JSON"));
     text.replace('&', "\\u0026").replace('<', "\\u003c").replace('>', "\\u003e")
 }
 

@@ -54,7 +54,7 @@ impl Write for Lines {
 
 /// Shows how far a download has come.
 #[derive(Debug)]
-pub(super) struct Meter {
+pub(crate) struct Meter {
     what: String,
     bar: Option<ProgressBar>,
     /// The last tenth that was told.
@@ -63,7 +63,7 @@ pub(super) struct Meter {
 
 impl Meter {
     /// A meter for one download.
-    pub(super) fn new(what: String) -> Self {
+    pub(crate) fn new(what: String) -> Self {
         let bar = std::io::stderr().is_terminal().then(|| {
             let template = "{msg} [{bar:30}] {bytes}/{total_bytes} {bytes_per_sec} {eta}";
             let style = ProgressStyle::with_template(template).expect("the template is well-formed");
@@ -74,7 +74,7 @@ impl Meter {
     }
 
     /// So much is done, of so much.
-    pub(super) fn show(&self, done: u64, total: Option<u64>) {
+    pub(crate) fn show(&self, done: u64, total: Option<u64>) {
         if let Some(bar) = &self.bar {
             if let Some(total) = total {
                 bar.set_length(total);

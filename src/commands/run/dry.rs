@@ -19,13 +19,14 @@ use crate::{
     },
     exit::Ending,
     home::observe::{self, Observer},
+    persona::Persona,
 };
 
 /// Tells what `run` would do now, and when it would do the rest.
 pub(super) async fn run(config: &Config, endpoints: &[Endpoint]) -> anyhow::Result<Ending> {
     let home = &config.home;
     let facts = Observer::new().observe(home, &[], false);
-    upcoming::say(&of_the_home(config, &facts))?;
+    super::super::say(Persona::Watcher, of_the_home(config, &facts))?;
     let survey = upcoming::ask(endpoints).await?;
     let list = upcoming::of(&survey, home);
     let mut told = text::text(&list, &Zoned::now());
@@ -38,7 +39,7 @@ pub(super) async fn run(config: &Config, endpoints: &[Endpoint]) -> anyhow::Resu
         let when = if entry.state < State::Scheduled { "once scheduled, " } else { "" };
         let _ = writeln!(told, "\n{}: {when}{}", text::name(&entry.name), would(config, &upgrade, &staged));
     }
-    upcoming::say(&told)?;
+    super::super::say(Persona::Watcher, told)?;
     Ok(if list.unanswered.is_empty() { Ending::Fine } else { Ending::Failed })
 }
 

@@ -1,0 +1,47 @@
+//! The configuration file: TOML, JSON or YAML, by its extension. Every key is optional, and its case does not matter.
+
+mod yaml;
+
+use std::{collections::BTreeMap, fs, path::Path};
+
+use serde_json::{Map, Value};
+
+use super::{ConfigError, go_text};
+
+/// What stands in a configuration file.
+#[derive(Debug, Clone, Default)]
+pub struct File(BTreeMap<String, Value>);
+
+impl File {
+    /// Reads it.
+    ///
+    /// # Errors
+    /// Where it is not there, its extension is none of those that are known, or it cannot be understood.
+    pub fn read(path: &Path) -> Result<Self, ConfigError> {
+        let (shown, wrong) = (path.display(), |text: String| ConfigError(vec![text]));
+        let missing = |error| wrong(format!("config not found: at {shown} : stat {shown}: {}", go_text(&error)));
+        fs::metadata(path).map_err(missing)?;
+        let failed = |reason: String| wrong(format!("failed to read config file: {reason}"));
+        let text = fs::read_to_string(path).map_err(|error| failed(format!("{shown}: {error}")))?;
+        let extension = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
+        let parsed: Result<Map<String, Value>, String> = match extension.as_str() {
+            "toml" => toml::from_str(&text).map_err(|error| error.to_string()),
+            "json" => serde_json::from_str(&text).map_err(|error| error.to_string()),
+            "yaml" | "yml" => yaml::parse(&text),
+            other => return Err(failed(format!("Unsupported Config Type {other:?}"))),
+        };
+        let keys = parsed.map_err(|reason| failed(format!("While parsing config: {shown}: {reason}")))?;
+        Ok(Self(keys.into_iter().map(|(key, value)| (key.to_lowercase(), value)).collect()))
+    }
+
+    /// The value of a key in lower case.
+    #[must_use]
+    pub fn get(&self, key: &str) -> Option<&Value> {
+        self.0.get(key)
+    }
+
+    /// Every key, in lower case.
+    pub fn keys(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+}
