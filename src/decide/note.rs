@@ -109,10 +109,9 @@ impl Note {
     pub fn level(&self) -> Level {
         match self {
             Self::Missing { urgency, .. } if *urgency >= Urgency::Hours => Level::Error,
-            Self::StartsAgain { .. } => Level::Error,
+            Self::StartsAgain { .. } | Self::Unreadable(_) => Level::Error,
             Self::Missing { .. }
             | Self::Ignored { .. }
-            | Self::Unreadable(_)
             | Self::Stray
             | Self::Failed { .. }
             | Self::PreUpgradeRetries { .. }
