@@ -5,5 +5,6 @@ pub mod descriptor;
 pub mod hook;
 pub mod node;
 pub mod program;
+pub mod requests;
 pub mod signals;
 pub mod stray;

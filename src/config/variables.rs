@@ -156,6 +156,12 @@ pub const VARIABLES: &[Variable] = &[
         "Starts again of a new binary that ends before it committed the plan's height.",
     ),
     variable(
+        "WATCHER_STOP_SIGNAL",
+        Kind::Text,
+        Default::Is("SIGTERM"),
+        "What the node gets where watcher itself stops it: SIGTERM, or SIGINT as cosmovisor 1.7 sends it.",
+    ),
+    variable(
         "WATCHER_ALLOW_HOME_MISMATCH",
         Kind::Flag,
         Default::Is("false"),

@@ -1,14 +1,14 @@
 //! Carries out one job: the short ones at once on this thread, the long ones in the background.
 
-use std::{io, sync::Arc, time::Instant};
+use std::{ffi::OsStr, io, sync::Arc, time::Instant};
 
 use jiff::Zoned;
-use nix::sys::signal::Signal;
 
 use super::{Stopping, Supervisor, jobs::failed, progress::Meter};
 use crate::{
     artifact,
     chain::own_node::{self, OwnNode},
+    config::go_text,
     decide::{
         decision::{FetchJob, HomeJob, JobId, RunId},
         event::{Kind, NodeAnswer, NodeExit, Outcome},
@@ -17,7 +17,7 @@ use crate::{
     },
     home::{Home, backup, current, lock, record, sync_folder},
     log,
-    process::{hook, node::Node, program::Output, stray},
+    process::{hook, node::Node, program::Output, requests::Requests, stray},
 };
 
 impl Supervisor {
@@ -26,6 +26,11 @@ impl Supervisor {
         match job {
             HomeJob::Ask => self.jobs.spawn(id, ask(home, self.own_node.clone())),
             HomeJob::Remember(record) => {
+                if record.verdict == Verdict::Passed
+                    && let Err(error) = current::mark(&home)
+                {
+                    tracing::warn!(%error, "no marker is left beside the current binary");
+                }
                 self.at_once(id, record::write(&home, &record));
                 if record.verdict == Verdict::Passed {
                     tokio::task::spawn_blocking(move || forget(&home, record.plan.height));
@@ -45,19 +50,23 @@ impl Supervisor {
             }
             HomeJob::Stop { grace, .. } => self.stop(id, Instant::now() + grace),
             HomeJob::StopStray { grace } => {
-                self.jobs.spawn(id, async move { done(stray::stop(&home, grace).await) });
+                self.jobs.spawn_heeding(id, |requests| async move { done(stray::stop(&home, grace, requests).await) });
             }
             HomeJob::BackUp(plan) => self.back_up(id, home, plan),
             HomeJob::CustomHook(plan) => {
                 let script = self.config.custom_hook.clone().unwrap_or_default();
-                self.jobs.spawn(id, async move { done(custom_hook(&home, &script, &plan).await) });
+                self.jobs.spawn_heeding(id, |requests| async move {
+                    custom_hook(&home, &script, &plan, requests).await.unwrap_or_else(failed)
+                });
             }
             HomeJob::Switch { folder, plan } => {
                 let moved = current::switch(&home, &folder, &plan);
                 self.switched = moved.is_ok();
                 self.at_once(id, moved);
             }
-            HomeJob::AppHook => self.jobs.spawn(id, async move { pre_upgrade(&home).await.unwrap_or_else(failed) }),
+            HomeJob::AppHook => self
+                .jobs
+                .spawn_heeding(id, |requests| async move { pre_upgrade(&home, requests).await.unwrap_or_else(failed) }),
             HomeJob::Start { run, version } => {
                 let outcome = self.start(run, &version).map_or_else(failed, |()| Outcome::Started);
                 self.events.push_back(Kind::JobDone { job: id, outcome });
@@ -118,7 +127,7 @@ impl Supervisor {
     fn stop(&mut self, id: JobId, deadline: Instant) {
         let Some(node) = &self.node else { return self.at_once(id, Ok(())) };
         tracing::info!("daemon shutting down in an attempt to restart");
-        node.signal(Signal::SIGTERM);
+        node.signal(self.config.stop_signal);
         tracing::info!("sent interrupt to app, waiting for exit");
         self.stopping = Some(Stopping { job: id, deadline, killed: false });
     }
@@ -160,8 +169,11 @@ impl Supervisor {
             tracing::info!(app = %binary.display(), "upgrade detected, relaunching");
         }
         tracing::info!(path = %binary.display(), args = %log::List(&self.args), "running app");
-        let launching =
-            |error| io::Error::other(format!("launching process {} {:?} failed: {error}", binary.display(), self.args));
+        let launching = |error| {
+            let (path, args) = (binary.display(), self.args.join(OsStr::new(" ")));
+            let (args, why) = (args.display(), go_text(&error));
+            io::Error::other(format!("launching process {path} {args} failed: fork/exec {path}: {why}"))
+        };
         let node = Node::start(home, run, &binary, &self.args, lock::for_node(home)?).map_err(launching)?;
         tracing::debug!(pid = node.pid(), "started");
         self.node = Some(node);
@@ -201,20 +213,25 @@ fn forget(home: &Home, height: u64) {
     }
 }
 
-async fn custom_hook(home: &Home, script: &str, plan: &Plan) -> io::Result<()> {
+async fn custom_hook(home: &Home, script: &str, plan: &Plan, requests: Requests) -> io::Result<Outcome> {
     tracing::info!(file = script, "looking for COSMOVISOR_CUSTOM_PREUPGRADE file");
-    let output = hook::custom(home, script, plan).await.inspect_err(|error| {
+    let output = hook::custom(home, script, plan, requests).await.inspect_err(|error| {
         if error.kind() == io::ErrorKind::NotFound {
             tracing::error!(%error, file = script, "COSMOVISOR_CUSTOM_PREUPGRADE file missing");
         }
     })?;
+    let Some(output) = output else { return Ok(Outcome::Cancelled) };
+    if output.exit != NodeExit::Code(0) {
+        tracing::error!(command = script, said = output.last_words(), "COSMOVISOR_CUSTOM_PREUPGRADE failed");
+        return Ok(failed(output.exit));
+    }
     let result = String::from_utf8_lossy(&output.stdout);
     tracing::info!(command = script, argv1 = plan.name, argv2 = plan.height, %result, "COSMOVISOR_CUSTOM_PREUPGRADE result");
-    Ok(())
+    Ok(Outcome::Done)
 }
 
-async fn pre_upgrade(home: &Home) -> io::Result<Outcome> {
-    let output = hook::pre_upgrade(home).await?;
+async fn pre_upgrade(home: &Home, requests: Requests) -> io::Result<Outcome> {
+    let Some(output) = hook::pre_upgrade(home, requests).await? else { return Ok(Outcome::Cancelled) };
     let code = if let NodeExit::Code(code) = output.exit { Some(code) } else { None };
     match code {
         Some(0) => {
