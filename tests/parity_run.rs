@@ -16,13 +16,11 @@ mod wait;
 #[path = "run/home.rs"]
 mod home;
 #[path = "parity_run/server.rs"]
-#[cfg(any())]
 mod server;
 
 #[path = "parity_run/detection.rs"]
 mod detection;
 #[path = "parity_run/downloads.rs"]
-#[cfg(any())]
 mod downloads;
 #[path = "parity_run/names_and_skips.rs"]
 mod names_and_skips;
