@@ -4,7 +4,10 @@
 
 pub mod cosmovisor;
 
-use std::{ffi::OsString, path::PathBuf};
+use std::{
+    ffi::OsString,
+    path::{Path, PathBuf},
+};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
@@ -41,7 +44,15 @@ pub struct Global {
     /// For the commands that cosmovisor has, but `init` and `version`. `run` knows only the long form, as two words.
     #[arg(short = 'c', long, global = true, value_name = "FILE", allow_hyphen_values = true)]
     #[arg(overrides_with = "cosmovisor_config")]
-    pub cosmovisor_config: Option<PathBuf>,
+    cosmovisor_config: Option<OsString>,
+}
+
+impl Global {
+    /// The configuration file. An empty name is none, as in cosmovisor, and so it is wherever [`OsString`] stands for a path.
+    #[must_use]
+    pub fn file(&self) -> Option<&Path> {
+        self.cosmovisor_config.as_deref().filter(|file| !file.is_empty()).map(Path::new)
+    }
 }
 
 /// The commands of `watcher`.
@@ -112,7 +123,7 @@ pub struct RunArgs {
 pub struct InitArgs {
     /// The node's executable.
     #[arg(value_name = "EXECUTABLE")]
-    pub executable: PathBuf,
+    pub executable: OsString,
 }
 
 /// Arguments of `add-upgrade`.
@@ -123,7 +134,7 @@ pub struct AddUpgradeArgs {
     pub name: String,
     /// Its executable.
     #[arg(value_name = "EXECUTABLE")]
-    pub executable: PathBuf,
+    pub executable: OsString,
     /// Replace what is there.
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value_t = false)]
     #[arg(value_parser = flag, value_name = "BOOL", overrides_with = "force", hide_default_value = true)]
@@ -140,7 +151,7 @@ pub struct AddBatchUpgradeArgs {
     /// A CSV file without a header: name, path of the executable, height.
     #[arg(long, value_name = "FILE", allow_hyphen_values = true, conflicts_with = "upgrade_list")]
     #[arg(overrides_with = "upgrade_file")]
-    pub upgrade_file: Option<PathBuf>,
+    pub upgrade_file: Option<OsString>,
     /// The upgrades: NAME:EXECUTABLE:HEIGHT, comma separated.
     #[arg(long, value_name = "LIST", value_delimiter = ',', allow_hyphen_values = true)]
     pub upgrade_list: Vec<String>,

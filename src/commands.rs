@@ -12,12 +12,7 @@ pub mod show_upgrade_info;
 pub mod upcoming;
 pub mod version;
 
-use std::{
-    ffi::OsString,
-    future::Future,
-    io,
-    path::Path,
-};
+use std::{ffi::OsString, future::Future, io, path::Path};
 
 use clap::{CommandFactory as _, Parser as _};
 
@@ -54,7 +49,7 @@ fn as_watcher(arguments: &[OsString]) -> anyhow::Result<Ending> {
             return Ok(ending);
         }
     };
-    let file = cli.global.cosmovisor_config.as_deref();
+    let file = cli.global.file();
     match cli.command {
         Command::Shared(command) => shared(Persona::Watcher, file, command),
         Command::Demo(args) => demo::demo(args),
@@ -64,7 +59,7 @@ fn as_watcher(arguments: &[OsString]) -> anyhow::Result<Ending> {
 }
 
 fn as_cosmovisor(arguments: &[OsString]) -> anyhow::Result<Ending> {
-    let cli = match cosmovisor::Cli::try_parse_from(arguments) {
+    let cli = match cosmovisor::Cli::read(arguments) {
         Ok(cli) => cli,
         Err(told) if !told.use_stderr() => {
             let _ = told.print();
@@ -72,15 +67,15 @@ fn as_cosmovisor(arguments: &[OsString]) -> anyhow::Result<Ending> {
         }
         Err(told) => return Err(Failure::usage(cosmovisor::refusal(&told, arguments))),
     };
-    let file = cli.global.cosmovisor_config.as_deref();
+    let file = cli.global.file();
     match cli.command {
         None => {
-            let help = cosmovisor::Cli::command().render_long_help();
+            let help = cosmovisor::command().render_long_help();
             say(Persona::Watcher, help.to_string())?;
             Ok(Ending::Fine)
         }
         Some(cosmovisor::Command::Completion(args)) => {
-            completions::completions(cosmovisor::Cli::command(), "completion", &args)
+            completions::completions(cosmovisor::command(), "completion", &args)
         }
         Some(cosmovisor::Command::Shared(command)) => shared(Persona::Cosmovisor, file, command),
     }
@@ -103,8 +98,14 @@ fn shared(persona: Persona, file: Option<&Path>, command: Shared) -> anyhow::Res
 fn configured(persona: Persona, file: Option<&Path>) -> anyhow::Result<Config> {
     let config = crate::config::load(file).map_err(Failure::usage)?;
     log::start(persona, &config.logs);
-    config.unknown.iter().for_each(|advice| tracing::warn!("{advice}"));
     Ok(config)
+}
+
+/// Warns of names that were meant for this program and that it does not know.
+fn warn_of_unknown(config: &Config) {
+    for advice in &config.unknown {
+        tracing::warn!("{advice}");
+    }
 }
 
 /// Writes to stdout, or to stderr as cosmovisor does. A reader that has gone has read enough.

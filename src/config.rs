@@ -82,8 +82,9 @@ fn read(get: &dyn Fn(&str) -> Option<String>, names: &[String], file: Option<&Fi
         return Err(ConfigError(vec![undecoded(problems)]));
     }
     let stop_signal = stop_signal(&values, &mut problems);
-    check_name(&values, &mut problems);
-    check_home(&values, &mut problems);
+    if let Some(home) = check_identity(&values, &mut problems) {
+        check_home(home, &mut problems);
+    }
     let backups = values.text("DAEMON_DATA_BACKUP_DIR").map(PathBuf::from);
     let backups = if values.flag("UNSAFE_SKIP_BACKUP") {
         None
@@ -163,7 +164,8 @@ fn stop_signal(values: &Values, problems: &mut Vec<String>) -> Signal {
     Signal::SIGTERM
 }
 
-fn check_name(values: &Values, problems: &mut Vec<String>) {
+/// The home, where it is named as it must be. Whether the node's name is too is looked at first.
+pub(crate) fn check_identity<'a>(values: &'a Values, problems: &mut Vec<String>) -> Option<&'a Path> {
     match values.text("DAEMON_NAME") {
         None => problems.push("DAEMON_NAME is not set".to_owned()),
         Some(name) if name.contains('/') => {
@@ -171,17 +173,16 @@ fn check_name(values: &Values, problems: &mut Vec<String>) {
         }
         Some(_) => {}
     }
+    let home = values.text("DAEMON_HOME").map(Path::new);
+    match home {
+        None => problems.push("DAEMON_HOME is not set".to_owned()),
+        Some(home) if !home.is_absolute() => problems.push("DAEMON_HOME must be an absolute path".to_owned()),
+        Some(_) => {}
+    }
+    home.filter(|home| home.is_absolute())
 }
 
-fn check_home(values: &Values, problems: &mut Vec<String>) {
-    let Some(home) = values.text("DAEMON_HOME").map(Path::new) else {
-        problems.push("DAEMON_HOME is not set".to_owned());
-        return;
-    };
-    if !home.is_absolute() {
-        problems.push("DAEMON_HOME must be an absolute path".to_owned());
-        return;
-    }
+fn check_home(home: &Path, problems: &mut Vec<String>) {
     let root = home.join("cosmovisor");
     match fs::metadata(&root) {
         Ok(meta) if meta.is_dir() => {}

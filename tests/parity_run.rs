@@ -15,7 +15,7 @@ mod wait;
 
 #[path = "run/home.rs"]
 mod home;
-#[path = "parity_run/server.rs"]
+#[path = "support/file_host.rs"]
 mod server;
 
 #[path = "parity_run/detection.rs"]

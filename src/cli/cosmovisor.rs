@@ -3,7 +3,8 @@
 use std::ffi::OsString;
 
 use clap::{
-    CommandFactory as _, Parser, Subcommand,
+    CommandFactory as _, FromArgMatches as _, Parser, Subcommand,
+    builder::StyledStr,
     error::{ContextKind, ContextValue, ErrorKind},
 };
 
@@ -29,6 +30,34 @@ pub enum Command {
     Shared(Shared),
     /// Print a completion script for a shell.
     Completion(CompletionArgs),
+}
+
+impl Cli {
+    /// Reads a command line.
+    ///
+    /// # Errors
+    /// As clap says it: help that was asked for, and what [`refusal`] puts into other words.
+    pub fn read(arguments: &[OsString]) -> Result<Self, clap::Error> {
+        Self::from_arg_matches(&command().try_get_matches_from(arguments)?)
+    }
+}
+
+/// The command line as help and completions describe it.
+#[must_use]
+pub fn command() -> clap::Command {
+    let renamed = |command: clap::Command| {
+        let examples =
+            |help: Option<&StyledStr>| help.map(|help| help.to_string().replace("  watcher ", "  cosmovisor "));
+        let short = examples(command.get_after_help()).unwrap_or_default();
+        let long = examples(command.get_after_long_help()).unwrap_or_else(|| short.clone());
+        command.after_help(short).after_long_help(long)
+    };
+    Cli::command().mut_subcommands(renamed).mut_subcommand("run", |run| {
+        run.long_about(
+            "Run the node, and carry it through every upgrade\n\nEverything behind `run` goes to the node as it is, but for \
+             `--cosmovisor-config FILE`, which may stand anywhere.",
+        )
+    })
 }
 
 /// What cosmovisor says of a command line that it refuses.
@@ -77,13 +106,13 @@ pub fn refusal(told: &clap::Error, arguments: &[OsString]) -> String {
 /// An error as it is told: two commands say how they are used behind each of theirs.
 #[must_use]
 pub fn with_usage(error: anyhow::Error, arguments: &[OsString]) -> anyhow::Error {
-    let command = command_in(arguments);
-    if !["prepare-upgrade", "show-upgrade-info"].contains(&command) {
+    let name = command_in(arguments);
+    if !["prepare-upgrade", "show-upgrade-info"].contains(&name) {
         return error;
     }
-    let mut cli = Cli::command();
+    let mut cli = command();
     cli.build();
-    let usage = cli.find_subcommand_mut(command).map(|command| command.render_usage().to_string());
+    let usage = cli.find_subcommand_mut(name).map(|command| command.render_usage().to_string());
     anyhow::anyhow!("{error:#}\n{}\n", usage.unwrap_or_default())
 }
 

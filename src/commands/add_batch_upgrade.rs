@@ -41,7 +41,7 @@ pub fn add_batch_upgrade(persona: Persona, file: Option<&Path>, args: &AddBatchU
 /// Name, path and height of each upgrade, as they were written.
 fn entries(args: &AddBatchUpgradeArgs) -> anyhow::Result<Vec<Vec<String>>> {
     let list: Vec<&String> = args.upgrade_list.iter().filter(|entry| !entry.is_empty()).collect();
-    let entries = match &args.upgrade_file {
+    let entries = match args.upgrade_file.as_ref().filter(|file| !file.is_empty()).map(Path::new) {
         Some(path) => {
             let (text, shown) = (fs::read_to_string(path), path.display());
             let text = text.map_err(|error| anyhow!("open {shown}: {}", go_text(&error)))?;

@@ -30,7 +30,7 @@ pub fn add_upgrade(persona: Persona, file: Option<&Path>, args: &AddUpgradeArgs)
     let home = configured(persona, file)?.home;
     let height = args.upgrade_height.and_then(|height| u64::try_from(height).ok()).filter(|height| *height > 0);
     let plan = height.map(|height| (home.upgrade_info(), height));
-    Addition::check(&home, &args.name, &args.executable, plan, args.force)?.carry_out()?;
+    Addition::check(&home, &args.name, Path::new(&args.executable), plan, args.force)?.carry_out()?;
     Ok(Ending::Fine)
 }
 

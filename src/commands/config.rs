@@ -20,13 +20,15 @@ use crate::{
 /// Where it is wrong.
 pub fn config(persona: Persona, file: Option<&Path>) -> anyhow::Result<Ending> {
     let config = configured(persona, file)?;
-    say(
-        persona,
-        match persona {
-            Persona::Watcher => with_origins(&config),
-            Persona::Cosmovisor => as_cosmovisor(&config),
-        },
-    )?;
+    let text = match persona {
+        Persona::Watcher => {
+            super::warn_of_unknown(&config);
+            with_origins(&config)
+        }
+        // Its log lines would mix with what is read by a script.
+        Persona::Cosmovisor => as_cosmovisor(&config),
+    };
+    say(persona, text)?;
     Ok(Ending::Fine)
 }
 

@@ -28,7 +28,7 @@ use crate::{
 /// # Errors
 /// Where an argument or the environment is wrong, before anything is made; where the disk says no.
 pub fn init(persona: Persona, args: &InitArgs) -> anyhow::Result<Ending> {
-    let executable = &args.executable;
+    let executable = Path::new(&args.executable);
     if executable.as_os_str().is_empty() {
         bail!("no <path to executable> provided");
     }
@@ -62,26 +62,13 @@ pub fn init(persona: Persona, args: &InitArgs) -> anyhow::Result<Ending> {
 
 fn home(values: &Values) -> Result<Home, ConfigError> {
     let mut problems = Vec::new();
-    let daemon = values.text("DAEMON_NAME").unwrap_or_default();
-    match daemon {
-        "" => problems.push("DAEMON_NAME is not set".to_owned()),
-        name if name.contains('/') => {
-            problems.push(format!("DAEMON_NAME must be the file name of the node's executable, got \"{name}\""));
-        }
-        _ => {}
-    }
-    let path = Path::new(values.text("DAEMON_HOME").unwrap_or_default());
-    if path.as_os_str().is_empty() {
-        problems.push("DAEMON_HOME is not set".to_owned());
-    } else if !path.is_absolute() {
-        problems.push("DAEMON_HOME must be an absolute path".to_owned());
-    }
+    let path = config::check_identity(values, &mut problems).map(Path::to_owned).unwrap_or_default();
     if !problems.is_empty() {
         return Err(ConfigError(problems));
     }
     Ok(Home {
-        path: path.to_owned(),
-        daemon: daemon.to_owned(),
+        path,
+        daemon: values.text("DAEMON_NAME").unwrap_or_default().to_owned(),
         keep_case: false,
         backups: None,
         platform: Platform::host(),

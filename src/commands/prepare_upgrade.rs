@@ -34,7 +34,7 @@ pub fn prepare_upgrade(persona: Persona, file: Option<&Path>) -> anyhow::Result<
             tracing::info!("No active upgrade plan found");
             return Ok(Ending::Fine);
         };
-        tracing::info!(name = plan.name, height = plan.height, info = plan.info, "upgrade plan found");
+        tracing::info!(name = plan.name, height = plan.height, "upgrade plan found");
         let upgrade =
             observe::upgrade_of(&config.home, plan).map_err(|e| anyhow!("failed to parse upgrade info: {e}"))?;
         stage(&config, &upgrade).await?;

@@ -59,21 +59,23 @@ pub fn run(persona: Persona, mut args: Vec<OsString>) -> anyhow::Result<Ending> 
             return dry::run(&config, &endpoints).await;
         }
         let ears = listen(&config, endpoints)?;
+        let logged = persona == Persona::Watcher && !config.logs.disabled;
         let (ending, reason) = match Supervisor::new(config, args, ears)?.run().await? {
             Exit::Fine => return Ok(Ending::Fine),
             Exit::NodeFailed(reason) => (Ending::Failed, reason),
             Exit::UpgradeFailed(reason) => (Ending::UpgradeFailed, reason),
         };
-        if persona == Persona::Cosmovisor {
-            return Err(Failure { ending, reason }.into());
+        if logged {
+            tracing::error!("{reason}");
+            return Ok(ending);
         }
-        tracing::error!("{reason}");
-        Ok(ending)
+        Err(Failure { ending, reason }.into())
     })
 }
 
 fn configured(persona: Persona, file: Option<&Path>, args: &[OsString]) -> anyhow::Result<Config> {
     let mut config = super::configured(persona, file)?;
+    super::warn_of_unknown(&config);
     config.settings.skip_heights = arguments::skip_heights(args);
     config.settings.seed = RandomState::new().hash_one(std::process::id());
     let home = &config.home;

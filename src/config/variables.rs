@@ -48,131 +48,63 @@ pub struct Variable {
     pub meaning: &'static str,
 }
 
-const fn variable(name: &'static str, kind: Kind, default: Default, meaning: &'static str) -> Variable {
-    Variable { name, kind, default, meaning }
+const fn required(name: &'static str, kind: Kind, meaning: &'static str) -> Variable {
+    Variable { name, kind, default: Default::Required, meaning }
+}
+
+const fn flag(name: &'static str, default: &'static str, meaning: &'static str) -> Variable {
+    variable(name, Kind::Flag, default, meaning)
+}
+
+const fn variable(name: &'static str, kind: Kind, default: &'static str, meaning: &'static str) -> Variable {
+    Variable { name, kind, default: Default::Is(default), meaning }
+}
+
+const fn open(name: &'static str, kind: Kind, in_place: &'static str, meaning: &'static str) -> Variable {
+    Variable { name, kind, default: Default::InPlace(in_place), meaning }
 }
 
 /// Every variable. Those of cosmovisor come first, in the order in which it shows them.
 pub const VARIABLES: &[Variable] = &[
-    variable(
-        "DAEMON_HOME",
-        Kind::Path,
-        Default::Required,
-        "The node's home, which holds `data`, `config` and `cosmovisor`.",
-    ),
-    variable("DAEMON_NAME", Kind::Text, Default::Required, "File name of the node's executable."),
-    variable(
-        "DAEMON_ALLOW_DOWNLOAD_BINARIES",
-        Kind::Flag,
-        Default::Is("false"),
-        "Fetch the binary that a scheduled plan names.",
-    ),
-    variable(
-        "DAEMON_DOWNLOAD_MUST_HAVE_CHECKSUM",
-        Kind::Flag,
-        Default::Is("false"),
-        "Refuse a download for which the plan gives no checksum.",
-    ),
-    variable(
-        "DAEMON_RESTART_AFTER_UPGRADE",
-        Kind::Flag,
-        Default::Is("true"),
-        "Start the new binary; false switches and then exits 0.",
-    ),
-    variable("DAEMON_RESTART_DELAY", Kind::Duration, Default::Is("0s"), "Wait between the node's end and the backup."),
-    variable(
-        "DAEMON_SHUTDOWN_GRACE",
-        Kind::Duration,
-        Default::Is("0s"),
-        "Between SIGTERM and SIGKILL when watcher stops the node; not set: two minutes.",
-    ),
-    variable(
-        "DAEMON_POLL_INTERVAL",
-        Kind::Duration,
-        Default::Is("300ms"),
-        "How often the home is looked at where no event tells.",
-    ),
-    variable("UNSAFE_SKIP_BACKUP", Kind::Flag, Default::Is("false"), "Upgrade without a backup."),
-    variable("DAEMON_DATA_BACKUP_DIR", Kind::Path, Default::InPlace("DAEMON_HOME"), "Where the backup of `data` goes."),
-    variable(
-        "DAEMON_PREUPGRADE_MAX_RETRIES",
-        Kind::Integer,
-        Default::Is("0"),
-        "Runs of `pre-upgrade` after its exit code 31.",
-    ),
-    variable(
-        "DAEMON_GRPC_ADDRESS",
-        Kind::Text,
-        Default::Is("localhost:9090"),
-        "Read and not used: the node is asked over RPC and REST.",
-    ),
-    variable("COSMOVISOR_DISABLE_LOGS", Kind::Flag, Default::Is("false"), "Write no log lines."),
-    variable(
-        "COSMOVISOR_COLOR_LOGS",
-        Kind::Flag,
-        Default::Is("true"),
-        "Colours in log lines, under the name cosmovisor.",
-    ),
+    required("DAEMON_HOME", Kind::Path, "The node's home, which holds `data`, `config` and `cosmovisor`."),
+    required("DAEMON_NAME", Kind::Text, "File name of the node's executable."),
+    flag("DAEMON_ALLOW_DOWNLOAD_BINARIES", "false", "Fetch the binary that a scheduled plan names."),
+    flag("DAEMON_DOWNLOAD_MUST_HAVE_CHECKSUM", "false", "Refuse a download for which the plan gives no checksum."),
+    flag("DAEMON_RESTART_AFTER_UPGRADE", "true", "Start the new binary; false switches and then exits 0."),
+    variable("DAEMON_RESTART_DELAY", Kind::Duration, "0s", "Wait between the node's end and the backup."),
+    variable("DAEMON_SHUTDOWN_GRACE", Kind::Duration, "0s", "From SIGTERM to SIGKILL in a stop of ours; not set: 2m."),
+    variable("DAEMON_POLL_INTERVAL", Kind::Duration, "300ms", "How often the home is looked at where no event tells."),
+    flag("UNSAFE_SKIP_BACKUP", "false", "Upgrade without a backup."),
+    open("DAEMON_DATA_BACKUP_DIR", Kind::Path, "DAEMON_HOME", "Where the backup of `data` goes."),
+    variable("DAEMON_PREUPGRADE_MAX_RETRIES", Kind::Integer, "0", "Runs of `pre-upgrade` after its exit code 31."),
+    variable("DAEMON_GRPC_ADDRESS", Kind::Text, "localhost:9090", "Read and not used: RPC and REST are asked."),
+    flag("COSMOVISOR_DISABLE_LOGS", "false", "Write no log lines."),
+    flag("COSMOVISOR_COLOR_LOGS", "true", "Colours in log lines, under the name cosmovisor."),
     variable(
         "COSMOVISOR_TIMEFORMAT_LOGS",
         Kind::TimeFormat,
-        Default::Is("kitchen"),
+        "kitchen",
         "How log lines write the time, under the name cosmovisor; set to nothing: no time.",
     ),
-    variable(
-        "COSMOVISOR_CUSTOM_PREUPGRADE",
-        Kind::Text,
-        Default::InPlace("none"),
-        "A script in `cosmovisor/` to run before the switch.",
-    ),
-    variable(
-        "COSMOVISOR_DISABLE_RECASE",
-        Kind::Flag,
-        Default::Is("false"),
-        "Keep the case of upgrade names in folder names.",
-    ),
-    variable(
-        "WATCHER_RPC",
-        Kind::List,
-        Default::InPlace("the node's own"),
-        "CometBFT RPC endpoints to hear about the chain from.",
-    ),
-    variable(
-        "WATCHER_REST",
-        Kind::List,
-        Default::InPlace("the node's own"),
-        "REST (API) endpoints to hear about the chain from.",
-    ),
-    variable(
-        "WATCHER_DOWNLOAD_JITTER",
-        Kind::DurationOrZero,
-        Default::Is("10m"),
-        "Longest random delay before a download; 0s: none.",
-    ),
+    open("COSMOVISOR_CUSTOM_PREUPGRADE", Kind::Text, "none", "A script in `cosmovisor/` to run before the switch."),
+    flag("COSMOVISOR_DISABLE_RECASE", "false", "Keep the case of upgrade names in folder names."),
+    open("WATCHER_RPC", Kind::List, "the node's own", "CometBFT RPC endpoints to hear about the chain from."),
+    open("WATCHER_REST", Kind::List, "the node's own", "REST (API) endpoints to hear about the chain from."),
+    variable("WATCHER_DOWNLOAD_JITTER", Kind::DurationOrZero, "10m", "Longest random delay before a download."),
     variable(
         "WATCHER_UPGRADE_MAX_RESTARTS",
         Kind::Integer,
-        Default::Is("3"),
-        "Starts again of a new binary that ends before it committed the plan's height.",
+        "3",
+        "Starts again of a new binary that ends before its height.",
     ),
     variable(
         "WATCHER_STOP_SIGNAL",
         Kind::Text,
-        Default::Is("SIGTERM"),
-        "What the node gets where watcher itself stops it: SIGTERM, or SIGINT as cosmovisor 1.7 sends it.",
+        "SIGTERM",
+        "What watcher stops the node with: SIGTERM, or SIGINT as cosmovisor 1.7.",
     ),
-    variable(
-        "WATCHER_ALLOW_HOME_MISMATCH",
-        Kind::Flag,
-        Default::Is("false"),
-        "Allow `--home` to differ from DAEMON_HOME.",
-    ),
-    variable(
-        "WATCHER_LOG",
-        Kind::Text,
-        Default::InPlace("info"),
-        "Which log lines are shown, as `tracing` filters are written.",
-    ),
+    flag("WATCHER_ALLOW_HOME_MISMATCH", "false", "Allow `--home` to differ from DAEMON_HOME."),
+    open("WATCHER_LOG", Kind::Text, "info", "Which log lines are shown, as `tracing` filters are written."),
 ];
 
 impl Variable {

@@ -133,18 +133,18 @@ fn quoted(value: &str) -> String {
     let escaped = value.chars().map(|c| match c {
         '"' => "\\\"".to_owned(),
         '\\' => "\\\\".to_owned(),
-        '\n' => "\\n".to_owned(),
-        '\r' => "\\r".to_owned(),
-        '\t' => "\\t".to_owned(),
         c => shown(c),
     });
     format!("\"{}\"", escaped.collect::<String>())
 }
 
-/// A character, or its number where a terminal would act on it.
+/// A character, or its number where a terminal would act on it: a line stays one line, whoever wrote what is in it.
 fn shown(c: char) -> String {
     match c {
-        '\n' | '\t' | '\'' | '"' | '\\' => c.to_string(),
+        '\'' | '"' | '\\' => c.to_string(),
+        '\n' => "\\n".to_owned(),
+        '\r' => "\\r".to_owned(),
+        '\t' => "\\t".to_owned(),
         c if c.is_ascii() && c.is_control() => format!("\\x{:02x}", u32::from(c)),
         c if c.escape_debug().len() > 1 => format!("\\u{:04x}", u32::from(c)),
         c => c.to_string(),
