@@ -14,6 +14,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use nix::sys::signal::Signal;
+
 use crate::{artifact::Platform, decide::settings::Settings, home::Home, log};
 use file::File;
 use values::Values;
@@ -25,6 +27,8 @@ pub struct Config {
     pub home: Home,
     /// What decisions depend on, without the node's arguments.
     pub settings: Settings,
+    /// `WATCHER_STOP_SIGNAL`: what the node gets where `watcher` itself wants it to stop.
+    pub stop_signal: Signal,
     /// `COSMOVISOR_CUSTOM_PREUPGRADE`, relative to `cosmovisor/`.
     pub custom_hook: Option<String>,
     /// `WATCHER_RPC`.
@@ -85,6 +89,7 @@ pub fn read(
     if file.is_some() && !problems.is_empty() {
         return Err(ConfigError(vec![undecoded(problems)]));
     }
+    let stop_signal = stop_signal(&values, &mut problems);
     if let Some(home) = check_identity(&values, &mut problems) {
         check_home(home, &mut problems);
     }
@@ -126,6 +131,7 @@ pub fn read(
     Ok(Config {
         home,
         settings,
+        stop_signal,
         custom_hook,
         rpc: values.list("WATCHER_RPC"),
         rest: values.list("WATCHER_REST"),
@@ -155,6 +161,15 @@ fn undecoded(mut problems: Vec<String>) -> String {
     problems.sort();
     let lines: Vec<String> = problems.iter().map(|problem| format!("* {problem}")).collect();
     format!("failed to unmarshal configuration: {} error(s) decoding:\n\n{}", lines.len(), lines.join("\n"))
+}
+
+fn stop_signal(values: &Values, problems: &mut Vec<String>) -> Signal {
+    match values.text("WATCHER_STOP_SIGNAL") {
+        None | Some("SIGTERM") => {}
+        Some("SIGINT") => return Signal::SIGINT,
+        Some(other) => problems.push(format!("WATCHER_STOP_SIGNAL must be SIGTERM or SIGINT, got \"{other}\"")),
+    }
+    Signal::SIGTERM
 }
 
 /// The home, where it is named as it must be. Whether the node's name is too is looked at first.

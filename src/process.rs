@@ -6,5 +6,6 @@ mod ear;
 pub mod hook;
 pub mod node;
 pub mod program;
+pub mod requests;
 pub mod signals;
 pub mod stray;

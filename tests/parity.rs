@@ -21,7 +21,8 @@ mod wait;
 #[path = "run/home.rs"]
 #[expect(dead_code, reason = "nodes that run for a while matter in other tests")]
 mod home;
-#[path = "run/server.rs"]
+#[path = "support/file_host.rs"]
+#[expect(dead_code, reason = "hosts with TLS matter in other tests")]
 mod server;
 
 #[path = "parity/adding.rs"]
@@ -44,3 +45,13 @@ mod passing_on;
 mod preparing;
 #[path = "parity/printing.rs"]
 mod printing;
+
+use std::path::PathBuf;
+
+/// What a home starts.
+fn program() -> PathBuf {
+    env!("CARGO_BIN_EXE_watcher").into()
+}
+
+/// What it is told each time.
+const SETTINGS: [(&str, &str); 0] = [];

@@ -8,23 +8,23 @@ mod nodes;
 #[path = "support/say.rs"]
 mod say;
 #[path = "support/supervisor.rs"]
+#[expect(dead_code, reason = "a home starts the program itself")]
 mod supervisor;
 #[path = "support/wait.rs"]
 mod wait;
 
 #[path = "run/home.rs"]
 mod home;
-#[path = "run/server.rs"]
+#[path = "support/file_host.rs"]
+#[expect(dead_code, reason = "TLS matters in the parity suite")]
 mod server;
 
-#[path = "run/downloads.rs"]
-mod downloads;
+#[path = "run/backups.rs"]
+mod backups;
 #[path = "run/dry_run.rs"]
 mod dry_run;
 #[path = "run/failing.rs"]
 mod failing;
-#[path = "run/halts.rs"]
-mod halts;
 #[path = "run/orders.rs"]
 mod orders;
 #[path = "run/passing_on.rs"]
@@ -37,9 +37,17 @@ mod signals;
 mod starting;
 #[path = "run/stray.rs"]
 mod stray;
-#[path = "run/swap.rs"]
-mod swap;
 #[path = "run/taken_over.rs"]
 mod taken_over;
 #[path = "run/wishes.rs"]
 mod wishes;
+
+use std::path::PathBuf;
+
+/// What is started.
+fn program() -> PathBuf {
+    env!("CARGO_BIN_EXE_watcher").into()
+}
+
+/// What it is told each time.
+const SETTINGS: [(&str, &str); 0] = [];

@@ -41,6 +41,13 @@ pub struct Request<'a> {
     pub store: &'a Store,
 }
 
+impl Request<'_> {
+    /// Where a binary may be put by hand.
+    fn place(&self) -> String {
+        format!("cosmovisor/upgrades/{}/bin/{}", self.upgrade.folder, self.daemon_name)
+    }
+}
+
 /// How far a download is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Progress {
@@ -99,7 +106,8 @@ pub enum FetchError {
     Unfit {
         /// From where.
         url: String,
-        /// What is wrong with it: an [`UnpackError`] or [`InspectError`](super::inspect::InspectError).
+        /// What is wrong with it: an [`UnpackError`] or [`InspectError`](super::inspect::InspectError), or what a document
+        /// lists.
         reason: String,
         /// Where a binary may be put by hand.
         place: String,
@@ -145,7 +153,7 @@ pub async fn fetch(request: Request<'_>, progress: &(dyn Fn(Progress) + Sync)) -
         applied: false,
     };
     let (store, platform, name) = (request.store.clone(), request.platform.clone(), request.daemon_name.to_owned());
-    let place = format!("cosmovisor/upgrades/{}/bin/{name}", request.upgrade.folder);
+    let place = request.place();
     let keep = move || keep(done, receipt, &store, &platform, &name, &place);
     spawn_blocking(keep).await.map_err(io::Error::other)?
 }
@@ -195,7 +203,10 @@ async fn resolve(request: &Request<'_>) -> Result<Artifact, FetchError> {
     match info::document(&bytes, request.platform, request.must_have_checksum) {
         Asks::Artifact(artifact) => Ok(artifact),
         Asks::Nothing { reason } | Asks::Unusable { reason } | Asks::Document { url: reason } => {
-            Err(FetchError::Unusable(format!("{}: {reason}", redacted(&source.url))))
+            let empty = bytes.trim_ascii().is_empty();
+            let url = redacted(&source.url);
+            let reason = if empty { format!("no content returned by {url:?}") } else { reason };
+            Err(FetchError::Unfit { url, reason, place: request.place() })
         }
     }
 }

@@ -72,25 +72,67 @@ fn is_reference(info: &str) -> bool {
     (info.starts_with('/') || has_scheme) && !info.contains(char::is_whitespace)
 }
 
+/// What cannot be read is told in the words that people know from cosmovisor, and behind them in ours.
 fn binaries(text: &str, platform: &Platform, must_have_checksum: bool) -> Asks {
     let nothing = |reason: String| Asks::Nothing { reason };
+    let none = |why: &str| nothing(format!("{}: {why}", not_found(platform)));
     if text.is_empty() {
-        return nothing("the plan's info is blank".into());
+        return nothing("cannot parse upgrade info: plan info must not be blank".into());
     }
     let fields = match serde_json::from_str(text) {
         Ok(Value::Object(fields)) => fields,
-        Ok(_) => return nothing("the plan's info is JSON, but not an object with \"binaries\"".into()),
-        Err(error) => return nothing(format!("the plan's info is not JSON ({error}): {:?}", shortened(text))),
+        Ok(Value::Null) => return none("the plan's info is null"),
+        Ok(other) => {
+            let kind = kind(&other);
+            return nothing(format!(
+                "could not parse plan info: json: cannot unmarshal {kind} into Go value of type plan.Info: it is not an \
+                 object with \"binaries\""
+            ));
+        }
+        Err(error) => {
+            let (why, shown) = (go_words(text).unwrap_or_else(|| error.to_string()), shortened(text));
+            return nothing(format!("could not parse plan info: {why}: it is not JSON: {shown:?}"));
+        }
     };
     match member(&fields, "binaries") {
-        None | Some(Value::Null) => nothing("the plan's info has no \"binaries\"".into()),
-        Some(Value::Object(binaries)) if binaries.is_empty() => nothing("\"binaries\" is empty".into()),
+        None | Some(Value::Null) => none("the plan's info has no \"binaries\""),
+        Some(Value::Object(binaries)) if binaries.is_empty() => none("\"binaries\" is empty"),
         Some(Value::Object(binaries)) => match choose(binaries, platform, must_have_checksum) {
             Ok(artifact) => Asks::Artifact(artifact),
             Err(reason) => Asks::Unusable { reason },
         },
-        Some(_) => Asks::Unusable { reason: "\"binaries\" is not a map from platform to URL".into() },
+        Some(other) => {
+            let kind = kind(other);
+            let reason = format!(
+                "could not parse plan info: json: cannot unmarshal {kind} into Go struct field Info.binaries of type \
+                 plan.BinaryDownloadURLMap: \"binaries\" is not a map from platform to URL"
+            );
+            Asks::Unusable { reason }
+        }
     }
+}
+
+fn not_found(Platform { os_arch }: &Platform) -> String {
+    format!("cannot find binary for os/arch: neither {os_arch}, nor any")
+}
+
+/// What Go calls a kind of JSON.
+const fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "bool",
+        Value::Number(_) => "number",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    }
+}
+
+/// What Go says of text that does not even begin as JSON does.
+fn go_words(text: &str) -> Option<String> {
+    let first = text.chars().next().filter(char::is_ascii_graphic)?;
+    let begins = first.is_ascii_digit() || "{[\"-tfn".contains(first);
+    (!begins).then(|| format!("invalid character {first:?} looking for beginning of value"))
 }
 
 /// A member by its name in any case, as Go's JSON finds it; the exact name wins.
@@ -104,7 +146,7 @@ fn choose(binaries: &Map<String, Value>, platform: &Platform, must_have_checksum
     let (key, value) = [os_arch.as_str(), "any"]
         .into_iter()
         .find_map(|key| binaries.get(key).map(|value| (key, value)))
-        .ok_or_else(|| format!("cannot find binary for os/arch: neither {os_arch}, nor any"))?;
+        .ok_or_else(|| not_found(platform))?;
     let written = value.as_str().ok_or_else(|| format!("the entry for {key} is not a text"))?;
     let Source { url, checksum } =
         Source::parse(written, must_have_checksum).map_err(|reason| format!("the entry for {key}: {reason}"))?;

@@ -108,6 +108,12 @@ pub const VARIABLES: &[Variable] = &[
         "3",
         "Starts again of a new binary that ends before its height.",
     ),
+    variable(
+        "WATCHER_STOP_SIGNAL",
+        Kind::Text,
+        "SIGTERM",
+        "What watcher stops the node with: SIGTERM, or SIGINT as cosmovisor 1.7.",
+    ),
     flag("WATCHER_ALLOW_HOME_MISMATCH", "false", "Allow `--home` to differ from DAEMON_HOME."),
     open("WATCHER_LOG", Kind::Text, "info", "Which log lines are shown, as `tracing` filters are written."),
 ];

@@ -49,6 +49,17 @@ impl<J> Lane<J> {
         }
     }
 
+    /// Asks the job to stop, however often it was asked before: the identity to cancel, if there is a job.
+    pub(super) const fn insist(&mut self) -> Option<JobId> {
+        match self {
+            Self::Idle => None,
+            Self::Busy { id, cancelling, .. } => {
+                *cancelling = true;
+                Some(*id)
+            }
+        }
+    }
+
     /// Asks the job to stop, once: the identity to cancel, or none where there is nothing more to ask.
     pub(super) fn cancel(&mut self) -> Option<JobId> {
         match self {
@@ -70,7 +81,7 @@ mod tests {
         let mut lane = Lane::Idle;
         lane.begin(JobId(1), "backup");
         assert_eq!((lane.end(JobId(2)), lane.job()), (None, Some(&"backup")));
-        assert_eq!((lane.cancel(), lane.cancel()), (Some(JobId(1)), None));
+        assert_eq!((lane.cancel(), lane.cancel(), lane.insist()), (Some(JobId(1)), None, Some(JobId(1))));
         assert!(!lane.is_idle(), "to cancel is a wish");
         assert_eq!(lane.end(JobId(1)), Some("backup"));
         assert!(lane.is_idle());

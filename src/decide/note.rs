@@ -164,13 +164,13 @@ impl Note {
         match self {
             Self::Missing { urgency, .. } if *urgency >= Urgency::Hours => Level::Error,
             Self::StartsAgain { .. }
+            | Self::Unreadable(_)
             | Self::Held { .. }
             | Self::GivenUp { .. }
             | Self::NotExact { .. }
             | Self::Missed { .. } => Level::Error,
             Self::Missing { .. }
             | Self::Ignored { .. }
-            | Self::Unreadable(_)
             | Self::Stray
             | Self::Failed { .. }
             | Self::PreUpgradeRetries { .. }

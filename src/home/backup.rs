@@ -71,6 +71,14 @@ pub fn state(home: &Home, plan: Option<&Plan>) -> Backup {
     }
 }
 
+/// Refuses a place for backups that lies within what is copied.
+///
+/// # Errors
+/// [`BackupError`], also where one of the folders cannot be found.
+pub fn check_place(home: &Home) -> Result<(), BackupError> {
+    home.backups.as_ref().map_or(Ok(()), |backups| places(home, backups).map(drop))
+}
+
 /// Copies `data/` to `<backup dir>/data-backup-<year>-<month>-<day>`, with a number behind it where the name is taken.
 /// Links are followed, so that a linked data directory is copied too; sockets and the like are left out. It is complete
 /// only once everything is on the disk and the note is written; what an earlier try left is taken away first.
@@ -83,9 +91,8 @@ pub fn take(home: &Home, plan: &Plan, now: &Zoned, stop: &AtomicBool) -> Result<
         let path = path.to_owned();
         move |source| BackupError::Disk { path, source }
     };
-    let data = fs::canonicalize(home.data()).map_err(at(&home.data()))?;
     fs::create_dir_all(backups).map_err(at(backups))?;
-    let backups = fs::canonicalize(backups).map_err(at(backups))?;
+    let (data, backups) = places(home, backups)?;
     let unfinished = backups.join(".watcher-backup-unfinished");
     if unfinished.exists() {
         fs::remove_dir_all(&unfinished).map_err(at(&unfinished))?;
@@ -114,17 +121,20 @@ pub fn take(home: &Home, plan: &Plan, now: &Zoned, stop: &AtomicBool) -> Result<
 /// [`BackupError`].
 pub fn fits(home: &Home) -> Result<(), BackupError> {
     let Some(backups) = &home.backups else { return Ok(()) };
-    let resolved =
-        |path: &Path| fs::canonicalize(path).map_err(|source| BackupError::Disk { path: path.to_owned(), source });
-    let (data, place) = (resolved(&home.data())?, resolved(backups)?);
-    if place.starts_with(&data) {
-        return Err(BackupError::Inside(place));
-    }
+    let (data, place) = places(home, backups)?;
     let free = free_space(&place).map_err(|source| BackupError::Disk { path: place.clone(), source })?;
     match size_of_folder(&data) {
         needed if needed > free => Err(BackupError::NoRoom { place, needed, free }),
         _ => Ok(()),
     }
+}
+
+/// `data/` and the place for its copies, without links.
+fn places(home: &Home, backups: &Path) -> Result<(PathBuf, PathBuf), BackupError> {
+    let resolved =
+        |path: &Path| fs::canonicalize(path).map_err(|source| BackupError::Disk { path: path.to_owned(), source });
+    let (data, backups) = (resolved(&home.data())?, resolved(backups)?);
+    if backups.starts_with(&data) { Err(BackupError::Inside(backups)) } else { Ok((data, backups)) }
 }
 
 fn note(home: &Home) -> PathBuf {

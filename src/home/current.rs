@@ -56,14 +56,23 @@ pub fn marker(home: &Home) -> Option<Marker> {
 /// # Errors
 /// As the file system gives them; then `current` still points where it did.
 pub fn switch(home: &Home, folder: &Folder, plan: &Plan) -> io::Result<()> {
-    let upgrade = home.upgrade(folder);
-    make_executable(&home.executable(&upgrade))?;
-    let mut plan = plan.clone();
-    if !home.keep_case {
-        plan.name = plan.name.to_lowercase();
-    }
-    write_whole(&upgrade.join(upgrade_info::FILE), upgrade_info::render(&plan).as_bytes(), false)?;
+    make_executable(&home.executable(&home.upgrade(folder)))?;
+    write_marker(home, folder, plan)?;
     point(home, &Path::new("upgrades").join(folder.as_str()))
+}
+
+/// Writes the marker for the plan in `upgrade-info.json` beside the current binary, where that is the plan's and has none:
+/// then somebody else put the link there.
+///
+/// # Errors
+/// As the file system gives them.
+pub fn mark(home: &Home) -> io::Result<()> {
+    let Current::Version(Version::Upgrade(folder)) = read(home) else { return Ok(()) };
+    let plan = fs::read(home.upgrade_info()).ok().and_then(|bytes| upgrade_info::parse(&bytes).ok());
+    match plan.filter(|plan| Folder::of(&plan.name, home.keep_case).as_ref() == Ok(&folder)) {
+        Some(plan) if marker(home).is_none() => write_marker(home, &folder, &plan),
+        _ => Ok(()),
+    }
 }
 
 /// Points an absent `current` at genesis.
@@ -105,6 +114,14 @@ pub fn choose(home: &Home, version: &Version) -> io::Result<()> {
     sync_folder(&home.root())
 }
 
+fn write_marker(home: &Home, folder: &Folder, plan: &Plan) -> io::Result<()> {
+    let mut plan = plan.clone();
+    if !home.keep_case {
+        plan.name = plan.name.to_lowercase();
+    }
+    write_whole(&home.upgrade(folder).join(upgrade_info::FILE), upgrade_info::render(&plan).as_bytes(), false)
+}
+
 fn point(home: &Home, target: &Path) -> io::Result<()> {
     let beside = home.own().join(".current");
     match fs::remove_file(&beside) {
@@ -115,10 +132,10 @@ fn point(home: &Home, target: &Path) -> io::Result<()> {
     fs::rename(&beside, home.current())
 }
 
-/// Lets everybody execute a binary that we may not.
+/// Lets everybody execute a binary.
 ///
 /// # Errors
-/// Where it is not there, is no file, or is not ours to change.
+/// Where it is not there, is no file, or is not ours to change and we may not execute it.
 pub fn make_executable(binary: &Path) -> io::Result<()> {
     const ALL_EXECUTE: u32 = 0o111;
     let meta = fs::metadata(binary)?;
@@ -126,10 +143,11 @@ pub fn make_executable(binary: &Path) -> io::Result<()> {
         return Err(io::Error::other(format!("{} is not a file", binary.display())));
     }
     let mode = meta.permissions().mode();
-    if access(binary, AccessFlags::X_OK).is_err() {
-        fs::set_permissions(binary, fs::Permissions::from_mode(mode | ALL_EXECUTE))?;
+    if mode & ALL_EXECUTE == ALL_EXECUTE {
+        return Ok(());
     }
-    Ok(())
+    let changed = fs::set_permissions(binary, fs::Permissions::from_mode(mode | ALL_EXECUTE));
+    changed.or_else(|error| access(binary, AccessFlags::X_OK).map_err(|_| error))
 }
 
 fn version(home: &Home, target: &Path) -> Version {

@@ -1,7 +1,12 @@
 //! Samples the facts of a home. It runs before every decision, so it reads a file again only when its fingerprint says
 //! that it changed.
 
-use std::{collections::BTreeMap, fs, os::unix::fs::PermissionsExt as _, path::Path};
+use std::{
+    collections::BTreeMap,
+    fs,
+    os::unix::fs::{MetadataExt as _, PermissionsExt as _},
+    path::Path,
+};
 
 use super::{Home, backup, current, lock, orders, record, upgrade_info, version};
 use crate::{
@@ -15,11 +20,24 @@ use crate::{
 /// Looks at a home.
 #[derive(Debug)]
 pub struct Observer {
-    info: Option<(Fingerprint, u32, Info)>,
+    info: Option<Seen>,
     /// The folders in which something of ours is placed, as of this state of `upgrades/`.
     placed: Option<(Fingerprint, Vec<Folder>)>,
     /// What is wanted for a version and cannot be understood, as it was told.
     told: BTreeMap<Folder, version::NotUnderstood>,
+}
+
+/// `upgrade-info.json` as it was read last.
+#[derive(Debug)]
+struct Seen {
+    /// The file, by the times that anybody can set.
+    file: Fingerprint,
+    /// When its content or permissions changed last, which nobody can set.
+    changed: i64,
+    /// The time by which this content is told from the one before.
+    modified: i64,
+    bytes: Result<Vec<u8>, String>,
+    info: Info,
 }
 
 impl Observer {
@@ -91,16 +109,22 @@ impl Observer {
         if !meta.is_file() {
             return Info::Absent; // A pipe would never end.
         }
-        let fingerprint = artifact::fingerprint(&meta);
-        let mode = meta.permissions().mode();
-        match &self.info {
-            Some((known, known_mode, info)) if *known == fingerprint && *known_mode == mode => info.clone(),
-            _ => {
-                let info = read_info(home, &path, fingerprint, mode);
-                self.info = Some((fingerprint, mode, info.clone()));
-                info
-            }
+        let changed = meta.ctime().saturating_mul(1_000_000_000).saturating_add(meta.ctime_nsec());
+        let file = artifact::fingerprint(&meta);
+        let known = self.info.as_ref().filter(|seen| seen.file == file);
+        if let Some(seen) = known.filter(|seen| seen.changed == changed) {
+            return seen.info.clone();
         }
+        let bytes = read_info(&path, file.size);
+        // A rewrite under the time of the content before must not be taken for that one.
+        let modified = match known {
+            None => file.modified,
+            Some(seen) if seen.bytes == bytes => seen.modified,
+            Some(_) => changed,
+        };
+        let info = understood(home, bytes.as_deref(), Fingerprint { modified, ..file }, meta.permissions().mode());
+        self.info = Some(Seen { file, changed, modified, bytes, info: info.clone() });
+        info
     }
 }
 
@@ -120,23 +144,24 @@ pub fn upgrade_of(home: &Home, plan: Plan) -> Result<Upgrade, crate::decide::pla
     Ok(Upgrade { plan, folder, asks })
 }
 
-fn read_info(home: &Home, path: &Path, fingerprint: Fingerprint, mode: u32) -> Info {
-    const ANY_EXECUTE: u32 = 0o111;
-    let unreadable = |reason: String| Info::Unreadable { reason, fingerprint };
-    if fingerprint.size > upgrade_info::LONGEST {
-        return unreadable(format!("it has {} bytes, and no plan is that long", fingerprint.size));
+fn read_info(path: &Path, size: u64) -> Result<Vec<u8>, String> {
+    if size > upgrade_info::LONGEST {
+        return Err(format!("it has {size} bytes, and no plan is that long"));
     }
-    let plan = match fs::read(path) {
-        Ok(bytes) => upgrade_info::parse(&bytes).map_err(|error| error.to_string()),
-        Err(error) => Err(error.to_string()),
-    };
+    fs::read(path).map_err(|error| error.to_string())
+}
+
+fn understood(home: &Home, bytes: Result<&[u8], &String>, fingerprint: Fingerprint, mode: u32) -> Info {
+    const ANY_EXECUTE: u32 = 0o111;
+    let plan =
+        bytes.map_err(Clone::clone).and_then(|bytes| upgrade_info::parse(bytes).map_err(|error| error.to_string()));
     match plan.and_then(|plan| upgrade_of(home, plan).map_err(|error| error.to_string())) {
         // A node writes the file 0600 or 0644; cosmovisor's add-upgrade leaves it executable.
         Ok(upgrade) => {
             let origin = if mode & ANY_EXECUTE == 0 { Origin::Node } else { Origin::Operator };
             Info::Plan { upgrade, fingerprint, origin }
         }
-        Err(reason) => unreadable(reason),
+        Err(reason) => Info::Unreadable { reason, fingerprint },
     }
 }
 

@@ -71,10 +71,18 @@ pub fn name(home: &Home, plan: &Plan, over: Option<Fingerprint>) -> io::Result<(
             fs::hard_link(&beside, &info)?;
             fs::remove_file(&beside)?;
         }
-        Some(over) if artifact::fingerprint(&fs::metadata(&info)?) == over => fs::rename(&beside, &info)?,
+        Some(over) if is_still(&fs::metadata(&info)?, over) => fs::rename(&beside, &info)?,
         Some(_) => return Err(io::Error::other("data/upgrade-info.json was written by somebody else just now")),
     }
     sync_folder(&home.data())
+}
+
+/// Whether it is the file that was looked at: a look takes the time of its last change where its content changed without
+/// another time.
+fn is_still(meta: &fs::Metadata, looked_at: Fingerprint) -> bool {
+    let changed = meta.ctime().saturating_mul(1_000_000_000).saturating_add(meta.ctime_nsec());
+    let now = artifact::fingerprint(meta);
+    now == looked_at || Fingerprint { modified: changed, ..now } == looked_at
 }
 
 /// Writes the queue anew, as an indented list; an empty one is `[]`.

@@ -4,9 +4,13 @@ use std::{fs, io, os::unix::fs::PermissionsExt as _, path::Path, time::Duration}
 
 use nix::sys::signal::Signal;
 
-use super::program::{Output, Program};
+use super::{
+    program::{Output, Program},
+    requests::Requests,
+};
 use crate::{
-    decide::{event::NodeExit, facts::Current, plan::Plan},
+    config::go_text,
+    decide::{facts::Current, plan::Plan},
     home::{Home, current, version},
 };
 
@@ -50,12 +54,13 @@ fn is_of_sdk_50(said: &str) -> Option<bool> {
     Some((numbers.next()?, numbers.next()?) >= (0, 50))
 }
 
-/// Runs `<current binary> pre-upgrade`, which by now is the new one, and gives its exit code and what it printed.
+/// Runs `<current binary> pre-upgrade`, which by now is the new one, and gives its exit code and what it printed; none
+/// where it was asked to stop.
 ///
 /// # Errors
 /// Where it cannot be started.
-pub async fn pre_upgrade(home: &Home) -> io::Result<Output> {
-    of_current(home)?.arguments(["pre-upgrade"]).output().await
+pub async fn pre_upgrade(home: &Home, requests: Requests) -> io::Result<Option<Output>> {
+    of_current(home)?.arguments(["pre-upgrade"]).output_unless(requests).await
 }
 
 /// The current binary, to be run beside the node for a moment, in the environment that is wanted for its version. A Go
@@ -73,36 +78,29 @@ fn beside_the_node(home: &Home, binary: &Path) -> io::Result<Program> {
     Ok(program.wished(&version::of(binary)?))
 }
 
-/// Runs the operator's script with the plan's name and height, in the node's home.
+/// Runs the operator's script with the plan's name and height, in the node's home, and gives how it ended and what it
+/// printed; none where it was asked to stop.
 ///
 /// # Errors
-/// Where it is missing, is no file, cannot be started or ends with anything but 0.
-pub async fn custom(home: &Home, script: &str, plan: &Plan) -> io::Result<Output> {
+/// Where it is missing, is no file or cannot be started, in the words that people know from cosmovisor.
+pub async fn custom(home: &Home, script: &str, plan: &Plan, requests: Requests) -> io::Result<Option<Output>> {
     const OWNER_EXECUTE: u32 = 0o100;
     let path = home.root().join(script);
-    let named = |error: io::Error| {
-        io::Error::new(error.kind(), format!("COSMOVISOR_CUSTOM_PREUPGRADE: {error}: {}", path.display()))
+    let named = |what: &str, error: io::Error| {
+        io::Error::new(error.kind(), format!("{what} {}: {}", path.display(), go_text(&error)))
     };
-    let meta = fs::metadata(&path).map_err(named)?;
+    let meta = fs::metadata(&path).map_err(|error| named("stat", error))?;
     if !meta.is_file() {
         return Err(io::Error::other(format!("COSMOVISOR_CUSTOM_PREUPGRADE: {script} is not a regular file")));
     }
     let mode = meta.permissions().mode();
     if mode & OWNER_EXECUTE == 0 {
-        fs::set_permissions(&path, fs::Permissions::from_mode(mode | OWNER_EXECUTE)).map_err(named)?;
+        let executable = fs::Permissions::from_mode(mode | OWNER_EXECUTE);
+        fs::set_permissions(&path, executable).map_err(|error| named("chmod", error))?;
     }
-    let output = run_custom(home, &path, plan).await.map_err(named)?;
-    if output.exit == NodeExit::Code(0) {
-        return Ok(output);
-    }
-    let (exit, words) = (output.exit, output.last_words());
-    let text = format!("COSMOVISOR_CUSTOM_PREUPGRADE: {script} ended with {exit}: {words}");
-    Err(io::Error::other(text))
-}
-
-async fn run_custom(home: &Home, path: &Path, plan: &Plan) -> io::Result<Output> {
-    let script = Program::new(home, path, Signal::SIGKILL).folder(&home.path);
-    script.arguments([plan.name.clone(), plan.height.to_string()]).output().await
+    let program = Program::new(home, &path, Signal::SIGKILL).folder(&home.path);
+    let program = program.arguments([plan.name.clone(), plan.height.to_string()]);
+    program.output_unless(requests).await.map_err(|error| named("fork/exec", error))
 }
 
 #[cfg(test)]

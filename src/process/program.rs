@@ -13,14 +13,14 @@ use std::{
 use nix::{
     fcntl::OFlag,
     sys::{
-        signal::{Signal, kill},
+        signal::{Signal, kill, killpg},
         wait::{WaitPidFlag, WaitStatus, waitpid},
     },
     unistd::{Pid, pipe2},
 };
 use tokio::{io::AsyncReadExt as _, net::unix::pipe::Receiver};
 
-use super::{birth, descriptor::Readable};
+use super::{birth, descriptor::Readable, requests::Requests};
 use crate::{
     decide::event::NodeExit,
     home::{Home, version::Wishes},
@@ -28,6 +28,8 @@ use crate::{
 
 /// What a program prints beyond this is not kept.
 const MOST_OUTPUT: u64 = 1 << 20;
+/// How long a program that was asked to stop may take.
+const STOPS_WITHIN: Duration = Duration::from_secs(5);
 /// How long is waited for what a program printed once it has ended.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
@@ -207,28 +209,67 @@ impl Program {
     ///
     /// # Errors
     /// As [`Program::start`].
-    pub async fn output(mut self) -> io::Result<Output> {
+    pub async fn output(self) -> io::Result<Output> {
+        let (child, pipes) = self.heard()?;
+        ended(child, pipes).await
+    }
+
+    /// As [`Program::output`], in a process group of its own that is asked to stop: the first request reaches the group as
+    /// SIGTERM, and after five seconds or at the second one it is killed. None where it was asked.
+    ///
+    /// # Errors
+    /// As [`Program::start`].
+    pub async fn output_unless(self, mut requests: Requests) -> io::Result<Option<Output>> {
+        let (child, pipes) = self.in_its_own_group().heard()?;
+        let group = Pid::from_raw(child.pid());
+        let output = ended(child, pipes);
+        tokio::pin!(output);
+        tokio::select! {
+            output = &mut output => return output.map(Some),
+            () = requests.reach(1) => {}
+        }
+        // That there is nobody left in the group is no error.
+        let _ = killpg(group, Signal::SIGTERM);
+        let over = tokio::select! {
+            _ = &mut output => true,
+            () = requests.reach(2) => false,
+            () = tokio::time::sleep(STOPS_WITHIN) => false,
+        };
+        let _ = killpg(group, Signal::SIGKILL);
+        if !over {
+            output.await?;
+        }
+        Ok(None)
+    }
+
+    /// Starts it with pipes for what it prints.
+    fn heard(mut self) -> io::Result<(Child, [OwnedFd; 2])> {
         let (stdout, into_stdout) = pipe2(OFlag::O_CLOEXEC)?;
         let (stderr, into_stderr) = pipe2(OFlag::O_CLOEXEC)?;
         self.streams[1] = Some(into_stdout);
         self.streams[2] = Some(into_stderr);
         let mut child = self.without_input()?.start()?;
         child.killed_on_drop = true;
-        let (mut out, mut err) = (Vec::new(), Vec::new());
-        let exit = {
-            let reading = async { tokio::try_join!(printed(stdout, &mut out), printed(stderr, &mut err)) };
-            tokio::pin!(reading);
-            tokio::select! {
-                exit = child.wait() => {
-                    // What it started may hold the pipes open for ever.
-                    let _ = tokio::time::timeout(LAST_WORDS, &mut reading).await;
-                    exit
-                }
-                _ = &mut reading => child.wait().await,
-            }
-        }?;
-        Ok(Output { exit, stdout: out, stderr: err })
+        Ok((child, [stdout, stderr]))
     }
+}
+
+/// Waits until it has ended, with what it printed.
+async fn ended(mut child: Child, [stdout, stderr]: [OwnedFd; 2]) -> io::Result<Output> {
+    let (mut out, mut err) = (Vec::new(), Vec::new());
+    let exit = {
+        let reading = async { tokio::try_join!(printed(stdout, &mut out), printed(stderr, &mut err)) };
+        tokio::pin!(reading);
+        tokio::select! {
+            exit = child.wait() => {
+                // What it started may hold the pipes open for ever.
+                let _ = tokio::time::timeout(LAST_WORDS, &mut reading).await;
+                exit
+            }
+            _ = &mut reading => child.wait().await,
+        }
+    }?;
+    Ok(Output { exit, stdout: out, stderr: err })
 }
 
 impl Child {

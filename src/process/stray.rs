@@ -13,6 +13,7 @@ use nix::{
     unistd::Pid,
 };
 
+use super::requests::Requests;
 use crate::{
     decide::facts::NodeLock,
     home::{Home, lock},
@@ -23,26 +24,42 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// How often the lock is looked at.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// Waits until nobody holds the node's lock: first by itself, then after SIGTERM to its holders, after `grace` SIGKILL.
+/// Waits until nobody holds the node's lock: first by itself, then after SIGTERM to its holders, and after `grace` or as
+/// soon as it is requested after SIGKILL.
 ///
 /// # Errors
 /// Where the lock cannot be read, or is still held after SIGKILL.
-pub async fn stop(home: &Home, grace: Duration) -> io::Result<()> {
+pub async fn stop(home: &Home, grace: Duration, mut requests: Requests) -> io::Result<()> {
+    let gently = async {
+        if freed(home, PATIENCE).await? {
+            return Ok(true);
+        }
+        send(home, Signal::SIGTERM)?;
+        freed(home, grace).await
+    };
+    let gone = tokio::select! {
+        gone = gently => gone?,
+        () = requests.reach(1) => false,
+    };
+    if gone {
+        return Ok(());
+    }
+    send(home, Signal::SIGKILL)?;
     if freed(home, PATIENCE).await? {
         return Ok(());
     }
-    for (signal, patience) in [(Signal::SIGTERM, grace), (Signal::SIGKILL, PATIENCE)] {
-        let pids = holders(&lock::node_path(home))?;
-        tracing::warn!(?pids, %signal, "stopping the node that was left");
-        for pid in pids {
-            let _ = kill(Pid::from_raw(pid), signal);
-        }
-        if freed(home, patience).await? {
-            return Ok(());
-        }
-    }
     let text = format!("a process still holds {}; find it with `fuser` and end it", lock::node_path(home).display());
     Err(io::Error::new(io::ErrorKind::TimedOut, text))
+}
+
+fn send(home: &Home, signal: Signal) -> io::Result<()> {
+    let pids = holders(&lock::node_path(home))?;
+    tracing::warn!(?pids, %signal, "stopping the node that was left");
+    for pid in pids {
+        // It may have ended by now.
+        let _ = kill(Pid::from_raw(pid), signal);
+    }
+    Ok(())
 }
 
 async fn freed(home: &Home, patience: Duration) -> io::Result<bool> {

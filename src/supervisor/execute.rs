@@ -1,6 +1,6 @@
 //! Carries out one job: the short ones at once on this thread, the long ones in the background.
 
-use std::{io, sync::Arc, time::Instant};
+use std::{ffi::OsStr, io, sync::Arc, time::Instant};
 
 use jiff::Zoned;
 use nix::sys::signal::Signal;
@@ -9,6 +9,7 @@ use super::{Stopping, Supervisor, jobs::failed, progress::Meter};
 use crate::{
     artifact,
     chain::own_node::{self, OwnNode},
+    config::go_text,
     decide::{
         decision::{FetchJob, HomeJob, JobId, RunId},
         event::{Kind, NodeAnswer, NodeExit, Outcome},
@@ -21,6 +22,7 @@ use crate::{
         hook,
         node::Node,
         program::{Output, Program},
+        requests::Requests,
         stray,
     },
 };
@@ -31,6 +33,11 @@ impl Supervisor {
         match job {
             HomeJob::Ask => self.jobs.spawn(id, ask(home, self.own_node.clone())),
             HomeJob::Remember(record) => {
+                if record.verdict == Verdict::Passed
+                    && let Err(error) = current::mark(&home)
+                {
+                    tracing::warn!(%error, "no marker is left beside the current binary");
+                }
                 self.at_once(id, record::write(&home, &record));
                 if record.verdict == Verdict::Passed {
                     tokio::task::spawn_blocking(move || forget(&home, &record.plan));
@@ -50,19 +57,23 @@ impl Supervisor {
             }
             HomeJob::Stop { grace, .. } => self.stop(id, Instant::now() + grace),
             HomeJob::StopStray { grace } => {
-                self.jobs.spawn(id, async move { done(stray::stop(&home, grace).await) });
+                self.jobs.spawn_heeding(id, |requests| async move { done(stray::stop(&home, grace, requests).await) });
             }
             HomeJob::BackUp(plan) => self.back_up(id, home, plan),
             HomeJob::CustomHook(plan) => {
                 let script = self.config.custom_hook.clone().unwrap_or_default();
-                self.jobs.spawn(id, async move { done(custom_hook(&home, &script, &plan).await) });
+                self.jobs.spawn_heeding(id, |requests| async move {
+                    custom_hook(&home, &script, &plan, requests).await.unwrap_or_else(failed)
+                });
             }
             HomeJob::Switch { folder, plan } => {
                 let moved = current::switch(&home, &folder, &plan);
                 self.switched = moved.is_ok();
                 self.at_once(id, moved);
             }
-            HomeJob::AppHook => self.jobs.spawn(id, async move { pre_upgrade(&home).await.unwrap_or_else(failed) }),
+            HomeJob::AppHook => self
+                .jobs
+                .spawn_heeding(id, |requests| async move { pre_upgrade(&home, requests).await.unwrap_or_else(failed) }),
             HomeJob::Start { run, version, halt, listen } => {
                 let outcome = self.start(run, &version, halt, listen).map_or_else(failed, |()| Outcome::Started);
                 self.events.push_back(Kind::JobDone { job: id, outcome });
@@ -133,7 +144,7 @@ impl Supervisor {
     fn stop(&mut self, id: JobId, deadline: Instant) {
         let Some(node) = &self.node else { return self.at_once(id, Ok(())) };
         tracing::info!("daemon shutting down in an attempt to restart");
-        node.signal(Signal::SIGTERM);
+        node.signal(self.config.stop_signal);
         tracing::info!("sent interrupt to app, waiting for exit");
         self.stopping = Some(Stopping { job: id, deadline, killed: false });
     }
@@ -181,8 +192,11 @@ impl Supervisor {
         tracing::info!(path = %binary.display(), args = %log::List(&args), "running app");
         let node = Program::new(home, &binary, Signal::SIGTERM).arguments(&args).wished(&wishes);
         let node = node.keeping(lock::for_node(home)?);
-        let launching =
-            |error| io::Error::other(format!("launching process {} {args:?} failed: {error}", binary.display()));
+        let launching = |error| {
+            let (path, args) = (binary.display(), args.join(OsStr::new(" ")));
+            let (args, why) = (args.display(), go_text(&error));
+            io::Error::other(format!("launching process {path} {args} failed: fork/exec {path}: {why}"))
+        };
         let listening = listen.then_some(home.keep_case);
         let node = Node::start(run, node, listening).map_err(launching)?;
         tracing::debug!(pid = node.pid(), "started");
@@ -227,20 +241,25 @@ fn forget(home: &Home, plan: &Plan) {
     }
 }
 
-async fn custom_hook(home: &Home, script: &str, plan: &Plan) -> io::Result<()> {
+async fn custom_hook(home: &Home, script: &str, plan: &Plan, requests: Requests) -> io::Result<Outcome> {
     tracing::info!(file = script, "looking for COSMOVISOR_CUSTOM_PREUPGRADE file");
-    let output = hook::custom(home, script, plan).await.inspect_err(|error| {
+    let output = hook::custom(home, script, plan, requests).await.inspect_err(|error| {
         if error.kind() == io::ErrorKind::NotFound {
             tracing::error!(%error, file = script, "COSMOVISOR_CUSTOM_PREUPGRADE file missing");
         }
     })?;
+    let Some(output) = output else { return Ok(Outcome::Cancelled) };
+    if output.exit != NodeExit::Code(0) {
+        tracing::error!(command = script, said = output.last_words(), "COSMOVISOR_CUSTOM_PREUPGRADE failed");
+        return Ok(failed(output.exit));
+    }
     let result = String::from_utf8_lossy(&output.stdout);
     tracing::info!(command = script, argv1 = plan.name, argv2 = plan.height, %result, "COSMOVISOR_CUSTOM_PREUPGRADE result");
-    Ok(())
+    Ok(Outcome::Done)
 }
 
-async fn pre_upgrade(home: &Home) -> io::Result<Outcome> {
-    let output = hook::pre_upgrade(home).await?;
+async fn pre_upgrade(home: &Home, requests: Requests) -> io::Result<Outcome> {
+    let Some(output) = hook::pre_upgrade(home, requests).await? else { return Ok(Outcome::Cancelled) };
     let code = if let NodeExit::Code(code) = output.exit { Some(code) } else { None };
     match code {
         Some(0) => {

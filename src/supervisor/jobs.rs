@@ -14,7 +14,10 @@ use tokio::{
     task::{AbortHandle, JoinError, JoinHandle},
 };
 
-use crate::decide::{decision::JobId, event::Outcome};
+use crate::{
+    decide::{decision::JobId, event::Outcome},
+    process::requests::{Asking, Requests, requests},
+};
 
 /// The jobs under way.
 #[derive(Debug)]
@@ -30,6 +33,8 @@ enum Handle {
     Task(AbortHandle),
     /// Stops where it next looks.
     Blocking(Arc<AtomicBool>),
+    /// Stops as it sees fit.
+    Heeding(Asking),
 }
 
 impl Jobs {
@@ -42,6 +47,17 @@ impl Jobs {
     pub(super) fn spawn(&mut self, id: JobId, job: impl Future<Output = Outcome> + Send + 'static) {
         let task = tokio::spawn(job);
         self.running.insert(id, Handle::Task(task.abort_handle()));
+        self.report(id, task);
+    }
+
+    /// Begins a job that hears each request to stop, and sees to it by itself.
+    pub(super) fn spawn_heeding<F>(&mut self, id: JobId, job: impl FnOnce(Requests) -> F)
+    where
+        F: Future<Output = Outcome> + Send + 'static,
+    {
+        let (asking, requests) = requests();
+        self.running.insert(id, Handle::Heeding(asking));
+        let task = tokio::spawn(job(requests));
         self.report(id, task);
     }
 
@@ -58,6 +74,7 @@ impl Jobs {
         match self.running.get(&id) {
             Some(Handle::Task(task)) => task.abort(),
             Some(Handle::Blocking(stop)) => stop.store(true, Ordering::Relaxed),
+            Some(Handle::Heeding(asking)) => asking.ask(),
             None => {}
         }
     }

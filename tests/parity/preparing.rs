@@ -13,7 +13,7 @@ use watcher::{
 use crate::{
     home::Home,
     link::{Told, cosmovisor},
-    server::Server,
+    server::{Server, found},
     sim_network::Network,
 };
 
@@ -30,7 +30,7 @@ struct World {
 
 impl World {
     fn scheduling(name: &str, info: impl Fn(&Server) -> String) -> Self {
-        let (home, host) = (Home::with_node("exit 0"), Server::answering(|_| (200, "", BINARY.to_vec())));
+        let (home, host) = (Home::with_node("exit 0"), Server::plain(|_| found(BINARY)));
         let plan = Plan { name: name.into(), height: 1_000, info: info(&host) };
         let network = network(&home, vec![Proposal::upgrade(plan, 2, BLOCK_TIME)]);
         Self { home, network, host }
@@ -66,7 +66,7 @@ fn network(home: &Home, proposals: Vec<Proposal>) -> Network {
 
 /// An info that names the host's file, with this checksum.
 fn naming(host: &Server, checksum: &str) -> String {
-    json!({ "binaries": { "any": format!("http://{}/noded?checksum={checksum}", host.address) } }).to_string()
+    json!({ "binaries": { "any": format!("{}/noded?checksum={checksum}", host.base) } }).to_string()
 }
 
 fn sum() -> String {

@@ -21,8 +21,6 @@ use crate::{
 pub(crate) const NAME: &str = "noded";
 /// How long anything may take; what is waited for is there long before on an idle machine.
 pub(crate) const LIMIT: Duration = Duration::from_secs(30);
-/// Keeps a script alive until a signal's trap ends it.
-pub(crate) const IDLE: &str = "while :; do sleep 0.05; done\n";
 
 /// A home; it is removed when the value is dropped.
 pub(crate) struct Home {
@@ -52,8 +50,17 @@ impl Home {
 
     /// `fixtures/homes/halting`: a node that halts at height 10 once somebody creates `data/halt`, and its `v2`.
     pub(crate) fn halting() -> Self {
+        Self::like("halting")
+    }
+
+    /// `fixtures/homes/steady`: a node that runs, whatever version it is, at the height that is written in `data/height`.
+    pub(crate) fn steady() -> Self {
+        Self::like("steady")
+    }
+
+    fn like(fixture: &str) -> Self {
         let home = Self::empty();
-        let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/homes/halting/.");
+        let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("fixtures/homes/{fixture}/."));
         let copied = Command::new("cp").arg("-rp").arg(fixture).arg(&home.path).status().expect("cp is there");
         assert!(copied.success());
         home
@@ -96,24 +103,25 @@ impl Home {
         removed.expect("the home can be written");
     }
 
-    /// `watcher run`, not started yet, with nothing in its environment but what it needs.
+    /// The program's `run`, not started yet, with nothing in its environment but what it needs.
     pub(crate) fn watcher(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_watcher"));
+        let mut command = Command::new(crate::program());
         command.arg("run").args(args).env_clear().envs(env::var_os("PATH").map(|path| ("PATH", path)));
-        command.env("DAEMON_HOME", &self.path).env("DAEMON_NAME", NAME).stdin(Stdio::null());
+        command.env("DAEMON_HOME", &self.path).env("DAEMON_NAME", NAME).envs(crate::SETTINGS).stdin(Stdio::null());
         command
     }
 
-    /// Starts `watcher run start --home HOME`; it looks at its home often.
+    /// Starts the program's `run start --home HOME`; it looks at its home often.
     pub(crate) fn start(&self, settings: &[(&str, &str)]) -> Supervisor {
-        Supervisor::start(&self.path, NAME, &[&[("DAEMON_POLL_INTERVAL", "50ms")], settings].concat())
+        self.start_with(&[], settings)
     }
 
-    /// Starts `watcher` with these arguments before `start --home HOME`.
+    /// Starts the program's `run` with these arguments before `start --home HOME`.
     pub(crate) fn start_with(&self, args: &[&str], settings: &[(&str, &str)]) -> Supervisor {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_watcher"));
-        command.arg("run").args(args).env("DAEMON_POLL_INTERVAL", "50ms");
-        Supervisor::spawn(command, &self.path, NAME, &[&[("DAEMON_POLL_INTERVAL", "50ms")], settings].concat())
+        let mut command = Command::new(crate::program());
+        command.arg("run").args(args);
+        let settings = [&crate::SETTINGS, [("DAEMON_POLL_INTERVAL", "50ms")].as_slice(), settings].concat();
+        Supervisor::spawn(command, &self.path, NAME, &settings)
     }
 
     /// Lets the node of `fixtures/homes/halting` halt.
@@ -147,6 +155,17 @@ impl Home {
     /// Waits until this was called.
     pub(crate) fn wait_for_call(&self, call: &str) {
         wait::until(&format!("the call {call:?}"), LIMIT, || (self.count(call) > 0).then_some(()));
+    }
+
+    /// Which versions of `fixtures/homes/steady` were asked for their height, in this order.
+    pub(crate) fn questions(&self) -> Vec<String> {
+        fs::read_to_string(self.at("questions")).unwrap_or_default().lines().map(str::to_owned).collect()
+    }
+
+    /// Waits until the node was asked three times more, so that every answer up to now was thought about.
+    pub(crate) fn wait_for_three_questions(&self) {
+        let before = self.questions().len();
+        wait::until("the node is asked for its height", LIMIT, || (self.questions().len() >= before + 3).then_some(()));
     }
 
     /// What `watcher` and the node wrote.

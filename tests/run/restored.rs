@@ -1,27 +1,27 @@
 //! Data that came from elsewhere tell, by the words with which the wrong binary ends, which one they need.
 
 use crate::{
-    home::{Home, IDLE, LIMIT, ended},
+    home::{Home, LIMIT, ended},
     wait,
 };
 
+const NEEDS_V2: &str = "panic: wrong app version 0, upgrade handler is missing for V2 upgrade plan";
+
 /// A home whose genesis binary ends with these words.
 fn home(words: &str) -> Home {
-    let script = format!(
-        "echo \"$1 genesis\" >> \"$DAEMON_HOME/calls\"\ncase $1 in\nstart) echo out; echo '{words}' >&2; exit 2 ;;\n*) exit 1 ;;\nesac\n"
-    );
-    Home::with_node(&script)
+    Home::with_node(&format!(
+        "echo \"$1 genesis\" >> \"$DAEMON_HOME/calls\"\n[ $1 = start ] || exit 1\necho out\necho '{words}' >&2\nexit 2\n"
+    ))
 }
-
-const NEEDS_V2: &str = "panic: wrong app version 0, upgrade handler is missing for V2 upgrade plan";
 
 #[test]
 fn a_snapshot_on_a_fresh_home_is_run_by_the_binary_it_needs() {
     let home = home(NEEDS_V2);
     home.write("data/application.db/CURRENT", "");
-    let script =
-        format!("echo \"$1 v2\" >> \"$DAEMON_HOME/calls\"\n[ $1 = start ] || exit 1\ntrap 'exit 0' TERM\n{IDLE}");
-    home.script("cosmovisor/upgrades/v2/bin/noded", &script);
+    home.script(
+        "cosmovisor/upgrades/v2/bin/noded",
+        "echo \"$1 v2\" >> \"$DAEMON_HOME/calls\"\n[ $1 = start ] || exit 1\ntrap 'exit 0' TERM\nwhile :; do sleep 0.05; done\n",
+    );
     let mut watcher = home.start(&[]);
     home.wait_for_call("start v2");
     assert_eq!((home.current().as_str(), home.count("start genesis")), ("upgrades/v2", 2));

@@ -1,10 +1,6 @@
 //! Homes and settings as they are found in the wild: what works, and what is refused before anything is started.
 
-use std::{
-    fs,
-    os::unix::fs::{PermissionsExt as _, symlink},
-    process::Command,
-};
+use std::process::Command;
 
 use crate::home::{Home, each, output, text};
 
@@ -26,69 +22,6 @@ fn expect_refused(watcher: &mut Command, code: i32, named: &[&str]) {
     for name in named {
         assert!(stderr.contains(name), "{name:?} is not named:\n{stderr}");
     }
-}
-
-#[test]
-fn without_current_a_relative_link_to_genesis_is_made() {
-    let home = Home::with_node(RUNS);
-    expect_runs(&mut home.watcher(&["start"]));
-    assert_eq!(home.current(), "genesis");
-}
-
-#[test]
-fn without_genesis_the_start_is_refused_and_no_link_is_left_behind() {
-    let home = Home::empty();
-    for _ in 0..2 {
-        let binary = home.at("cosmovisor/genesis/bin/noded");
-        expect_refused(&mut home.watcher(&["start"]), 1, &[binary.to_str().expect("it is text")]);
-        assert!(fs::symlink_metadata(home.at("cosmovisor/current")).is_err());
-        assert!(!home.at("cosmovisor/genesis").exists());
-    }
-    home.script("cosmovisor/genesis/bin/noded", RUNS);
-    expect_runs(&mut home.watcher(&["start"]));
-}
-
-#[test]
-fn a_current_that_leads_nowhere_is_refused_and_left_as_it_is() {
-    let home = Home::with_node(RUNS);
-    symlink("upgrades/gone", home.at("cosmovisor/current")).expect("the home can be written");
-    expect_refused(&mut home.watcher(&["start"]), 1, &["cosmovisor/current", "upgrades/gone"]);
-    assert_eq!(home.current(), "upgrades/gone");
-}
-
-#[test]
-fn a_current_that_is_a_folder_is_refused_and_left_as_it_is() {
-    let home = Home::with_node(RUNS);
-    home.script("cosmovisor/current/bin/noded", RUNS);
-    expect_refused(&mut home.watcher(&["start"]), 1, &["cosmovisor/current", "not a link"]);
-    assert_eq!(home.read("cosmovisor/current/bin/noded"), format!("#!/bin/sh\n{RUNS}"));
-}
-
-#[test]
-fn an_absolute_current_and_a_linked_home_work() {
-    let home = Home::with_node(RUNS);
-    symlink(home.at("cosmovisor/genesis"), home.at("cosmovisor/current")).expect("the home can be written");
-    expect_runs(&mut home.watcher(&["start"]));
-    let link = home.path.with_extension("link");
-    symlink(&home.path, &link).expect("the folder can be written");
-    expect_runs(home.watcher(&["start", "--home", home.path.to_str().expect("it is text")]).env("DAEMON_HOME", &link));
-}
-
-#[test]
-fn a_binary_that_is_not_executable_is_made_so() {
-    let home = Home::with_node(RUNS);
-    home.mode("cosmovisor/genesis/bin/noded", 0o600);
-    let ended = output(&mut home.watcher(&["start"]));
-    let mode = fs::metadata(home.at("cosmovisor/genesis/bin/noded")).expect("it is there").permissions().mode();
-    assert_eq!(mode & 0o777, 0o711, "{}", text(&ended.stderr));
-}
-
-#[test]
-fn a_binary_that_this_machine_cannot_run_is_named_with_the_systems_words() {
-    let home = Home::empty();
-    home.write("cosmovisor/genesis/bin/noded", "\u{1}\u{2}\u{3}\u{4}");
-    let binary = home.at("cosmovisor/genesis/bin/noded");
-    expect_refused(&mut home.watcher(&["start"]), 1, &[binary.to_str().expect("it is text"), "Exec format error"]);
 }
 
 #[test]

@@ -28,17 +28,6 @@ fn a_second_watcher_is_refused_with_the_pid_of_the_first() {
 }
 
 #[test]
-fn the_node_of_a_killed_watcher_is_told_to_stop() {
-    let home = Home::halting();
-    let mut watcher = home.start(&[]);
-    home.wait_until_ready();
-    signal(&watcher, Signal::SIGKILL);
-    ended(&mut watcher);
-    home.wait_for_call("stop genesis");
-    wait::until("the node is gone", LIMIT, || home.nodes().is_empty().then_some(()));
-}
-
-#[test]
 fn a_node_behind_a_script_that_waits_for_it_is_stopped_by_the_next_start_and_by_a_stop() {
     let home = Home::halting();
     // The signal at the end of `watcher` reaches this script, and not the node that it started.

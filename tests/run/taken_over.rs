@@ -5,10 +5,12 @@ use std::{fs, io::Read as _, os::unix::fs::symlink, process::Stdio};
 use nix::sys::signal::Signal;
 
 use crate::{
-    halts::{INFO, counting_questions, wait_for_three_questions},
     home::{Home, LIMIT, ended, output, signal, text},
     wait,
 };
+
+/// What a plan is written to.
+const INFO: &str = "data/upgrade-info.json";
 
 /// A home whose plan v2 at height 10 is long done: the file is still there, and `current` was linked to v3 by hand.
 fn long_past_v2(v3: &str) -> Home {
@@ -79,12 +81,11 @@ fn data_that_was_restored_to_before_the_height_is_carried_through_once_more() {
 
 #[test]
 fn a_file_for_a_far_height_is_not_what_a_node_ends_of() {
-    let home = Home::halting();
-    counting_questions(&home);
+    let home = Home::steady();
     let mut watcher = home.start(&[]);
-    home.wait_until_ready();
+    home.wait_for_call("start genesis");
     home.write(INFO, "{\"name\":\"v2\",\"height\":1000}");
-    wait_for_three_questions(&home);
+    home.wait_for_three_questions();
     let pid = home.nodes()[0].pid;
     nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), Signal::SIGTERM).expect("it is still there");
     assert!(ended(&mut watcher).success());

@@ -7,7 +7,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::{
     home::{Home, LIMIT, each, output, text},
-    server::Server,
+    server::{Server, found},
     wait,
 };
 
@@ -117,8 +117,8 @@ fn archived(home: &Home) -> Server {
     }
     let archive = archive.into_inner().expect("a vector can be written to");
     let sum = hex::encode(Sha256::digest(&archive));
-    let server = Server::answering(move |_| (200, "", archive.clone()));
-    let url = format!("http://{}/noded.tar?checksum=sha256:{sum}", server.address);
+    let server = Server::plain(move |_| found(&archive));
+    let url = format!("{}/noded.tar?checksum=sha256:{sum}", server.base);
     let info = json!({ "binaries": { "any": url } }).to_string();
     home.write("plan.json", &json!({ "name": "v2", "height": 10, "info": info }).to_string());
     home.remove("cosmovisor/upgrades");

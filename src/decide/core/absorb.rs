@@ -253,7 +253,10 @@ impl Core {
             decision.signal = Some(if self.stops > 1 { NodeSignal::Kill } else { NodeSignal::Forward(signal) });
         }
         let keep = matches!(self.home.job(), Some(HomeJob::Stop { .. } | HomeJob::StopStray { .. }));
-        if !keep {
+        if self.stops > 1 {
+            // Whoever asks again is in a hurry: a job that takes its time hears it once more.
+            decision.cancel.extend(self.home.insist());
+        } else if !keep {
             decision.cancel.extend(self.home.cancel());
         }
         decision.cancel.extend(self.fetch.cancel());

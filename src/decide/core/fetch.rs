@@ -120,7 +120,9 @@ impl Core {
         let left = self.knowledge.left(upgrade.plan.height);
         let reason = match &upgrade.asks {
             Asks::Nothing { reason } | Asks::Unusable { reason } => reason.clone(),
-            _ if !self.settings.downloads => "DAEMON_ALLOW_DOWNLOAD_BINARIES is not true".to_string(),
+            _ if !self.settings.downloads => {
+                "binary not present, downloading disabled: DAEMON_ALLOW_DOWNLOAD_BINARIES is not true".to_string()
+            }
             _ => return, // It is being fetched; failures are told as they happen.
         };
         let urgency = urgency.unwrap_or_else(|| schedule::urgency(left.and_then(|left| left.1)));

@@ -1,0 +1,52 @@
+//! What an operator of cosmovisor relies on while a node runs: rows 15 to 78 of the parity suite, a test each, named for its
+//! row. The program is started under the name `cosmovisor`; a home of each test's own has shell scripts for nodes.
+
+#[path = "support/census.rs"]
+mod census;
+#[path = "support/nodes.rs"]
+mod nodes;
+#[path = "support/say.rs"]
+mod say;
+#[path = "support/supervisor.rs"]
+#[expect(dead_code, reason = "a home starts the program itself")]
+mod supervisor;
+#[path = "support/wait.rs"]
+mod wait;
+
+#[path = "run/home.rs"]
+mod home;
+#[path = "support/file_host.rs"]
+mod server;
+
+#[path = "parity_run/detection.rs"]
+mod detection;
+#[path = "parity_run/downloads.rs"]
+mod downloads;
+#[path = "parity_run/names_and_skips.rs"]
+mod names_and_skips;
+#[path = "parity_run/process.rs"]
+mod process;
+#[path = "parity_run/sequence.rs"]
+mod sequence;
+#[path = "parity_run/signals.rs"]
+mod signals;
+
+use std::{env, os::unix::fs::symlink, path::PathBuf, sync::LazyLock};
+
+/// What is started: a link called `cosmovisor`, or what `WATCHER_UNDER_TEST` names instead.
+fn program() -> PathBuf {
+    static LINK: LazyLock<PathBuf> = LazyLock::new(|| {
+        let folder =
+            tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("the target folder can be written").keep();
+        let link = folder.join("cosmovisor");
+        symlink(env!("CARGO_BIN_EXE_watcher"), &link).expect("the folder can be written");
+        link
+    });
+    env::var_os("WATCHER_UNDER_TEST").map_or_else(|| LINK.clone(), PathBuf::from)
+}
+
+/// Keeps a script alive until a signal's trap ends it.
+const IDLE: &str = "while :; do sleep 0.05; done\n";
+
+/// What it is told each time: lines without colours.
+const SETTINGS: [(&str, &str); 1] = [("COSMOVISOR_COLOR_LOGS", "false")];
