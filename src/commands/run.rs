@@ -27,7 +27,7 @@ use crate::{
         plan::Plan,
     },
     exit::{Ending, Failure},
-    home::observe,
+    home::{backup, observe},
     http,
     persona::Persona,
     supervisor::{Ears, Supervisor},
@@ -99,6 +99,7 @@ fn configured(persona: Persona, file: Option<&Path>, args: &[OsString]) -> anyho
     if !found.is_dir() {
         bail!("{} must be an existing directory", data.display());
     }
+    backup::check_place(home)?;
     Ok(config)
 }
 
