@@ -24,7 +24,7 @@ use crate::{
         decision::{Attention, Decision, Exit, JobId, NodeSignal},
         event::{Event, Heard, Kind, NodeExit, Outcome, Words},
     },
-    home::{backup, changes::Changes, lock, observe::Observer},
+    home::{changes::Changes, lock, observe::Observer},
     process::{
         node::Node,
         signals::{Signals, forwarded},
@@ -84,9 +84,8 @@ impl Supervisor {
     /// Takes the home's lock and makes ready.
     ///
     /// # Errors
-    /// Where another `watcher` works on the home, it cannot be written to, or its backups would lie in what they copy.
+    /// Where another `watcher` works on the home, or it cannot be written to.
     pub fn new(config: Config, args: Vec<OsString>, ears: Ears) -> anyhow::Result<Self> {
-        backup::check_place(&config.home)?;
         config.home.prepare().with_context(|| format!("cannot work in {}", config.home.root().display()))?;
         let lock = lock::supervise(&config.home)?;
         if let Err(error) = config.home.store().sweep() {

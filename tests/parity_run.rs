@@ -26,6 +26,8 @@ mod downloads;
 mod names_and_skips;
 #[path = "parity_run/process.rs"]
 mod process;
+#[path = "parity_run/queue.rs"]
+mod queue;
 #[path = "parity_run/sequence.rs"]
 mod sequence;
 #[path = "parity_run/signals.rs"]

@@ -14,7 +14,7 @@ use crate::{
     cli::AddBatchUpgradeArgs,
     config::go_text,
     exit::Ending,
-    home::{Home, upgrade_info, write_with_mode},
+    home::{Home, orders},
     persona::Persona,
 };
 
@@ -31,9 +31,8 @@ pub fn add_batch_upgrade(persona: Persona, file: Option<&Path>, args: &AddBatchU
     for addition in additions {
         plans.extend(addition.carry_out()?);
     }
-    let queue = home.upgrade_info().with_extension("json.batch");
-    write_with_mode(&queue, &mut upgrade_info::render_list(&plans).as_bytes(), 0o600, true)
-        .with_context(|| format!("failed to write {}", queue.display()))?;
+    let queue = home.data().join(orders::QUEUE);
+    orders::write_queue(&home, &plans).with_context(|| format!("failed to write {}", queue.display()))?;
     tracing::info!("{} created, with {} upgrades", queue.display(), plans.len());
     Ok(Ending::Fine)
 }

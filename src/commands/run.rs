@@ -27,7 +27,7 @@ use crate::{
         plan::Plan,
     },
     exit::{Ending, Failure},
-    home::{observe, version},
+    home::{backup, observe, version},
     http,
     persona::Persona,
     supervisor::{Ears, Supervisor},
@@ -99,6 +99,7 @@ fn configured(persona: Persona, file: Option<&Path>, args: &[OsString]) -> anyho
     if !found.is_dir() {
         bail!("{} must be an existing directory", data.display());
     }
+    backup::check_place(home)?;
     version::current(home)?;
     for error in version::not_understood(home) {
         tracing::error!("{error}");

@@ -10,7 +10,7 @@ use std::{
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
-use super::{Home, current, sync_folder, upgrade_info, write_whole};
+use super::{Home, current, sync_folder, upgrade_info, write_whole, write_with_mode};
 use crate::{
     artifact,
     decide::{
@@ -85,15 +85,12 @@ fn is_still(meta: &fs::Metadata, looked_at: Fingerprint) -> bool {
     now == looked_at || Fingerprint { modified: changed, ..now } == looked_at
 }
 
-/// Writes the queue anew, as an indented list; an empty one is `[]`.
+/// Writes the queue anew, as an indented list that only its owner reads; an empty one is `[]`.
 ///
 /// # Errors
 /// As the file system gives them.
 pub fn write_queue(home: &Home, queue: &[Plan]) -> io::Result<()> {
-    let plans: Vec<Value> =
-        queue.iter().filter_map(|plan| serde_json::from_str(&upgrade_info::render(plan)).ok()).collect();
-    let text = serde_json::to_vec_pretty(&plans).map_err(io::Error::other)?;
-    write_whole(&home.data().join(QUEUE), &text, true)
+    write_with_mode(&home.data().join(QUEUE), &mut upgrade_info::render_list(queue).as_bytes(), 0o600, true)
 }
 
 /// Takes an order back that was fulfilled by this upgrade.

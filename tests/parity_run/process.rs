@@ -7,7 +7,10 @@ use std::{
     process::{Command, Stdio},
 };
 
-use crate::home::{Home, NAME, each, output, text};
+use crate::{
+    detection::{INFO, plan},
+    home::{Home, NAME, each, output, text},
+};
 
 /// A node that says that it runs, and ends.
 const RUNS: &str = "echo it runs";
@@ -116,6 +119,24 @@ fn row_20_an_absolute_current_and_a_linked_home_work_and_the_resolved_path_is_lo
         let line = told.lines().find(|line| line.contains(" INF running app ")).expect("it is logged");
         assert!(line.contains(&path) && line.contains("args=[\"start\"] module=cosmovisor"), "{line}");
     }
+}
+
+#[test]
+fn row_20_binaries_behind_links_work() {
+    let home = Home::steady();
+    fs::create_dir(home.at("built")).expect("the home can be written");
+    for version in ["genesis", "upgrades/v2"] {
+        let (binary, built) = (home.at(&format!("cosmovisor/{version}/bin/noded")), version.replace('/', "-"));
+        let built = home.at("built").join(built);
+        fs::rename(&binary, &built).expect("the home can be written");
+        symlink(&built, &binary).expect("the home can be written");
+    }
+    let mut watcher = home.start(&[]);
+    home.wait_for_call("start genesis");
+    home.write(INFO, &plan("v2", 9));
+    home.wait_for_call("start v2");
+    assert!(fs::symlink_metadata(home.at("cosmovisor/upgrades/v2/bin/noded")).expect("it is there").is_symlink());
+    assert!(watcher.stop().success());
 }
 
 #[test]

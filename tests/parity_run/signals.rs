@@ -8,6 +8,7 @@ use nix::sys::signal::{Signal, kill};
 use crate::{
     IDLE,
     census::Census,
+    detection::{INFO, plan},
     home::{Home, LIMIT, NAME, each, ended, signal},
     wait,
 };
@@ -85,6 +86,30 @@ fn row_64_a_second_request_kills_a_node_that_does_not_heed_the_first() {
     assert_eq!(ended(&mut watcher).code(), Some(1));
     home.wait_for_log("Error: signal: killed");
     assert!(home.nodes().is_empty());
+}
+
+#[test]
+fn row_64_requests_to_stop_shorten_the_stop_of_an_upgrade_and_nothing_follows_it() {
+    let home = Home::steady();
+    let deaf = format!(
+        "trap 'echo asked >> \"$DAEMON_HOME/calls\"' TERM\necho start genesis >> \"$DAEMON_HOME/calls\"\n{IDLE}"
+    );
+    let status = "[ $1 = status ] && echo '{\"sync_info\":{\"latest_block_height\":\"9\"}}' && exit 0\n";
+    home.script("cosmovisor/genesis/bin/noded", &format!("{status}{deaf}"));
+    let mut watcher = home.start(&[("DAEMON_SHUTDOWN_GRACE", "1h")]);
+    home.wait_for_call("start genesis");
+    home.write(INFO, &plan("v2", 9));
+    for request in 1..=2 {
+        wait::until("the node is asked", LIMIT, || (home.count("asked") == request).then_some(()));
+        assert_eq!((watcher.ended(), home.nodes().len()), (None, 1));
+        signal(&watcher, Signal::SIGTERM);
+    }
+    assert_eq!(ended(&mut watcher).code(), Some(0));
+    assert_eq!((home.nodes().len(), home.backups().len(), home.current().as_str()), (0, 0, "genesis"));
+    let mut watcher = home.start(&[]);
+    home.wait_for_call("start v2");
+    assert_eq!(home.count("start genesis"), 1);
+    assert!(watcher.stop().success());
 }
 
 /// `fixtures/homes/halting` at its halt while one of its hooks waits for something that does not come. What the hook is, and
