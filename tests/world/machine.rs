@@ -452,6 +452,8 @@ impl World {
                     self.breaks("started after the upgrade, which the operator wanted to do".to_owned());
                 }
             }
+            // Another binary has all its starts before it.
+            Work::Home(HomeJob::Replace(_)) => watcher.starts = 0,
             Work::Home(HomeJob::Switch { folder, .. }) if self.disk.home.orders.hold(folder).is_some() => {
                 self.breaks(format!("{folder} was swapped in against the operator's brake"));
             }

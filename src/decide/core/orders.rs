@@ -9,7 +9,7 @@ use super::{
     super::{
         decision::{Decision, HomeJob},
         event::Event,
-        facts::{Facts, Info, RecordFact, Verdict, Version},
+        facts::{Facts, Info, NodeLock, RecordFact, Verdict, Version},
         note::Note,
         orders::{Exact, Orders},
         plan::{Plan, Upgrade},
@@ -221,6 +221,8 @@ impl Core {
                 decision.notes.push(Note::Restarts { why: "with the binary that replaces its own" });
                 self.stop(decision);
             }
+            // It may run that binary behind a script that has ended.
+            Run::Never | Run::Ended { .. } if facts.lock == NodeLock::Held => self.stop_stray(decision),
             _ => self.begin(HomeJob::Replace(replacement.version.clone()), decision),
         }
         true
