@@ -41,9 +41,10 @@ impl Unit {
         let mut environment_files = Vec::new();
         for file in files {
             let shown = file.display();
+            // systemd skips the mark that some editors put first.
             let text = fs::read_to_string(file).map_err(|error| io::Error::other(format!("{shown}: {error}")))?;
             let mut section = String::new();
-            for (number, line) in logical_lines(&text) {
+            for (number, line) in logical_lines(text.trim_start_matches('\u{feff}')) {
                 if let Some(name) = line.strip_prefix('[') {
                     name.trim_end_matches(']').clone_into(&mut section);
                 } else if let (Some((key, value)), "Service") = (line.split_once('='), section.as_str()) {
@@ -114,7 +115,7 @@ impl Unit {
             Err(error) if error.kind() == io::ErrorKind::NotFound && named.starts_with('-') => return,
             Err(error) => return self.problems.push(format!("{place}: EnvironmentFile={named}: {error}")),
         };
-        for (number, line) in logical_lines(&text) {
+        for (number, line) in logical_lines(text.trim_start_matches('\u{feff}')) {
             let Some((name, value)) = line.split_once('=') else { continue };
             let place = format!("{path}:{number}");
             match split(value) {
@@ -265,9 +266,10 @@ mod tests {
 
     #[test]
     fn variables_are_read_with_the_quotes_of_systemd() {
-        let unit =
-            of(&["[Unit]\nEnvironment=NOT=here\n[Service]\nEnvironment=A=1 \"B=two words\" 'C=it''s' D=\\x \\\n  # \
-                         within\n  \"E=a\\tb\"\n; a comment\nEnvironment=F=50%%\nEnvironment=\"A=2\"\n"]);
+        let unit = of(&[
+            "\u{feff}[Unit]\nEnvironment=NOT=here\n[Service]\nEnvironment=A=1 \"B=two words\" 'C=it''s' D=\\x \\\n  # \
+                         within\n  \"E=a\\tb\"\n; a comment\nEnvironment=F=50%%\nEnvironment=\"A=2\"\n",
+        ]);
         let expected = [("A", "2"), ("B", "two words"), ("C", "its"), ("D", "\\x"), ("E", "a\tb"), ("F", "50%")];
         assert_eq!(values(&unit), expected);
         assert!(unit.problems.is_empty() && unit.variables["B"].origin.ends_with("0.service:4"), "{unit:?}");
