@@ -1,6 +1,6 @@
 //! `watcher hold` and `watcher release`: the operator's brake. It is a file in the home, so it outlives every restart.
 
-use std::{fs, path::Path};
+use std::{fs, io, path::Path};
 
 use anyhow::{Context as _, bail};
 
@@ -22,11 +22,12 @@ const ALL: &str = "all";
 /// Where the configuration is wrong, the name cannot be a folder, or the home cannot be written.
 pub fn hold(file: Option<&Path>, args: &HoldArgs) -> anyhow::Result<Ending> {
     let config = super::configured(Persona::Watcher, file)?;
-    let mut holds = held(&config)?;
     let Some(name) = &args.name else {
-        return say(&listed(&holds)).map(|()| Ending::Fine);
+        return say(&listed(&held(&config)?)).map(|()| Ending::Fine);
     };
     let folder = folder(&config, name)?;
+    let _alone = alone(&config)?;
+    let mut holds = held(&config)?;
     holds.retain(|hold| hold.folder != folder);
     holds.push(Hold { folder, reason: args.reason.clone().unwrap_or_default() });
     write(&config, &holds)?;
@@ -40,6 +41,7 @@ pub fn hold(file: Option<&Path>, args: &HoldArgs) -> anyhow::Result<Ending> {
 /// As [`hold`], and where it is not on.
 pub fn release(file: Option<&Path>, args: &ReleaseArgs) -> anyhow::Result<Ending> {
     let config = super::configured(Persona::Watcher, file)?;
+    let _alone = alone(&config)?;
     let mut holds = held(&config)?;
     let folder = folder(&config, &args.name)?;
     let count = holds.len();
@@ -65,11 +67,21 @@ fn folder(config: &Config, name: &str) -> anyhow::Result<Option<Folder>> {
     Folder::of(name, config.home.keep_case).map(Some).map_err(|error| anyhow::anyhow!("{error}"))
 }
 
+/// Of two that change the holds at the same time one waits, so that neither loses what the other wrote.
+fn alone(config: &Config) -> anyhow::Result<fs::File> {
+    let folder = config.home.own();
+    let locked = || -> io::Result<fs::File> {
+        fs::create_dir_all(&folder)?;
+        let alone = fs::File::open(&folder)?;
+        alone.lock()?;
+        Ok(alone)
+    };
+    locked().with_context(|| format!("cannot work in {}", folder.display()))
+}
+
 fn write(config: &Config, holds: &[Hold]) -> anyhow::Result<()> {
     let home = &config.home;
-    fs::create_dir_all(home.own())
-        .and_then(|()| orders::write_holds(home, holds))
-        .with_context(|| format!("cannot write in {}", home.own().display()))
+    orders::write_holds(home, holds).with_context(|| format!("cannot write in {}", home.own().display()))
 }
 
 fn listed(holds: &[Hold]) -> String {

@@ -44,6 +44,13 @@ pub fn replace(file: Option<&Path>, args: &ReplaceArgs) -> anyhow::Result<Ending
         bail!("{} runs now: say --now to restart the node at once, or --at HEIGHT", args.name);
     }
     fs::create_dir_all(home.own().join("aside"))?;
+    if !orders::is_within_reach(home, &version)? {
+        bail!(
+            "{} and {} are on two file systems: no rename leads from one to the other",
+            home.own().display(),
+            old.display()
+        );
+    }
     if let Some(before) = orders::read(home).replacement.filter(|before| before.version != version) {
         say(&format!("taken back: the order to replace the binary of {}; one stands at a time", before.version))?;
     }

@@ -128,9 +128,11 @@ pub fn order_replacement(home: &Home, executable: &Path, order: &Replacement) ->
     let new = new_binary(home);
     fs::create_dir_all(new.parent().unwrap_or(&new))?;
     let mut content = fs::File::open(executable)?;
+    let beside = new.with_extension("copying");
+    write_with_mode(&beside, &mut content, MODE, true)?;
     // An order that stands must not take this file for its own.
     write_or_remove::<Replacement>(&order_path(home), None)?;
-    write_with_mode(&new, &mut content, MODE, true)?;
+    fs::rename(&beside, &new)?;
     write_or_remove(&order_path(home), Some(order))
 }
 
@@ -165,6 +167,15 @@ fn put_in_place(home: &Home, version: &Version) -> io::Result<()> {
         tracing::info!(kept = %kept.display(), "replaced the binary of {version}");
     }
     Ok(())
+}
+
+/// Whether a replacement could take a version's place by a rename: whether both lie on one file system.
+///
+/// # Errors
+/// As the file system gives them.
+pub fn is_within_reach(home: &Home, version: &Version) -> io::Result<bool> {
+    let bin = version_folder(home, version).join("bin");
+    Ok(fs::metadata(bin)?.dev() == fs::metadata(home.own())?.dev())
 }
 
 /// The folder of a version.

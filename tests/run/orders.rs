@@ -112,6 +112,21 @@ fn the_old_binary_runs_on_past_an_operators_own_height_while_that_is_held() {
 }
 
 #[test]
+fn brakes_that_are_put_on_at_the_same_time_are_all_on() {
+    let home = home("v0.50.1");
+    let names: Vec<String> = (0..8).map(|number| format!("u{number}")).collect();
+    let commands: Vec<_> = names.iter().map(|name| command(&home, &["hold", name]).spawn()).collect();
+    for command in commands {
+        assert!(command.expect("it can be started").wait().expect("it can be waited for").success());
+    }
+    let held = said(&home, &["hold"]);
+    assert!(names.iter().all(|name| held.contains(name)), "{held}");
+    assert!(said(&home, &["hold", "ALL"]).contains("held: ALL"));
+    said(&home, &["release", "all"]);
+    assert!(said(&home, &["hold"]).contains("nothing is held"));
+}
+
+#[test]
 fn a_brake_that_cannot_be_read_is_on() {
     let home = Home::halting();
     home.write("cosmovisor/watcher/holds.json", "[{\"folder\":");
