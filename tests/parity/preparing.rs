@@ -119,7 +119,7 @@ fn row_69_what_a_failed_prepare_upgrade_fetched_is_not_started_at_the_halt() {
     let mut run = world.home.start(&[("DAEMON_ALLOW_DOWNLOAD_BINARIES", "false")]);
     world.home.wait_for_log("downloading disabled");
     assert_eq!((world.home.current().as_str(), world.home.nodes().len()), ("genesis", 0));
-    assert_eq!(run.stop().code(), Some(1), "the node itself has failed");
+    assert!(run.stop().success(), "the node ended before the stop was asked for");
     assert!(!world.home.log().lines().any(|line| line == "v2"), "{}", world.home.log());
 }
 
