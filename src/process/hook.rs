@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     config::go_text,
-    decide::plan::Plan,
+    decide::{event::NodeExit, plan::Plan},
     home::{Home, current},
 };
 
@@ -36,7 +36,12 @@ pub async fn status(home: &Home) -> io::Result<Output> {
 /// Where it cannot be started.
 pub async fn pre_upgrade(home: &Home, requests: Requests) -> io::Result<Option<Output>> {
     let binary = current::executable(home)?;
-    Program::new(home, &binary, Signal::SIGKILL).arguments(["pre-upgrade"]).output_unless(requests).await
+    Program::new(home, &binary, Signal::SIGKILL).arguments(["pre-upgrade"]).output_unless(requests, is_answer).await
+}
+
+/// Done, or there is no such command: the exits that every upgrade meets, and that must not hold it up.
+const fn is_answer(exit: NodeExit) -> bool {
+    matches!(exit, NodeExit::Code(0 | 1))
 }
 
 /// Runs the operator's script with the plan's name and height, in the node's home, and gives how it ended and what it
@@ -61,5 +66,5 @@ pub async fn custom(home: &Home, script: &str, plan: &Plan, requests: Requests) 
     }
     let program = Program::new(home, &path, Signal::SIGKILL).folder(&home.path);
     let program = program.arguments([plan.name.clone(), plan.height.to_string()]);
-    program.output_unless(requests).await.map_err(|error| named("fork/exec", error))
+    program.output_unless(requests, |exit| exit == NodeExit::Code(0)).await.map_err(|error| named("fork/exec", error))
 }
