@@ -171,7 +171,9 @@ fn row_29_a_node_that_halted_before_the_start_and_dies_at_each_start_is_carried_
     home.write(INFO, &home.read("plan.json"));
     let mut watcher = home.start(&[]);
     home.expect_upgraded();
-    assert_eq!(home.calls(), ["start genesis", "pre-upgrade v2", "start v2"]);
+    // It may have been asked, and told to stop, just before it died.
+    let calls: Vec<_> = home.calls().into_iter().filter(|call| call != "stop genesis").collect();
+    assert_eq!(calls, ["start genesis", "pre-upgrade v2", "start v2"]);
     assert!(watcher.stop().success());
 }
 

@@ -8,7 +8,7 @@ use std::{
     },
     path::Path,
     process::Command,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use nix::sys::signal::Signal;
@@ -17,6 +17,7 @@ use crate::{
     IDLE,
     detection::{INFO, expect_untouched, plan},
     home::{Home, each, ended, output, signal, text},
+    wait,
 };
 
 /// The operator's own step.
@@ -40,6 +41,8 @@ fn row_52_without_a_restart_everything_is_done_but_the_start_which_the_next_run_
 
 #[test]
 fn row_53_the_restart_delay_lies_between_the_stop_and_the_backup() {
+    /// How coarse a filesystem's clock is.
+    const TICK: Duration = Duration::from_millis(10);
     let home = Home::steady();
     let noting = "trap 'echo > \"$DAEMON_HOME/stopped\"; exit 0' TERM\n";
     let status = "[ $1 = status ] && echo '{\"sync_info\":{\"latest_block_height\":\"9\"}}' && exit 0\n";
@@ -51,12 +54,12 @@ fn row_53_the_restart_delay_lies_between_the_stop_and_the_backup() {
     home.wait_for_call("start genesis");
     home.write(INFO, &plan("v2", 9));
     home.wait_for_call("start v2");
-    // Both times are the filesystem's, whose clock is a coarse one.
+    // Both times are the filesystem's.
     let (stopped, made) = (fs::metadata(home.at("stopped")), fs::metadata(&home.backups()[0]));
     let stopped = stopped.and_then(|meta| meta.modified()).expect("it was stopped");
     let made = made.and_then(|meta| meta.created()).expect("the filesystem keeps that time");
     let pause = made.duration_since(stopped).expect("the backup follows the stop");
-    assert!(pause >= Duration::from_secs(2), "{pause:?}");
+    assert!(pause + TICK >= Duration::from_secs(2), "{pause:?}");
     assert!(watcher.stop().success());
 }
 
@@ -111,6 +114,20 @@ fn row_55_without_a_grace_the_node_is_asked_to_stop_and_waited_for() {
     let mut watcher = home.start(&[SCRIPT]);
     home.expect_upgraded();
     assert_eq!(home.calls(), ["start genesis", "asked", "ended", "pre-upgrade v2", "start v2"]);
+    assert!(watcher.stop().success());
+}
+
+#[test]
+#[ignore = "takes two minutes; `cargo test --test parity_run -- --ignored`"]
+fn row_55_without_a_grace_a_node_that_does_not_end_is_killed_after_two_minutes() {
+    let home = told_to_stop("trap 'echo asked >> calls' TERM");
+    let mut watcher = home.start(&[SCRIPT]);
+    home.wait_for_call("asked");
+    let asked = Instant::now();
+    wait::until("v2 starts", Duration::from_mins(3), || (home.count("start v2") == 1).then_some(()));
+    assert!(asked.elapsed() >= Duration::from_secs(119), "{:?}", asked.elapsed());
+    home.expect_upgraded();
+    assert_eq!(home.calls(), ["start genesis", "asked", "pre-upgrade v2", "start v2"]);
     assert!(watcher.stop().success());
 }
 
