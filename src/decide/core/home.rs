@@ -172,7 +172,10 @@ impl Core {
         } else if facts.marker.as_ref().is_some_and(|marker| marker.height > plan.height)
             || present.is_some_and(|record| record.plan.height > plan.height)
         {
-            Some("it is older than the upgrade that runs now; was the data restored? Nothing is switched")
+            Some(
+                "it is older than the upgrade that runs now, and nothing is switched; if the data were restored, link \
+                 cosmovisor/current to the version they need, or wait for the node to say it",
+            )
         } else {
             None
         };
