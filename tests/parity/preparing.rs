@@ -106,6 +106,23 @@ fn row_85_a_wrong_checksum_is_refused_and_leaves_nothing() {
 }
 
 #[test]
+fn row_69_what_was_refused_ahead_of_time_is_not_started_at_the_halt_either() {
+    let wrong = format!("sha256:{}", "ab".repeat(32));
+    let world = World::scheduling("v2", |host| naming(host, &wrong));
+    world.expect_refused("failed to download and verify binary: ");
+    let home = &world.home;
+    let plan = r#"{"name":"v2","height":1000}"#;
+    let halts = format!("echo '{plan}' > \"$DAEMON_HOME/data/upgrade-info.json\"");
+    let idle = "trap 'exit 0' TERM\nwhile :; do sleep 0.05; done";
+    home.script("cosmovisor/genesis/bin/noded", &format!("[ $1 = start ] || exit 1\n{halts}\n{idle}\n"));
+    let mut watcher = home.start(&[]);
+    home.wait_for_log("has no binary");
+    assert_eq!((home.current().as_str(), home.nodes().len()), ("genesis", 1));
+    assert!(watcher.stop().success());
+    assert!(!home.at("cosmovisor/upgrades/v2").exists());
+}
+
+#[test]
 fn row_85_a_plan_that_names_nothing_for_this_machine_is_refused() {
     World::scheduling("v2", |_| String::new()).expect_refused("failed to parse upgrade info: ");
     World::scheduling("v2", |_| "soon".to_owned()).expect_refused("failed to parse upgrade info: ");
