@@ -99,8 +99,8 @@ fn link(home: &Home) -> anyhow::Result<()> {
         Current::Version(version) => tracing::info!("the current symlink points to {version} and stays as it is"),
         Current::Broken { reason } => bail!(reason),
         Current::Absent => {
-            fs::create_dir_all(home.own())?;
-            current::point_at_genesis(home)?;
+            let linked = fs::create_dir_all(home.own()).and_then(|()| current::point_at_genesis(home));
+            linked.with_context(|| format!("cannot link {}", home.current().display()))?;
             tracing::info!("the current symlink points to genesis");
         }
     }

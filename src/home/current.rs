@@ -81,10 +81,14 @@ pub fn mark(home: &Home) -> io::Result<()> {
 /// Where there is no usable genesis binary; then nothing is left behind.
 pub fn point_at_genesis(home: &Home) -> io::Result<()> {
     let binary = home.executable(&home.root().join("genesis"));
-    if let Err(error) = fs::metadata(&binary) {
+    let file = |meta: fs::Metadata| {
+        if meta.is_file() { Ok(()) } else { Err(io::Error::other("it is not a file")) }
+    };
+    let found = fs::metadata(&binary).and_then(file);
+    found.map_err(|error| {
         let text = format!("there is no current version and no genesis binary at {}: {error}", binary.display());
-        return Err(io::Error::new(error.kind(), text));
-    }
+        io::Error::new(error.kind(), text)
+    })?;
     point(home, Path::new("genesis"))
 }
 

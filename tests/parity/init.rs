@@ -107,6 +107,15 @@ fn row_90_settings_that_cannot_be_read_are_written_as_nothing() {
 }
 
 #[test]
+fn row_90_a_link_that_cannot_be_made_is_named() {
+    let (home, executable) = world();
+    home.write("cosmovisor/watcher", "in the way");
+    let told = Told::of(&mut cosmovisor(&home, &["init", path(&executable)]));
+    let words = format!("Error: cannot link {}: ", home.at("cosmovisor/current").display());
+    assert!(told.code == Some(1) && told.stderr.starts_with(&words), "{told:?}");
+}
+
+#[test]
 fn row_90_what_is_missing_is_told_before_anything_is_made() {
     let (home, executable) = world();
     let init = |args: &[&str], settings: &[(&str, &str)]| {

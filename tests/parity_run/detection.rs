@@ -3,6 +3,7 @@
 use std::{
     fs,
     os::unix::fs::symlink,
+    process::Command,
     time::{Duration, Instant},
 };
 
@@ -389,6 +390,22 @@ fn row_40_a_plan_that_is_none_is_told_in_one_line_and_the_node_runs_on() {
         home.write("data/height", "10\n");
         expect_carried_to_v2(&home, &mut watcher);
         assert_eq!(home.log_lines(INFO).len(), 1, "{}", home.log());
+    });
+}
+
+#[test]
+fn row_40_what_is_no_file_is_told_and_the_node_runs_on() {
+    each(&[("a folder", "mkdir"), ("a pipe", "mkfifo")], |make| {
+        let home = Home::steady();
+        let mut watcher = home.start(&[]);
+        home.wait_for_call("start genesis");
+        assert!(Command::new(make).arg(home.at(INFO)).status().expect("it is there").success());
+        let told = home.wait_for_log(INFO);
+        assert!(told.contains(" ERR ") && told.contains("it is not a file"), "{told}");
+        expect_untouched(&home, &["start genesis"], "genesis");
+        fs::remove_dir(home.at(INFO)).or_else(|_| fs::remove_file(home.at(INFO))).expect("the home can be written");
+        home.write(INFO, &plan("v2", 9));
+        expect_carried_to_v2(&home, &mut watcher);
     });
 }
 

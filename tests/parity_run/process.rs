@@ -161,6 +161,10 @@ fn row_22_without_genesis_the_start_is_refused_and_no_link_is_left_behind() {
         assert!(fs::symlink_metadata(home.at("cosmovisor/current")).is_err());
         assert!(!home.at("cosmovisor/genesis").exists());
     }
+    fs::create_dir_all(home.at("cosmovisor/genesis/bin/noded")).expect("the home can be written");
+    expect_refused(&mut home.watcher(&["start"]), &["genesis/bin/noded: it is not a file"]);
+    assert!(fs::symlink_metadata(home.at("cosmovisor/current")).is_err());
+    home.remove("cosmovisor/genesis/bin/noded");
     home.script("cosmovisor/genesis/bin/noded", RUNS);
     expect_runs(&mut home.watcher(&["start"]));
 }

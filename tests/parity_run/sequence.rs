@@ -261,7 +261,12 @@ fn row_60_the_operators_script_is_run_before_the_switch_and_its_failure_ends_the
         assert_eq!((home.count(&called), home.count("start genesis")), (1, 1));
         let mode = fs::metadata(home.at("cosmovisor/before-upgrade")).expect("it is there").permissions().mode();
         assert_eq!(mode & 0o777, 0o744);
-        assert!(home.wait_for_log("COSMOVISOR_CUSTOM_PREUPGRADE result").contains("it works"));
+        let told = home.wait_for_log("COSMOVISOR_CUSTOM_PREUPGRADE result");
+        let command = home.at("cosmovisor/before-upgrade");
+        let fields = format!("argv1=v2 argv2=10 command={} module=cosmovisor result=\"it works", command.display());
+        assert!(told.contains(&fields), "{told}");
+        let looked = format!("looking for COSMOVISOR_CUSTOM_PREUPGRADE file file={} ", command.display());
+        assert_eq!(home.log_lines(&looked).len(), 2, "{}", home.log());
         assert_eq!(home.backups().len(), 1, "the backup of the first attempt is good enough");
         assert!(watcher.stop().success());
     });
