@@ -118,6 +118,7 @@ fn row_55_without_a_grace_the_node_is_asked_to_stop_and_waited_for() {
 }
 
 #[test]
+#[ignore = "takes two minutes; `.ci/run` runs it, or `cargo test --test parity_run -- --ignored`"]
 fn row_55_without_a_grace_a_node_that_does_not_end_is_killed_after_two_minutes() {
     let home = told_to_stop("trap 'echo asked >> calls' TERM");
     let mut watcher = home.start(&[SCRIPT]);
