@@ -91,7 +91,7 @@ fn place(home: &Home, executable: &Path) -> anyhow::Result<()> {
             tracing::info!("copied {} to {}", executable.display(), target.display());
         }
     }
-    current::make_executable(&target).with_context(|| format!("cannot make {} executable", target.display()))
+    Ok(current::make_executable(&target)?)
 }
 
 fn link(home: &Home) -> anyhow::Result<()> {
