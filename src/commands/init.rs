@@ -111,7 +111,7 @@ fn link(home: &Home) -> anyhow::Result<()> {
 fn confirmed(file: &Path) -> io::Result<bool> {
     let question = format!("file {} already exists, do you want to overwrite it? [y/n]: ", file.display());
     say(Persona::Watcher, question)?;
-    let mut answer = String::new();
-    io::stdin().lock().read_line(&mut answer)?;
-    Ok(answer.trim().eq_ignore_ascii_case("y"))
+    let mut answer = Vec::new();
+    io::stdin().lock().read_until(b'\n', &mut answer)?;
+    Ok(answer.trim_ascii().eq_ignore_ascii_case(b"y"))
 }

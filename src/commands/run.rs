@@ -112,6 +112,14 @@ fn configured(persona: Persona, file: Option<&Path>, args: &[OsString]) -> anyho
             Persona::Cosmovisor => tracing::error!("{text}"),
         }
     }
+    if let Some(script) = config.custom_hook.as_ref().map(|script| home.root().join(script))
+        && !script.is_file()
+    {
+        let script = script.display();
+        tracing::warn!(
+            "COSMOVISOR_CUSTOM_PREUPGRADE is {script}, and is no file: an upgrade would stop the node and end there"
+        );
+    }
     version::current(home)?;
     for error in version::not_understood(home) {
         tracing::error!("{error}");

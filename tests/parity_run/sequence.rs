@@ -237,6 +237,8 @@ fn row_60_the_operators_script_is_run_before_the_switch_and_its_failure_ends_the
         let mut watcher = home.start(&[SCRIPT]);
         home.halt();
         assert_eq!(ended(&mut watcher).code(), Some(1));
+        let foretold = home.log_lines("and is no file: an upgrade would stop the node").len();
+        assert_eq!(foretold, usize::from(script.is_none_or(|script| script == "folder")), "{}", home.log());
         assert_eq!((home.current().as_str(), home.calls().len()), ("genesis", 2));
         let said = said.replace("SCRIPT", &home.at("cosmovisor/before-upgrade").display().to_string());
         assert!(home.log().lines().any(|line| line == format!("Error: {said}")), "{said}: {}", home.log());
