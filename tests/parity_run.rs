@@ -18,6 +18,8 @@ mod home;
 #[path = "support/file_host.rs"]
 mod server;
 
+#[path = "parity_run/another_user.rs"]
+mod another_user;
 #[path = "parity_run/detection.rs"]
 mod detection;
 #[path = "parity_run/downloads.rs"]

@@ -47,8 +47,11 @@ impl Cli {
 #[must_use]
 pub fn command() -> clap::Command {
     let renamed = |command: clap::Command| {
-        let examples =
-            |help: Option<&StyledStr>| help.map(|help| help.to_string().replace(" watcher ", " cosmovisor "));
+        let examples = |help: Option<&StyledStr>| {
+            let help = help?.to_string();
+            let (examples, rest) = help.split_at(help.find("Variables:").unwrap_or(help.len()));
+            Some(examples.replace(" watcher ", " cosmovisor ") + rest)
+        };
         let short = examples(command.get_after_help()).unwrap_or_default();
         let long = examples(command.get_after_long_help()).unwrap_or_else(|| short.clone());
         command.after_help(short).after_long_help(long)

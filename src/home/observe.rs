@@ -72,11 +72,12 @@ impl Observer {
         }
     }
 
-    /// A version for which the operator wants something that cannot be understood is not ready: he is still at it. He is
-    /// told, and the node is not stopped for it.
+    /// A version for which the operator wants something that cannot be understood, or that we may not execute, is not ready:
+    /// he is still at it. He is told, and the node is not stopped for it.
     fn staged(&mut self, home: &Home, folder: &Folder) -> Staged {
         let staged = artifact::read_staged(&home.upgrades(), folder, &home.daemon);
-        match version::read(&home.upgrade(folder)) {
+        let place = home.upgrade(folder);
+        match version::read(&place).and_then(|_| version::startable(&home.executable(&place))) {
             Err(error) if staged != Staged::None => {
                 if self.told.get(folder) != Some(&error) {
                     tracing::error!("{error}");

@@ -49,6 +49,9 @@ fn row_16_a_node_that_fails_is_told_and_the_end_with_code_1() {
         ("exit 7", ("exit 7", "exit status 7")),
         ("killed", ("kill -KILL $$", "signal: killed")),
         ("terminated by somebody else", ("kill -TERM $$", "signal: terminated")),
+        ("nobody reads", ("kill -PIPE $$", "signal: broken pipe")),
+        ("a user's signal", ("kill -USR1 $$", "signal: user defined signal 1")),
+        ("a signal without a name", ("kill -16 $$", "signal: signal 16")),
     ];
     each(&cases, |(end, said)| {
         let home = Home::with_node(&format!("echo started >> \"$DAEMON_HOME/calls\"\n{end}"));

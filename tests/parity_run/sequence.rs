@@ -24,6 +24,18 @@ use crate::{
 const SCRIPT: (&str, &str) = ("COSMOVISOR_CUSTOM_PREUPGRADE", "before-upgrade");
 
 #[test]
+fn row_26_a_marker_that_cannot_be_written_does_not_keep_the_node_down() {
+    let home = Home::halting();
+    home.write("cosmovisor/upgrades/v2/upgrade-info.json/x", "in the way");
+    let mut watcher = home.start(&[]);
+    home.halt();
+    home.expect_upgraded();
+    let told = home.wait_for_log("no marker is left beside the new binary");
+    assert!(told.contains(" WRN ") && told.contains("error="), "{told}");
+    assert!(watcher.stop().success());
+}
+
+#[test]
 fn row_52_without_a_restart_everything_is_done_but_the_start_which_the_next_run_makes() {
     let home = Home::halting();
     let mut watcher = home.start(&[("DAEMON_RESTART_AFTER_UPGRADE", "FALSE")]);
@@ -242,6 +254,8 @@ fn row_60_the_operators_script_is_run_before_the_switch_and_its_failure_ends_the
         let mut watcher = home.start(&[SCRIPT]);
         home.halt();
         assert_eq!(ended(&mut watcher).code(), Some(1));
+        let foretold = home.log_lines("and is no file: an upgrade would stop the node").len();
+        assert_eq!(foretold, usize::from(script.is_none_or(|script| script == "folder")), "{}", home.log());
         assert_eq!((home.current().as_str(), home.calls().len()), ("genesis", 2));
         let said = said.replace("SCRIPT", &home.at("cosmovisor/before-upgrade").display().to_string());
         assert!(home.log().lines().any(|line| line == format!("Error: {said}")), "{said}: {}", home.log());

@@ -68,6 +68,34 @@ fn row_62_sigterm_and_sigquit_reach_the_node_whose_exit_code_decides() {
 }
 
 #[test]
+fn row_62_signals_that_ask_for_nothing_end_nothing() {
+    let home = relay(0);
+    let mut watcher = home.start(&[]);
+    home.wait_for_call("start 0");
+    let others = [
+        Signal::SIGUSR1,
+        Signal::SIGUSR2,
+        Signal::SIGALRM,
+        Signal::SIGIO,
+        Signal::SIGPWR,
+        Signal::SIGXFSZ,
+        Signal::SIGWINCH,
+        Signal::SIGURG,
+    ];
+    for other in others {
+        signal(&watcher, other);
+    }
+    let status = fs::read_to_string(format!("/proc/{}/status", home.nodes()[0].pid)).expect("it runs");
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).expect("proc(5) has it").trim();
+    let ignored = u64::from_str_radix(ignored, 16).expect("it is hexadecimal");
+    let none = others.iter().all(|other| ignored >> (*other as u32 - 1) & 1 == 0);
+    assert!(none, "the node ignores none of them: {ignored:x}");
+    signal(&watcher, Signal::SIGTERM);
+    assert_eq!(ended(&mut watcher).code(), Some(0));
+    assert_eq!(home.calls(), ["start 0", "TERM 0", "ended 0"]);
+}
+
+#[test]
 fn row_63_sigint_reaches_the_node_and_sighup_does_as_sigterm() {
     let signals = [("SIGINT", (Signal::SIGINT, "INT")), ("SIGHUP", (Signal::SIGHUP, "TERM"))];
     let stories: Vec<_> = signals
