@@ -41,7 +41,7 @@ pub struct Cli {
 pub struct Global {
     /// Path to a configuration file (TOML, JSON or YAML) with variables in lower case; the environment wins over it.
     ///
-    /// For the commands that cosmovisor has, but `init` and `version`. `run` knows only the long form, as two words.
+    /// For the commands that work on a home, but `init` and `version`. `run` knows only the long form, as two words.
     #[arg(short = 'c', long, global = true, value_name = "FILE", allow_hyphen_values = true)]
     #[arg(overrides_with = "cosmovisor_config")]
     cosmovisor_config: Option<OsString>,
@@ -62,25 +62,34 @@ pub enum Command {
     #[command(flatten)]
     Shared(Shared),
     /// Show a whole upgrade on an embedded chain, in half a minute and without a network.
+    #[command(after_help = "Example:\n  watcher demo --dir ./demo-home")]
     Demo(DemoArgs),
     /// Show which upgrades are coming.
+    #[command(after_help = "Examples:\n  watcher upcoming --rpc https://rpc.example.org\n  \
+                            watcher upcoming --home /var/lib/gaia --format json")]
     Upcoming(UpcomingArgs),
     /// Hold an upgrade, or all: it is staged and not swapped in. Without a name: show what is held.
+    #[command(after_help = "Example:\n  watcher hold v2 --reason \"waiting for the fix of v2.0.1\"")]
     Hold(HoldArgs),
     /// Take a hold back.
+    #[command(after_help = "Example:\n  watcher release v2")]
     Release(ReleaseArgs),
     /// Replace the binary of an upgrade under the same name, as for a hotfix.
     ///
     /// The new file is checked and copied first. Where that version runs, the running `watcher` then restarts its node
     /// once, gracefully. The old file is kept in `cosmovisor/watcher/aside`.
+    #[command(after_help = "Examples:\n  watcher replace v2 ./gaiad-v2.0.1 --now\n  \
+                            watcher replace v2 ./gaiad-v2.0.1 --at 500000")]
     Replace(ReplaceArgs),
     /// Look at a home and the unit file of cosmovisor before moving over, and change nothing.
     ///
     /// Ends with 0 where nothing is in the way, and with 2 where something would break the move.
+    #[command(after_help = "Example:\n  watcher migrate-check --unit /etc/systemd/system/gaiad.service")]
     MigrateCheck(MigrateCheckArgs),
     /// Stage the binary of every upgrade that the chain has gone through, for a node that starts from genesis.
     ///
     /// The home comes from `DAEMON_HOME` and `DAEMON_NAME`, as for `run`. Whatever is staged already stays as it is.
+    #[command(after_help = "Example:\n  watcher fetch-history --rpc https://rpc.example.org --dry-run")]
     FetchHistory(FetchHistoryArgs),
     /// Print a completion script for a shell.
     #[command(after_help = "Example:\n  watcher completions bash > /etc/bash_completion.d/watcher")]

@@ -19,6 +19,7 @@ use nix::sys::signal::Signal;
 use crate::{artifact::Platform, decide::settings::Settings, home::Home, log};
 use file::File;
 use values::Values;
+use variables::VARIABLES;
 
 /// Everything that was chosen.
 #[derive(Debug, Clone)]
@@ -58,6 +59,10 @@ pub struct ConfigError(
 /// # Errors
 /// [`ConfigError`] with everything that is wrong at once.
 pub fn load(file: Option<&Path>) -> Result<Config, ConfigError> {
+    let odd = not_text();
+    if !odd.is_empty() {
+        return Err(ConfigError(odd));
+    }
     let file = file.map(File::read).transpose()?;
     let names: Vec<String> = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()).collect();
     read(&environment, &names, file.as_ref())
@@ -66,9 +71,19 @@ pub fn load(file: Option<&Path>) -> Result<Config, ConfigError> {
 /// Reads the environment alone and takes everything as it is, right or wrong; what cannot be read is told and is zero.
 #[must_use]
 pub fn unchecked() -> (Values, Vec<String>) {
-    let (mut values, problems) = values::read(&environment, None);
+    let (mut values, mut problems) = values::read(&environment, None);
     backup_dir(&mut values);
+    problems.extend(not_text());
     (values, problems)
+}
+
+/// What is set to something that is no text: it must not count as not set.
+fn not_text() -> Vec<String> {
+    let odd = VARIABLES.iter().filter_map(|variable| {
+        let value = std::env::var_os(variable.name).filter(|value| value.to_str().is_none())?;
+        Some(format!("{} must be UTF-8, got \"{}\"", variable.name, value.as_encoded_bytes().escape_ascii()))
+    });
+    odd.collect()
 }
 
 fn environment(name: &str) -> Option<String> {
@@ -86,10 +101,17 @@ pub fn read(
 ) -> Result<Config, ConfigError> {
     let (mut values, mut problems) = values::read(get, file);
     backup_dir(&mut values);
-    if file.is_some() && !problems.is_empty() {
-        return Err(ConfigError(vec![undecoded(problems)]));
+    if file.is_some() {
+        // The time's format is looked at after everything was decoded.
+        let (later, undecoded): (Vec<_>, Vec<_>) =
+            problems.into_iter().partition(|problem| problem.contains("must have a timeformat value"));
+        if !undecoded.is_empty() {
+            return Err(ConfigError(vec![not_decoded(undecoded)]));
+        }
+        problems = later;
     }
     let stop_signal = stop_signal(&values, &mut problems);
+    problems.extend(values.text("WATCHER_LOG").and_then(|filter| log::check(filter).err()));
     if let Some(home) = check_identity(&values, &mut problems) {
         check_home(home, &mut problems);
     }
@@ -151,13 +173,7 @@ fn backup_dir(values: &mut Values) {
 }
 
 /// What a file, or the environment over it, says and cannot be read, as cosmovisor tells it.
-fn undecoded(mut problems: Vec<String>) -> String {
-    // This is found after everything else was read.
-    if let [only] = problems.as_slice()
-        && only.contains("must have a timeformat value")
-    {
-        return only.clone();
-    }
+fn not_decoded(mut problems: Vec<String>) -> String {
     problems.sort();
     let lines: Vec<String> = problems.iter().map(|problem| format!("* {problem}")).collect();
     format!("failed to unmarshal configuration: {} error(s) decoding:\n\n{}", lines.len(), lines.join("\n"))

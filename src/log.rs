@@ -48,6 +48,15 @@ impl Choices {
     }
 }
 
+/// Whether this can be `WATCHER_LOG`.
+///
+/// # Errors
+/// With what is wrong with it.
+pub fn check(filter: &str) -> Result<(), String> {
+    let wrong = |error| format!("WATCHER_LOG must be a `tracing` filter such as debug, got \"{filter}\": {error}");
+    filter.parse::<EnvFilter>().map(drop).map_err(wrong)
+}
+
 /// Begins to log. Only the first call counts.
 pub fn start(persona: Persona, choices: &Choices) {
     let filter = if choices.disabled { Some("off") } else { choices.filter.as_deref() };

@@ -24,7 +24,7 @@ use crate::{
         decision::{Attention, Decision, Exit, JobId, NodeSignal},
         event::{Event, Heard, Kind, NodeExit, Outcome, Words},
     },
-    home::{changes::Changes, lock, observe::Observer},
+    home::{changes::Changes, lock, observe::Observer, orders},
     process::{
         node::Node,
         signals::{Signals, forwarded},
@@ -124,6 +124,9 @@ impl Supervisor {
             .ok();
         if changes.is_some() {
             self.core.is_told_of_changes();
+        }
+        if !orders::read(&self.config.home).queue.is_empty() {
+            tracing::info!("starting the batch watcher loop");
         }
         loop {
             let kind = match self.events.pop_front() {

@@ -18,6 +18,8 @@ mod home;
 #[path = "support/file_host.rs"]
 mod server;
 
+#[path = "parity_run/another_user.rs"]
+mod another_user;
 #[path = "parity_run/detection.rs"]
 mod detection;
 #[path = "parity_run/downloads.rs"]
@@ -33,16 +35,23 @@ mod sequence;
 #[path = "parity_run/signals.rs"]
 mod signals;
 
-use std::{env, os::unix::fs::symlink, path::PathBuf, sync::LazyLock};
+use std::{
+    env, fs, io,
+    os::unix::fs::symlink,
+    path::{Path, PathBuf},
+    sync::LazyLock,
+};
 
 /// What is started: a link called `cosmovisor`, or what `WATCHER_UNDER_TEST` names instead.
 fn program() -> PathBuf {
     static LINK: LazyLock<PathBuf> = LazyLock::new(|| {
-        let folder =
-            tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("the target folder can be written").keep();
-        let link = folder.join("cosmovisor");
-        symlink(env!("CARGO_BIN_EXE_watcher"), &link).expect("the folder can be written");
-        link
+        let link = Path::new(env!("CARGO_TARGET_TMPDIR")).join("linked/cosmovisor");
+        fs::create_dir_all(link.parent().expect("it was just put there")).expect("the target folder can be written");
+        match symlink(env!("CARGO_BIN_EXE_watcher"), &link) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => panic!("{}: {error}", link.display()),
+            // An earlier run has left it there.
+            _ => link,
+        }
     });
     env::var_os("WATCHER_UNDER_TEST").map_or_else(|| LINK.clone(), PathBuf::from)
 }

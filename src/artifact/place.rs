@@ -1,24 +1,33 @@
 //! The last step of staging: a verified artifact moves from the store to `upgrades/<folder>/`, from where the node will be
 //! started. Whatever an operator put there stays as it is, and a crash leaves either no binary there or the whole one.
 
-use std::{fs, io, path::Path};
+use std::{
+    fs::{self, File, TryLockError},
+    io,
+    path::Path,
+    thread,
+    time::Duration,
+};
 
 use super::{
     disk::{fingerprint, link_or_copy, move_new, naming, sync_folder, sync_names},
     libraries,
-    staged::{Placed, binary_in, read_placed, write_placed},
+    staged::{Placed, binary_in, read_placed, read_staged, write_placed},
     store::{Store, contents},
 };
-use crate::decide::{facts::Receipt, plan::Upgrade};
+use crate::decide::{
+    facts::{Receipt, Staged},
+    plan::Upgrade,
+};
 
-/// The name of what is in the making. Only the home lane places, one at a time, so one name will do and cleans up itself.
+/// The name of what is in the making. One places at a time, so one name will do and cleans up itself.
 const FRESH: &str = ".watcher-new";
 
-/// Places a stored artifact for an upgrade, with a receipt for its plan. A file that is already there is kept; a binary
-/// that is already there is an error.
+/// Places a stored artifact for an upgrade, with a receipt for its plan. A file that is already there is kept; another
+/// binary that is already there is an error.
 ///
 /// # Errors
-/// `InvalidData` where the stored binary is not the one that was verified, `AlreadyExists` where there is a binary, and
+/// `InvalidData` where the stored binary is not the one that was verified, `AlreadyExists` where there is another binary, and
 /// whatever the filesystem says.
 pub fn place(
     store: &Store,
@@ -34,8 +43,14 @@ pub fn place(
         let message = format!("{} has changed since it was verified; it has to be fetched again", binary.display());
         return Err(io::Error::new(io::ErrorKind::InvalidData, message));
     }
+    let _alone = alone(store);
     let target = upgrades.join(upgrade.folder.as_str());
     if target.exists() {
+        // `run` places what it finds in the store, and so does `prepare-upgrade`, which has put it there.
+        let placed = read_staged(upgrades, &upgrade.folder, daemon_name);
+        if matches!(placed, Staged::Ours(placed) if placed.sha256 == receipt.sha256 && placed.plan == upgrade.plan) {
+            return Ok(());
+        }
         return fill(&target, &tree, receipt, upgrade, daemon_name);
     }
     let fresh = upgrades.join(FRESH);
@@ -47,6 +62,22 @@ pub fn place(
     fs::rename(&fresh, &target).map_err(naming("cannot create", &target))?;
     sync_folder(upgrades)?;
     upgrades.parent().map_or(Ok(()), sync_folder)
+}
+
+/// Keeps other programs that place out of the way, as long as the file is open. One that does not come to its end, or a
+/// filesystem without locks, must not hold an upgrade up: then it is done without, and what goes wrong is tried again.
+fn alone(store: &Store) -> Option<File> {
+    const LOOKS: u32 = 100;
+    const BETWEEN: Duration = Duration::from_millis(10);
+    let folder = File::open(&store.artifacts).ok()?;
+    for _ in 0..LOOKS {
+        match folder.try_lock() {
+            Ok(()) => return Some(folder),
+            Err(TryLockError::WouldBlock) => thread::sleep(BETWEEN),
+            Err(TryLockError::Error(_)) => return None,
+        }
+    }
+    None
 }
 
 /// Puts what a stored tree holds into a folder: other files first, then the receipt, the binary last.
@@ -177,8 +208,8 @@ mod tests {
         assert_eq!(home.verify().unwrap(), Verified::Same(Box::new(placed)));
         assert!(!is_operators(&home.at("lib")), "libraries of an archive");
 
-        let again = home.place(&receipt).unwrap_err();
-        assert_eq!(again.kind(), io::ErrorKind::AlreadyExists);
+        let other = home.place(&home.keep("two")).unwrap_err();
+        assert_eq!(other.kind(), io::ErrorKind::AlreadyExists);
         for expected in ["v2-7692c3ad", "v2-7692c3ad-2"] {
             let kept = set_aside(&home.upgrades(), &home.upgrade.folder, &home.aside(), "noded").unwrap();
             assert_eq!(kept, home.aside().join(expected));
@@ -254,6 +285,29 @@ mod tests {
         let Verified::Rotten { kept } = home.verify().unwrap() else { panic!("not found out") };
         assert_eq!(fs::read_to_string(kept.join("bin/noded")).unwrap(), "b@d!");
         assert_eq!(home.staged(), Staged::None);
+    }
+
+    #[test]
+    fn several_that_place_the_same_at_once_all_find_it_in_its_place() {
+        let home = Home::new();
+        let receipt = home.keep("ours");
+        thread::scope(|scope| {
+            let placing: Vec<_> = (0..8).map(|_| scope.spawn(|| home.place(&receipt))).collect();
+            for placed in placing {
+                placed.join().unwrap().unwrap();
+            }
+        });
+        assert!(matches!(home.staged(), Staged::Ours(_)));
+        assert_eq!(fs::read_dir(home.upgrades()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn one_that_never_comes_to_its_end_holds_nothing_up() {
+        let home = Home::new();
+        let receipt = home.keep("ours");
+        let _stopped = alone(&home.store).unwrap();
+        home.place(&receipt).unwrap();
+        assert!(matches!(home.staged(), Staged::Ours(_)));
     }
 
     #[test]

@@ -9,6 +9,7 @@ use clap::{
 };
 
 use super::{CompletionArgs, Global, Shared, place_of_command};
+use crate::config::value::not_a_number;
 
 /// A process manager for Cosmos SDK nodes: runs the node and carries it through its software upgrades.
 #[derive(Debug, Parser)]
@@ -46,14 +47,19 @@ impl Cli {
 #[must_use]
 pub fn command() -> clap::Command {
     let renamed = |command: clap::Command| {
-        let examples =
-            |help: Option<&StyledStr>| help.map(|help| help.to_string().replace("  watcher ", "  cosmovisor "));
+        let examples = |help: Option<&StyledStr>| {
+            let help = help?.to_string();
+            let (examples, rest) = help.split_at(help.find("Variables:").unwrap_or(help.len()));
+            Some(examples.replace(" watcher ", " cosmovisor ") + rest)
+        };
         let short = examples(command.get_after_help()).unwrap_or_default();
         let long = examples(command.get_after_long_help()).unwrap_or_else(|| short.clone());
         command.after_help(short).after_long_help(long)
     };
     let alone = |add: clap::Command| add.mut_arg("exact", |exact| exact.hide(true));
-    Cli::command().mut_subcommands(renamed).mut_subcommand("add-upgrade", alone).mut_subcommand("run", |run| {
+    let values = |config: clap::Command| config.about("Print the configuration");
+    let cli = Cli::command().mut_subcommands(renamed).mut_subcommand("add-upgrade", alone);
+    cli.mut_subcommand("config", values).mut_subcommand("run", |run| {
         run.long_about(
             "Run the node, and carry it through every upgrade\n\nEverything behind `run` goes to the node as it is, but for \
              `--cosmovisor-config FILE`, which may stand anywhere.",
@@ -73,7 +79,10 @@ pub fn refusal(told: &clap::Error, arguments: &[OsString]) -> String {
     // clap writes a flag together with what it takes.
     let argument = word(ContextKind::InvalidArg);
     let flag = argument.split([' ', '=', '[']).next().unwrap_or_default();
+    let unknown = |word: &str| format!("unknown command {word:?} for {:?}", format!("cosmovisor {command}").trim_end());
     match told.kind() {
+        // It is none here, whatever else is wrong.
+        _ if arguments.iter().any(|argument| argument == "--exact") => "unknown flag: --exact".to_owned(),
         ErrorKind::InvalidSubcommand => {
             let word = word(ContextKind::InvalidSubcommand);
             format!("unknown command {word:?} for \"cosmovisor\"\nRun 'cosmovisor --help' for usage.")
@@ -85,7 +94,7 @@ pub fn refusal(told: &clap::Error, arguments: &[OsString]) -> String {
         }
         ErrorKind::UnknownArgument | ErrorKind::MissingRequiredArgument => match expected(command) {
             Some(expected) => format!("accepts {expected} arg(s), received {}", positionals(arguments)),
-            None => format!("unknown command {argument:?} for \"cosmovisor {command}\""),
+            None => unknown(&argument),
         },
         ErrorKind::ArgumentConflict => {
             "if any flags in the group [upgrade-file upgrade-list] are set none of the others can \
@@ -95,10 +104,16 @@ pub fn refusal(told: &clap::Error, arguments: &[OsString]) -> String {
         ErrorKind::InvalidValue if word(ContextKind::InvalidValue).is_empty() => {
             format!("flag needs an argument: {flag}")
         }
+        ErrorKind::InvalidValue | ErrorKind::ValueValidation if flag.is_empty() => {
+            unknown(&word(ContextKind::InvalidValue))
+        }
         ErrorKind::InvalidValue | ErrorKind::ValueValidation => {
             let value = word(ContextKind::InvalidValue);
-            let parser = if flag == "--upgrade-height" { "ParseInt" } else { "ParseBool" };
-            format!("invalid argument {value:?} for {flag:?} flag: strconv.{parser}: parsing {value:?}: invalid syntax")
+            let (parser, why) = match (flag, value.parse::<i64>()) {
+                ("--upgrade-height", Err(error)) => ("ParseInt", not_a_number(&error)),
+                _ => ("ParseBool", "invalid syntax"),
+            };
+            format!("invalid argument {value:?} for {flag:?} flag: strconv.{parser}: parsing {value:?}: {why}")
         }
         _ => told.to_string().trim_start_matches("error: ").trim_end().to_owned(),
     }

@@ -91,7 +91,7 @@ fn place(home: &Home, executable: &Path) -> anyhow::Result<()> {
             tracing::info!("copied {} to {}", executable.display(), target.display());
         }
     }
-    current::make_executable(&target).with_context(|| format!("cannot make {} executable", target.display()))
+    Ok(current::make_executable(&target)?)
 }
 
 fn link(home: &Home) -> anyhow::Result<()> {
@@ -99,8 +99,8 @@ fn link(home: &Home) -> anyhow::Result<()> {
         Current::Version(version) => tracing::info!("the current symlink points to {version} and stays as it is"),
         Current::Broken { reason } => bail!(reason),
         Current::Absent => {
-            fs::create_dir_all(home.own())?;
-            current::point_at_genesis(home)?;
+            let linked = fs::create_dir_all(home.own()).and_then(|()| current::point_at_genesis(home));
+            linked.with_context(|| format!("cannot link {}", home.current().display()))?;
             tracing::info!("the current symlink points to genesis");
         }
     }
@@ -111,7 +111,7 @@ fn link(home: &Home) -> anyhow::Result<()> {
 fn confirmed(file: &Path) -> io::Result<bool> {
     let question = format!("file {} already exists, do you want to overwrite it? [y/n]: ", file.display());
     say(Persona::Watcher, question)?;
-    let mut answer = String::new();
-    io::stdin().lock().read_line(&mut answer)?;
-    Ok(answer.trim().eq_ignore_ascii_case("y"))
+    let mut answer = Vec::new();
+    io::stdin().lock().read_until(b'\n', &mut answer)?;
+    Ok(answer.trim_ascii().eq_ignore_ascii_case(b"y"))
 }

@@ -12,7 +12,7 @@ use crate::home::Home;
 const FLAG: &str = "cosmovisor-config";
 
 /// Takes `--cosmovisor-config FILE` out of the arguments of `run`: the first one, anywhere, in any case, with one dash or
-/// two. Every other spelling is the node's.
+/// two. Every other spelling is the node's. An empty name is no file.
 ///
 /// # Errors
 /// Where no file follows.
@@ -27,7 +27,8 @@ pub fn take_config(args: &mut Vec<OsString>) -> Result<Option<PathBuf>, ConfigEr
         return Err(ConfigError(vec![text]));
     }
     args.remove(place);
-    Ok(Some(PathBuf::from(args.remove(place))))
+    let file = args.remove(place);
+    Ok(Some(PathBuf::from(file)).filter(|file| !file.as_os_str().is_empty()))
 }
 
 /// `--home` among the node's arguments, where it is another folder than `DAEMON_HOME`.
@@ -83,6 +84,7 @@ mod tests {
             ("--cosmovisor-config f --cosmovisor-config g", Some("f"), "--cosmovisor-config g"),
             ("start --cosmovisor-config=f", None, "start --cosmovisor-config=f"),
             ("-c f start", None, "-c f start"),
+            ("--cosmovisor-config  start", None, "start"),
             ("start ---cosmovisor-config f", None, "start ---cosmovisor-config f"),
         ] {
             let mut args = arguments(given);

@@ -33,7 +33,9 @@ pub fn parse(text: &str) -> Result<Option<Duration>, String> {
             })?;
         rest = after;
     }
-    let value = Duration::try_from_secs_f64(nanoseconds / 1e9).map_err(|_| invalid())?;
+    // Go counts nanoseconds in 64 bits with a sign.
+    let value = Duration::try_from_secs_f64(nanoseconds / 1e9).ok();
+    let value = value.filter(|value| i64::try_from(value.as_nanos()).is_ok()).ok_or_else(invalid)?;
     Ok((!negative).then_some(value))
 }
 
@@ -119,6 +121,8 @@ mod tests {
         assert_eq!(parse("300"), Err("time: missing unit in duration \"300\"".into()));
         assert_eq!(parse("xx"), Err("time: invalid duration \"xx\"".into()));
         assert_eq!(parse("5 minutes"), Err("time: unknown unit \" minutes\" in duration \"5 minutes\"".into()));
+        assert_eq!(parse("2562048h"), Err("time: invalid duration \"2562048h\"".into()));
+        assert!(parse("2562047h").is_ok());
         assert!(parse("").is_err() && parse("1..2s").is_err() && parse("-").is_err());
     }
 }

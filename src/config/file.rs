@@ -31,7 +31,16 @@ impl File {
             other => return Err(failed(format!("Unsupported Config Type {other:?}"))),
         };
         let keys = parsed.map_err(|reason| failed(format!("While parsing config: {shown}: {reason}")))?;
-        Ok(Self(keys.into_iter().map(|(key, value)| (key.to_lowercase(), value)).collect()))
+        let mut known = BTreeMap::new();
+        for (key, value) in keys {
+            let lower = key.to_lowercase();
+            if known.insert(lower.clone(), value).is_some() {
+                return Err(failed(format!(
+                    "While parsing config: {shown}: {lower} stands there twice, in another case"
+                )));
+            }
+        }
+        Ok(Self(known))
     }
 
     /// The value of a key in lower case.

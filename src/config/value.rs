@@ -1,6 +1,10 @@
 //! One value: read from text or from a configuration file, and written as `config` shows it.
 
-use std::{fmt, time::Duration};
+use std::{
+    fmt,
+    num::{IntErrorKind, ParseIntError},
+    time::Duration,
+};
 
 use serde_json::Value as Json;
 
@@ -54,14 +58,14 @@ impl Value {
         match variable.kind {
             Kind::Flag => flag(variable, text, rules).map(Self::Flag),
             Kind::Duration | Kind::DurationOrZero => of_duration(variable, text, rules).map(Self::Duration),
-            Kind::Integer => text.parse().map(Self::Integer).map_err(|_| match rules {
-                Rules::Strict => {
+            Kind::Integer => text.parse().map(Self::Integer).map_err(|error| match (rules, not_a_number(&error)) {
+                (Rules::Strict, why) => {
                     let name = variable.name;
-                    format!("{name} could not be parsed to int: strconv.Atoi: parsing \"{text}\": invalid syntax")
+                    format!("{name} could not be parsed to int: strconv.Atoi: parsing \"{text}\": {why}")
                 }
-                Rules::Weak => {
+                (Rules::Weak, why) => {
                     let key = variable.key();
-                    format!("cannot parse '{key}' as int: strconv.ParseInt: parsing \"{text}\": invalid syntax")
+                    format!("cannot parse '{key}' as int: strconv.ParseInt: parsing \"{text}\": {why}")
                 }
             }),
             Kind::Path | Kind::Text => Ok(Self::Text(text.to_owned())),
@@ -76,10 +80,10 @@ impl Value {
     /// Reads what stands in a configuration file.
     pub(super) fn of_file(variable: &Variable, found: &Json) -> Result<Self, String> {
         match (variable.kind, found) {
-            (Kind::Flag, Json::String(text)) if text.is_empty() => Ok(Self::Flag(false)),
+            (Kind::Flag | Kind::Integer, Json::String(text)) if text.is_empty() => Ok(Self::zero(variable.kind)),
             (_, Json::String(text)) => Self::of_text(variable, text, Rules::Weak),
             (Kind::Flag, Json::Bool(flag)) => Ok(Self::Flag(*flag)),
-            (Kind::Flag, Json::Number(number)) => Ok(Self::Flag(number.as_i64() != Some(0))),
+            (Kind::Flag, Json::Number(number)) => Ok(Self::Flag(number.as_f64() != Some(0.0))),
             // A number counts nanoseconds.
             (Kind::Duration | Kind::DurationOrZero, Json::Number(number)) if number.as_u64().is_some() => {
                 Ok(Self::Duration(Duration::from_nanos(number.as_u64().unwrap_or_default())))
@@ -108,6 +112,14 @@ impl fmt::Display for Value {
             Self::TimeFormat(format) => f.write_str(format.map_or("", |format| format.layout)),
             Self::List(entries) => f.write_str(&entries.join(",")),
         }
+    }
+}
+
+/// Go's words for a text that is no number.
+pub(crate) const fn not_a_number(error: &ParseIntError) -> &'static str {
+    match error.kind() {
+        IntErrorKind::PosOverflow | IntErrorKind::NegOverflow => "value out of range",
+        _ => "invalid syntax",
     }
 }
 

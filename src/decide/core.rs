@@ -16,7 +16,7 @@ use alloc::{
 
 use super::{
     decision::{Attention, Decision, Exit, FetchJob, HomeJob, RunId},
-    event::{Event, Heard, Kind, News, Words},
+    event::{Event, Heard, Kind, News},
     facts::{Current, Facts, Fingerprint, Info, NodeLock, Origin, Record, RecordFact, Verdict, Version},
     knowledge::Knowledge,
     lane::Lane,
@@ -81,6 +81,8 @@ pub struct Core {
     generation: Option<(Version, Option<bool>)>,
     /// The replacement that could not be made.
     given_up: Option<Replacement>,
+    /// The version that the data need, as their node says.
+    sought: Option<Folder>,
     /// How often another version was chosen for the data in this process.
     chosen: u32,
     /// What `upgrade-info.json` is that is no plan, and since when.
@@ -137,6 +139,7 @@ impl Core {
             fatal: None,
             generation: None,
             given_up: None,
+            sought: None,
             chosen: 0,
             unreadable: None,
             told: BTreeSet::new(),
@@ -152,12 +155,8 @@ impl Core {
             Kind::Heard(Heard { news: News::Scheduled { upgrade, .. }, .. }) => upgrade.as_ref(),
             _ => None,
         };
-        let needed = match kind {
-            Kind::Exited { words: Some(Words::Needs(folder)), .. } => Some(folder),
-            _ => self.needed(),
-        };
         let upgrades = self.knowledge.scheduled().into_iter().chain(heard);
-        upgrades.map(|upgrade| &upgrade.folder).chain(needed).cloned().collect()
+        upgrades.map(|upgrade| &upgrade.folder).chain(&self.sought).cloned().collect()
     }
 
     /// The node's run that exists now.
@@ -291,6 +290,12 @@ fn info(facts: &Facts) -> Option<(&Upgrade, Fingerprint, Origin)> {
 /// What the node is asked about: the file that is there, or none.
 fn asked_about(facts: &Facts) -> Fingerprint {
     info(facts).map(|(_, fingerprint, _)| fingerprint).unwrap_or_default()
+}
+
+/// The record of an upgrade that becomes due or is settled now; which data are known does not change with it.
+fn record_of(plan: &Plan, facts: &Facts) -> Record {
+    let data = if let RecordFact::Present(record) = &facts.record { record.data } else { None };
+    Record { data, ..Record::new(plan.clone(), version_of(facts)) }
 }
 
 fn version_of(facts: &Facts) -> Version {

@@ -296,19 +296,32 @@ impl fmt::Display for Version {
     }
 }
 
+/// Linux's signals from the first on, in Go's words, which people search for.
+const SIGNALS: [&str; 15] = [
+    "hangup",
+    "interrupt",
+    "quit",
+    "illegal instruction",
+    "trace/breakpoint trap",
+    "aborted",
+    "bus error",
+    "floating point exception",
+    "killed",
+    "user defined signal 1",
+    "segmentation fault",
+    "user defined signal 2",
+    "broken pipe",
+    "alarm clock",
+    "terminated",
+];
+
 impl fmt::Display for NodeExit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Code(code) => write!(f, "exit status {code}"),
-            Self::Signal(number) => match number {
-                1 => f.write_str("signal: hangup"),
-                2 => f.write_str("signal: interrupt"),
-                3 => f.write_str("signal: quit"),
-                6 => f.write_str("signal: aborted"),
-                9 => f.write_str("signal: killed"),
-                11 => f.write_str("signal: segmentation fault"),
-                15 => f.write_str("signal: terminated"),
-                other => write!(f, "signal: {other}"),
+            Self::Signal(number) => match usize::try_from(*number - 1).ok().and_then(|place| SIGNALS.get(place)) {
+                Some(name) => write!(f, "signal: {name}"),
+                None => write!(f, "signal: signal {number}"),
             },
         }
     }

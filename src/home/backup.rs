@@ -9,7 +9,10 @@ use std::{
 };
 
 use jiff::Zoned;
-use nix::sys::statvfs::statvfs;
+use nix::{
+    sys::statvfs::statvfs,
+    unistd::{AccessFlags, access},
+};
 use serde::{Deserialize, Serialize};
 
 use super::{Home, sync_folder, write_whole};
@@ -77,6 +80,13 @@ pub fn state(home: &Home, plan: Option<&Plan>) -> Backup {
 /// [`BackupError`], also where one of the folders cannot be found.
 pub fn check_place(home: &Home) -> Result<(), BackupError> {
     home.backups.as_ref().map_or(Ok(()), |backups| places(home, backups).map(drop))
+}
+
+/// Where backups go, if this user cannot write there.
+#[must_use]
+pub fn refusing_place(home: &Home) -> Option<&Path> {
+    let place = home.backups.as_deref()?;
+    access(place, AccessFlags::W_OK | AccessFlags::X_OK).is_err().then_some(place)
 }
 
 /// Copies `data/` to `<backup dir>/data-backup-<year>-<month>-<day>`, with a number behind it where the name is taken.

@@ -2,17 +2,20 @@
 
 use std::{
     fs, io,
-    os::unix::fs::{PermissionsExt as _, symlink},
+    os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink},
     path::{Component, Path, PathBuf},
 };
 
-use nix::unistd::{AccessFlags, access};
+use nix::unistd::{AccessFlags, access, geteuid};
 
 use super::{Home, sync_folder, upgrade_info, write_whole};
 use crate::decide::{
     facts::{Current, Marker, Version},
     plan::{Folder, Plan},
 };
+
+/// The permissions to execute, for everybody.
+const ALL_EXECUTE: u32 = 0o111;
 
 /// Where the link points.
 #[must_use]
@@ -51,13 +54,16 @@ pub fn marker(home: &Home) -> Option<Marker> {
     Some(Marker { name: plan.name, height: plan.height })
 }
 
-/// Writes the marker into the folder, then points `current` at it.
+/// Writes the marker into the folder, then points `current` at it. A folder that somebody else placed may not be ours to
+/// write in: the record knows what the marker would say, and no node stays down for want of one.
 ///
 /// # Errors
 /// As the file system gives them; then `current` still points where it did.
 pub fn switch(home: &Home, folder: &Folder, plan: &Plan) -> io::Result<()> {
     make_executable(&home.executable(&home.upgrade(folder)))?;
-    write_marker(home, folder, plan)?;
+    if let Err(error) = write_marker(home, folder, plan) {
+        tracing::warn!(%error, "no marker is left beside the new binary; it is tried again once its height has passed");
+    }
     point(home, &Path::new("upgrades").join(folder.as_str()))
 }
 
@@ -81,10 +87,14 @@ pub fn mark(home: &Home) -> io::Result<()> {
 /// Where there is no usable genesis binary; then nothing is left behind.
 pub fn point_at_genesis(home: &Home) -> io::Result<()> {
     let binary = home.executable(&home.root().join("genesis"));
-    if let Err(error) = fs::metadata(&binary) {
+    let file = |meta: fs::Metadata| {
+        if meta.is_file() { Ok(()) } else { Err(io::Error::other("it is not a file")) }
+    };
+    let found = fs::metadata(&binary).and_then(file);
+    found.map_err(|error| {
         let text = format!("there is no current version and no genesis binary at {}: {error}", binary.display());
-        return Err(io::Error::new(error.kind(), text));
-    }
+        io::Error::new(error.kind(), text)
+    })?;
     point(home, Path::new("genesis"))
 }
 
@@ -132,12 +142,24 @@ fn point(home: &Home, target: &Path) -> io::Result<()> {
     fs::rename(&beside, home.current())
 }
 
+/// Whether [`make_executable`] would leave something that we may execute. Whoever places a binary may be another user, and a
+/// file system may refuse.
+#[must_use]
+pub fn can_be_executed(binary: &Path) -> bool {
+    let ours = |meta: &fs::Metadata| geteuid().is_root() || meta.uid() == geteuid().as_raw();
+    let may_execute = access(binary, AccessFlags::X_OK).is_ok();
+    fs::metadata(binary).is_ok_and(|meta| can_become_executable(may_execute, ours(&meta), meta.permissions().mode()))
+}
+
+const fn can_become_executable(may_execute: bool, ours: bool, mode: u32) -> bool {
+    may_execute || (ours && mode & ALL_EXECUTE != ALL_EXECUTE)
+}
+
 /// Lets everybody execute a binary.
 ///
 /// # Errors
 /// Where it is not there, is no file, or is not ours to change and we may not execute it.
 pub fn make_executable(binary: &Path) -> io::Result<()> {
-    const ALL_EXECUTE: u32 = 0o111;
     let meta = fs::metadata(binary)?;
     if !meta.is_file() {
         return Err(io::Error::other(format!("{} is not a file", binary.display())));
@@ -147,7 +169,10 @@ pub fn make_executable(binary: &Path) -> io::Result<()> {
         return Ok(());
     }
     let changed = fs::set_permissions(binary, fs::Permissions::from_mode(mode | ALL_EXECUTE));
-    changed.or_else(|error| access(binary, AccessFlags::X_OK).map_err(|_| error))
+    changed.or_else(|error| {
+        let named = |_| io::Error::new(error.kind(), format!("cannot make {} executable: {error}", binary.display()));
+        access(binary, AccessFlags::X_OK).map_err(named)
+    })
 }
 
 fn version(home: &Home, target: &Path) -> Version {
@@ -198,6 +223,21 @@ mod tests {
         switch(&home, &Folder::of("V2", false).unwrap(), &plan).unwrap();
         assert_eq!(fs::read_link(home.current()).unwrap(), Path::new("upgrades/v2"));
         assert_eq!(marker(&home), Some(Marker { name: "v2".into(), height: 5 }));
+    }
+
+    #[test]
+    fn what_is_not_executable_must_be_ours_to_change() {
+        for (may_execute, ours, mode, can) in [
+            (true, false, 0o755, true),
+            (false, true, 0o644, true),
+            (false, false, 0o644, false),
+            // The file system is mounted without the right to execute.
+            (false, true, 0o755, false),
+        ] {
+            assert_eq!(can_become_executable(may_execute, ours, mode), can, "{may_execute} {ours} {mode:o}");
+        }
+        let (_keep, home) = home_with(&["genesis"]);
+        assert!(can_be_executed(&home.executable(&home.root().join("genesis"))));
     }
 
     #[test]

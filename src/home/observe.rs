@@ -3,7 +3,7 @@
 
 use std::{
     collections::BTreeMap,
-    fs,
+    fs, io,
     os::unix::fs::{MetadataExt as _, PermissionsExt as _},
     path::Path,
 };
@@ -72,11 +72,12 @@ impl Observer {
         }
     }
 
-    /// A version for which the operator wants something that cannot be understood is not ready: he is still at it. He is
-    /// told, and the node is not stopped for it.
+    /// A version for which the operator wants something that cannot be understood, or that we may not execute, is not ready:
+    /// he is still at it. He is told, and the node is not stopped for it.
     fn staged(&mut self, home: &Home, folder: &Folder) -> Staged {
         let staged = artifact::read_staged(&home.upgrades(), folder, &home.daemon);
-        match version::read(&home.upgrade(folder)) {
+        let place = home.upgrade(folder);
+        match version::read(&place).and_then(|_| version::startable(&home.executable(&place))) {
             Err(error) if staged != Staged::None => {
                 if self.told.get(folder) != Some(&error) {
                     tracing::error!("{error}");
@@ -105,9 +106,15 @@ impl Observer {
 
     fn info(&mut self, home: &Home) -> Info {
         let path = home.upgrade_info();
-        let Ok(meta) = fs::metadata(&path) else { return Info::Absent };
+        let strange = |reason, fingerprint| Info::Unreadable { reason, fingerprint };
+        let meta = match fs::metadata(&path) {
+            Ok(meta) => meta,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Info::Absent,
+            Err(error) => return strange(error.to_string(), Fingerprint::default()),
+        };
         if !meta.is_file() {
-            return Info::Absent; // A pipe would never end.
+            // A pipe would never end.
+            return strange("it is not a file".to_owned(), artifact::fingerprint(&meta));
         }
         let changed = meta.ctime().saturating_mul(1_000_000_000).saturating_add(meta.ctime_nsec());
         let file = artifact::fingerprint(&meta);

@@ -199,12 +199,13 @@ pub fn data_identity(home: &Home) -> Option<DataIdentity> {
 
 fn queue(home: &Home) -> Result<Vec<Plan>, String> {
     let path = home.data().join(QUEUE);
+    let wrong =
+        |error: String| format!("failed to load batch upgrade file {}, which is ignored: {error}", path.display());
     let bytes = match content(&path) {
         Ok(Some(bytes)) => bytes,
         Ok(None) => return Ok(Vec::new()),
-        Err(error) => return Err(format!("{} cannot be read: {error}", path.display())),
+        Err(error) => return Err(wrong(error.to_string())),
     };
-    let wrong = |error: String| format!("{} is no list of upgrades and is ignored: {error}", path.display());
     let entries: Option<Vec<Value>> = serde_json::from_slice(&bytes).map_err(|error| wrong(error.to_string()))?;
     let plan =
         |entry: &Value| upgrade_info::parse(entry.to_string().as_bytes()).map_err(|error| wrong(error.to_string()));

@@ -11,7 +11,7 @@ use std::{
 
 use serde::Deserialize;
 
-use super::Home;
+use super::{Home, current};
 use crate::artifact;
 
 /// The file's name.
@@ -35,7 +35,7 @@ pub struct Wishes {
     lib: Option<PathBuf>,
 }
 
-/// A version whose wishes cannot be understood.
+/// A version whose wishes cannot be understood, or whose executable cannot be executed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{path}{problem}; correct it or move it away: until then this version is neither switched to nor started")]
 pub struct NotUnderstood {
@@ -67,6 +67,16 @@ pub fn read(folder: &Path) -> Result<Wishes, NotUnderstood> {
         }
         _ => Ok(wishes),
     }
+}
+
+/// Whether we may start a version's executable, or make it so that we may.
+///
+/// # Errors
+/// [`NotUnderstood`] where it belongs to somebody else who did not allow it, or the file system does not.
+pub fn startable(executable: &Path) -> Result<(), NotUnderstood> {
+    const PROBLEM: &str = ": the user that watcher runs as may neither execute it nor make it executable";
+    let refused = || NotUnderstood { path: executable.display().to_string(), problem: PROBLEM.to_owned() };
+    current::can_be_executed(executable).then_some(()).ok_or_else(refused)
 }
 
 /// The wishes for the version that an executable is of: `<version>/bin/<name>`.

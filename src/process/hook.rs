@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     config::go_text,
-    decide::{facts::Current, plan::Plan},
+    decide::{event::NodeExit, facts::Current, plan::Plan},
     home::{Home, current, version},
 };
 
@@ -60,7 +60,12 @@ fn is_of_sdk_50(said: &str) -> Option<bool> {
 /// # Errors
 /// Where it cannot be started.
 pub async fn pre_upgrade(home: &Home, requests: Requests) -> io::Result<Option<Output>> {
-    of_current(home)?.arguments(["pre-upgrade"]).output_unless(requests).await
+    of_current(home)?.arguments(["pre-upgrade"]).output_unless(requests, is_answer).await
+}
+
+/// Done, or there is no such command: the exits that every upgrade meets, and that must not hold it up.
+const fn is_answer(exit: NodeExit) -> bool {
+    matches!(exit, NodeExit::Code(0 | 1))
 }
 
 /// The current binary, to be run beside the node for a moment, in the environment that is wanted for its version. A Go
@@ -100,7 +105,7 @@ pub async fn custom(home: &Home, script: &str, plan: &Plan, requests: Requests) 
     }
     let program = Program::new(home, &path, Signal::SIGKILL).folder(&home.path);
     let program = program.arguments([plan.name.clone(), plan.height.to_string()]);
-    program.output_unless(requests).await.map_err(|error| named("fork/exec", error))
+    program.output_unless(requests, |exit| exit == NodeExit::Code(0)).await.map_err(|error| named("fork/exec", error))
 }
 
 #[cfg(test)]

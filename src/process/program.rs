@@ -30,6 +30,8 @@ use crate::{
 const MOST_OUTPUT: u64 = 1 << 20;
 /// How long a program that was asked to stop may take.
 const STOPS_WITHIN: Duration = Duration::from_secs(5);
+/// Within this time of each other a program and we are stopped by the same hand.
+const SAME_MOMENT: Duration = Duration::from_millis(200);
 /// How long is waited for what a program printed once it has ended.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
@@ -215,17 +217,26 @@ impl Program {
     }
 
     /// As [`Program::output`], in a process group of its own that is asked to stop: the first request reaches the group as
-    /// SIGTERM, and after five seconds or at the second one it is killed. None where it was asked.
+    /// SIGTERM, and after five seconds or at the second one it is killed. None where it was asked. An exit that is not
+    /// `fine` may come of the same request, sent to everybody at once, which is waited for a moment.
     ///
     /// # Errors
     /// As [`Program::start`].
-    pub async fn output_unless(self, mut requests: Requests) -> io::Result<Option<Output>> {
+    pub async fn output_unless(
+        self,
+        mut requests: Requests,
+        fine: impl Fn(NodeExit) -> bool,
+    ) -> io::Result<Option<Output>> {
         let (child, pipes) = self.in_its_own_group().heard()?;
         let group = Pid::from_raw(child.pid());
         let output = ended(child, pipes);
         tokio::pin!(output);
         tokio::select! {
-            output = &mut output => return output.map(Some),
+            output = &mut output => {
+                let output = output?;
+                let asked = async { tokio::time::timeout(SAME_MOMENT, requests.reach(1)).await.is_ok() };
+                return Ok(if fine(output.exit) || !asked.await { Some(output) } else { None });
+            }
             () = requests.reach(1) => {}
         }
         // That there is nobody left in the group is no error.

@@ -7,6 +7,10 @@ use tokio::signal::unix::{Signal as Stream, SignalKind, signal};
 
 use crate::decide::event::Signal;
 
+/// The signals that end a program by default and that this one only outlives.
+const OUTLIVED: [System; 6] =
+    [System::SIGUSR1, System::SIGUSR2, System::SIGALRM, System::SIGIO, System::SIGPWR, System::SIGXFSZ];
+
 /// The signals that ask for a stop. Once made, none of them ends this process by itself.
 #[derive(Debug)]
 pub struct Signals {
@@ -25,6 +29,11 @@ impl Signals {
         let ignored = ignored();
         let heeded =
             |number: System, kind| (ignored & (1 << (number as u32 - 1)) == 0).then(|| signal(kind)).transpose();
+        // These ask for nothing, and cosmovisor outlives them: what rotates logs may send one, and the node would go with us.
+        // They are heard, not ignored, because the node would inherit that.
+        for number in OUTLIVED {
+            heeded(number, SignalKind::from_raw(number as i32))?;
+        }
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
             interrupt: heeded(System::SIGINT, SignalKind::interrupt())?,

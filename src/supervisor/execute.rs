@@ -242,19 +242,21 @@ fn forget(home: &Home, plan: &Plan) {
 }
 
 async fn custom_hook(home: &Home, script: &str, plan: &Plan, requests: Requests) -> io::Result<Outcome> {
-    tracing::info!(file = script, "looking for COSMOVISOR_CUSTOM_PREUPGRADE file");
+    let path = home.root().join(script);
+    let file = path.display();
+    tracing::info!(%file, "looking for COSMOVISOR_CUSTOM_PREUPGRADE file");
     let output = hook::custom(home, script, plan, requests).await.inspect_err(|error| {
         if error.kind() == io::ErrorKind::NotFound {
-            tracing::error!(%error, file = script, "COSMOVISOR_CUSTOM_PREUPGRADE file missing");
+            tracing::error!(%error, %file, "COSMOVISOR_CUSTOM_PREUPGRADE file missing");
         }
     })?;
     let Some(output) = output else { return Ok(Outcome::Cancelled) };
     if output.exit != NodeExit::Code(0) {
-        tracing::error!(command = script, said = output.last_words(), "COSMOVISOR_CUSTOM_PREUPGRADE failed");
+        tracing::error!(command = %file, said = output.last_words(), "COSMOVISOR_CUSTOM_PREUPGRADE failed");
         return Ok(failed(output.exit));
     }
     let result = String::from_utf8_lossy(&output.stdout);
-    tracing::info!(command = script, argv1 = plan.name, argv2 = plan.height, %result, "COSMOVISOR_CUSTOM_PREUPGRADE result");
+    tracing::info!(command = %file, argv1 = plan.name, argv2 = plan.height, %result, "COSMOVISOR_CUSTOM_PREUPGRADE result");
     Ok(Outcome::Done)
 }
 

@@ -1,6 +1,6 @@
 //! Rows 1 to 8: settings from the environment.
 
-use std::process::Command;
+use std::{ffi::OsStr, os::unix::ffi::OsStrExt as _, process::Command};
 
 use jiff::Timestamp;
 
@@ -91,6 +91,26 @@ fn row_04_everything_that_is_wrong_is_told_at_once_in_order() {
 }
 
 #[test]
+fn row_04_a_number_that_is_too_large_is_told_as_such() {
+    let home = Home::with_node(ENDS);
+    let large = "9223372036854775808";
+    let told = format!(
+        "DAEMON_PREUPGRADE_MAX_RETRIES could not be parsed to int: strconv.Atoi: parsing \"{large}\": value out of range"
+    );
+    run_with(&home, &[("DAEMON_PREUPGRADE_MAX_RETRIES", large)]).refused(&[&told]);
+}
+
+#[test]
+fn row_05_what_is_no_text_is_refused_and_does_not_count_as_unset() {
+    let home = Home::with_node(ENDS);
+    let odd = OsStr::from_bytes(b"true\xa0");
+    for name in ["DAEMON_DOWNLOAD_MUST_HAVE_CHECKSUM", "DAEMON_HOME", "COSMOVISOR_CUSTOM_PREUPGRADE"] {
+        let told = Told::of(cosmovisor(&home, &["run"]).env(name, odd));
+        told.refused(&[&format!(r#"{name} must be UTF-8, got "true\xa0""#)]);
+    }
+}
+
+#[test]
 fn row_05_only_true_and_false_in_any_case_are_flags() {
     let home = Home::with_node(ENDS);
     for (value, told) in [("Yes", "yes"), ("1", "1"), (" TRUE", " true")] {
@@ -105,7 +125,14 @@ fn row_05_only_true_and_false_in_any_case_are_flags() {
 fn row_06_durations_have_a_unit_and_are_above_zero() {
     let home = Home::with_node(ENDS);
     let missing = r#"could not parse '300' into a duration: time: missing unit in duration "300""#;
-    for (value, told) in [("300", missing), ("0s", "must be greater than 0"), ("-1s", "must be greater than 0")] {
+    let beyond = r#"could not parse '2562048h' into a duration: time: invalid duration "2562048h""#;
+    for (value, told) in [
+        ("300", missing),
+        ("0s", "must be greater than 0"),
+        ("-1s", "must be greater than 0"),
+        // Go's durations end before.
+        ("2562048h", beyond),
+    ] {
         let told = format!("invalid: DAEMON_POLL_INTERVAL: {told}");
         run_with(&home, &[("DAEMON_POLL_INTERVAL", value)]).refused(&[&told]);
     }

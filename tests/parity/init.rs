@@ -26,11 +26,11 @@ fn world() -> (Home, PathBuf) {
 }
 
 /// Runs it to its end with this answer to whatever it asks.
-fn answering(command: &mut Command, answer: &str) -> Told {
+fn answering(command: &mut Command, answer: &[u8]) -> Told {
     let mut child =
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it can be started");
     let mut input = child.stdin.take().expect("it is piped");
-    input.write_all(answer.as_bytes()).expect("it reads");
+    input.write_all(answer).expect("it reads");
     drop(input);
     let ended = child.wait_with_output().expect("its output can be read");
     Told { code: ended.status.code(), stdout: text(&ended.stdout), stderr: text(&ended.stderr) }
@@ -82,13 +82,13 @@ fn row_90_again_the_file_is_overwritten_only_after_a_yes() {
     home.write(FILE, "mine");
     fs::write(&executable, "another").expect("the folder can be written");
     let question = format!("file {} already exists, do you want to overwrite it? [y/n]: ", home.at(FILE).display());
-    for answer in ["", "n\n", "yes\n", "\n"] {
+    for answer in [b"".as_slice(), b"n\n", b"yes\n", b"\n", b"\xff\n"] {
         let told = answering(&mut init(), answer);
         assert!(told.fine().contains(&question), "{told:?}");
         assert!(told.stdout.contains("INF file already exists, not overriding"), "{told:?}");
         assert_eq!(home.read(FILE), "mine", "{answer:?}");
     }
-    for answer in ["y\n", "Y\n", "y"] {
+    for answer in [b"y\n".as_slice(), b"Y\n", b"y"] {
         home.write(FILE, "mine");
         assert!(answering(&mut init(), answer).fine().contains(&question));
         assert_eq!(home.read(FILE), written, "{answer:?}");
@@ -104,6 +104,15 @@ fn row_90_settings_that_cannot_be_read_are_written_as_nothing() {
     assert!(told.fine().contains("WRN invalid: DAEMON_POLL_INTERVAL"), "{told:?}");
     let written = home.read(FILE);
     assert!(written.contains("\ndaemon_poll_interval = 0\n") && written.contains("\nunsafe_skip_backup = false\n"));
+}
+
+#[test]
+fn row_90_a_link_that_cannot_be_made_is_named() {
+    let (home, executable) = world();
+    home.write("cosmovisor/watcher", "in the way");
+    let told = Told::of(&mut cosmovisor(&home, &["init", path(&executable)]));
+    let words = format!("Error: cannot link {}: ", home.at("cosmovisor/current").display());
+    assert!(told.code == Some(1) && told.stderr.starts_with(&words), "{told:?}");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Command lines that are refused, log lines, and exit codes: §1.1 and §1.5 of the reference's description.
 
 use std::{
-    fs,
+    process::Command,
     time::{Duration, Instant},
 };
 
@@ -14,7 +14,9 @@ use crate::{
 fn a_copy_is_as_good_as_a_link_and_every_failure_is_one() {
     let home = Home::with_node("echo out; exit 7");
     let copy = home.at("cosmovisor/cosmovisor");
-    fs::copy(env!("CARGO_BIN_EXE_watcher"), &copy).expect("the home can be written");
+    // By another process: a child that another test is just making would hold the file open, and it could not be started.
+    let copied = Command::new("cp").arg(env!("CARGO_BIN_EXE_watcher")).arg(&copy).status().expect("cp is there");
+    assert!(copied.success());
     for program in [copy, link(&home)] {
         let mut command = bare(program, &home, &["run", "start", "--a", "b c"]);
         let told = Told::of(command.env("DAEMON_HOME", &home.path).env("DAEMON_NAME", "noded"));
@@ -66,6 +68,15 @@ fn command_lines_are_refused_in_the_words_of_cobra() {
             "add-upgrade v2 a --upgrade-height x",
             "invalid argument \"x\" for \"--upgrade-height\" flag: strconv.ParseInt: parsing \"x\": invalid syntax",
         ),
+        (
+            "add-upgrade v2 a --upgrade-height 9223372036854775808",
+            "invalid argument \"9223372036854775808\" for \"--upgrade-height\" flag: strconv.ParseInt: parsing \
+             \"9223372036854775808\": value out of range",
+        ),
+        ("add-upgrade v2 a --exact", "unknown flag: --exact"),
+        ("add-upgrade v2 a --exact --upgrade-height 5", "unknown flag: --exact"),
+        ("completion nope", "unknown command \"nope\" for \"cosmovisor completion\""),
+        ("-- run", "unknown command \"run\" for \"cosmovisor\""),
         ("add-batch-upgrade x", "unknown command \"x\" for \"cosmovisor add-batch-upgrade\""),
     ] {
         let words: Vec<&str> = words.lines().collect();
@@ -103,6 +114,10 @@ fn help_goes_to_stdout() {
     }
     let told = Told::of(&mut bare(link(&home), &home, &["help", "run"]));
     assert!(told.stdout.contains("\n  cosmovisor run start") && !told.stdout.contains("--dry-run"), "{}", told.stdout);
+    for command in ["init", "add-upgrade", "add-batch-upgrade", "prepare-upgrade", "show-upgrade-info", "config"] {
+        let told = Told::of(&mut bare(link(&home), &home, &["help", command]));
+        assert!(!told.fine().contains(" watcher "), "{command}: {}", told.stdout);
+    }
     let told = Told::of(&mut bare(link(&home), &home, &["help", "add-upgrade"]));
     assert!(told.stdout.contains("\n  cosmovisor add-upgrade v2 "), "{}", told.stdout);
     let told = Told::of(&mut bare(link(&home), &home, &[]));

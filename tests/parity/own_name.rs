@@ -52,6 +52,8 @@ fn settings_that_are_wrong_end_with_64() {
         assert_eq!((told.code, told.stdout.as_str()), (Some(64), ""), "{command}: {told:?}");
         assert!(told.stderr.starts_with("Error: invalid: DAEMON_POLL_INTERVAL"), "{command}: {told:?}");
     }
+    let told = watcher(&home, &["run"], &[("WATCHER_LOG", "a=loud")]);
+    assert!(told.code == Some(64) && told.stderr.starts_with("Error: WATCHER_LOG must be"), "{told:?}");
     assert_eq!(watcher(&home, &["version", "-o", "yaml"], &[]).code, Some(64));
     assert_eq!(watcher(&home, &["add-upgrade"], &[]).code, Some(64));
 }
@@ -76,6 +78,15 @@ fn what_is_asked_for_goes_to_stdout() {
 #[test]
 fn help_teaches_with_examples() {
     let home = Home::empty();
+    let told = watcher(&home, &["help"], &[]);
+    let listed =
+        told.fine().lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
+    // What goes on in a second line is indented further.
+    let commands = listed.filter(|line| !line.starts_with("   ")).filter_map(|line| line.split_whitespace().next());
+    for command in commands.filter(|command| *command != "help") {
+        let told = watcher(&home, &["help", command], &[]);
+        assert!(told.fine().contains(&format!("watcher {command}")) && told.stdout.contains("\nExample"), "{command}");
+    }
     for command in ["", "add-upgrade", "add-batch-upgrade", "config", "init", "version"] {
         let args: Vec<&str> = ["help", command].into_iter().filter(|word| !word.is_empty()).collect();
         let told = watcher(&home, &args, &[]);

@@ -31,6 +31,8 @@ fn row_13_the_file_is_taken_in_two_words_anywhere_and_nothing_else_is() {
         let told = Told::of(bare(link(&home), &home, &args).env("COSMOVISOR_DISABLE_LOGS", "true"));
         assert_eq!(told.fine(), "[start][-x]", "{args:?}");
     }
+    // An empty name is no file: then the environment is the configuration.
+    assert_eq!(reaches(&home, &["run", "--cosmovisor-config", "", "start"]), "[start]");
     let required = "failed to parse cosmovisor config: --cosmovisor-config requires an argument";
     Told::of(&mut cosmovisor(&home, &["run", "start", "--cosmovisor-config"])).refused(&[required]);
     let equals = format!("--cosmovisor-config={file}");

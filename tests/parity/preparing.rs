@@ -106,6 +106,24 @@ fn row_85_a_wrong_checksum_is_refused_and_leaves_nothing() {
 }
 
 #[test]
+fn row_69_what_a_failed_prepare_upgrade_fetched_is_not_started_at_the_halt() {
+    let wrong = format!("sha256:{}", "ab".repeat(32));
+    let world = World::scheduling("v2", |host| naming(host, &wrong));
+    world.expect_refused("failed to download and verify binary: ");
+    world
+        .home
+        .write("plan.json", &json!({ "name": "v2", "height": 1_000, "info": naming(&world.host, &wrong) }).to_string());
+    let halts =
+        "[ $1 = start ] || exit 1\ncat \"$DAEMON_HOME/plan.json\" > \"$DAEMON_HOME/data/upgrade-info.json\"\nexit 2\n";
+    world.home.script("cosmovisor/genesis/bin/noded", halts);
+    let mut run = world.home.start(&[("DAEMON_ALLOW_DOWNLOAD_BINARIES", "false")]);
+    world.home.wait_for_log("downloading disabled");
+    assert_eq!((world.home.current().as_str(), world.home.nodes().len()), ("genesis", 0));
+    assert!(run.stop().success(), "the node ended before the stop was asked for");
+    assert!(!world.home.log().lines().any(|line| line == "v2"), "{}", world.home.log());
+}
+
+#[test]
 fn row_85_a_plan_that_names_nothing_for_this_machine_is_refused() {
     World::scheduling("v2", |_| String::new()).expect_refused("failed to parse upgrade info: ");
     World::scheduling("v2", |_| "soon".to_owned()).expect_refused("failed to parse upgrade info: ");

@@ -3,6 +3,7 @@
 use std::{
     fs,
     os::unix::fs::symlink,
+    process::Command,
     time::{Duration, Instant},
 };
 
@@ -171,7 +172,9 @@ fn row_29_a_node_that_halted_before_the_start_and_dies_at_each_start_is_carried_
     home.write(INFO, &home.read("plan.json"));
     let mut watcher = home.start(&[]);
     home.expect_upgraded();
-    assert_eq!(home.calls(), ["start genesis", "pre-upgrade v2", "start v2"]);
+    // It may have been asked, and told to stop, just before it died.
+    let calls: Vec<_> = home.calls().into_iter().filter(|call| call != "stop genesis").collect();
+    assert_eq!(calls, ["start genesis", "pre-upgrade v2", "start v2"]);
     assert!(watcher.stop().success());
 }
 
@@ -279,7 +282,7 @@ fn row_34_a_plan_older_than_the_marker_brings_no_old_binary_back_until_current_i
     // At the data of an older height the newer binary cannot go on.
     let mut watcher = home.start(&[]);
     assert_eq!(ended(&mut watcher).code(), Some(0));
-    home.wait_for_log("was the data restored? Nothing is switched");
+    home.wait_for_log("nothing is switched");
     assert_eq!((home.calls(), home.current().as_str()), (vec!["start v3".to_owned()], "upgrades/v3"));
 
     home.remove("cosmovisor/current");
@@ -387,6 +390,22 @@ fn row_40_a_plan_that_is_none_is_told_in_one_line_and_the_node_runs_on() {
         home.write("data/height", "10\n");
         expect_carried_to_v2(&home, &mut watcher);
         assert_eq!(home.log_lines(INFO).len(), 1, "{}", home.log());
+    });
+}
+
+#[test]
+fn row_40_what_is_no_file_is_told_and_the_node_runs_on() {
+    each(&[("a folder", "mkdir"), ("a pipe", "mkfifo")], |make| {
+        let home = Home::steady();
+        let mut watcher = home.start(&[]);
+        home.wait_for_call("start genesis");
+        assert!(Command::new(make).arg(home.at(INFO)).status().expect("it is there").success());
+        let told = home.wait_for_log(INFO);
+        assert!(told.contains(" ERR ") && told.contains("it is not a file"), "{told}");
+        expect_untouched(&home, &["start genesis"], "genesis");
+        fs::remove_dir(home.at(INFO)).or_else(|_| fs::remove_file(home.at(INFO))).expect("the home can be written");
+        home.write(INFO, &plan("v2", 9));
+        expect_carried_to_v2(&home, &mut watcher);
     });
 }
 

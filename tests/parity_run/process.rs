@@ -49,6 +49,9 @@ fn row_16_a_node_that_fails_is_told_and_the_end_with_code_1() {
         ("exit 7", ("exit 7", "exit status 7")),
         ("killed", ("kill -KILL $$", "signal: killed")),
         ("terminated by somebody else", ("kill -TERM $$", "signal: terminated")),
+        ("nobody reads", ("kill -PIPE $$", "signal: broken pipe")),
+        ("a user's signal", ("kill -USR1 $$", "signal: user defined signal 1")),
+        ("a signal without a name", ("kill -16 $$", "signal: signal 16")),
     ];
     each(&cases, |(end, said)| {
         let home = Home::with_node(&format!("echo started >> \"$DAEMON_HOME/calls\"\n{end}"));
@@ -161,6 +164,10 @@ fn row_22_without_genesis_the_start_is_refused_and_no_link_is_left_behind() {
         assert!(fs::symlink_metadata(home.at("cosmovisor/current")).is_err());
         assert!(!home.at("cosmovisor/genesis").exists());
     }
+    fs::create_dir_all(home.at("cosmovisor/genesis/bin/noded")).expect("the home can be written");
+    expect_refused(&mut home.watcher(&["start"]), &["genesis/bin/noded: it is not a file"]);
+    assert!(fs::symlink_metadata(home.at("cosmovisor/current")).is_err());
+    home.remove("cosmovisor/genesis/bin/noded");
     home.script("cosmovisor/genesis/bin/noded", RUNS);
     expect_runs(&mut home.watcher(&["start"]));
 }

@@ -4,7 +4,7 @@ use std::{fs, process::Command};
 
 use crate::{
     detection::INFO,
-    home::{Home, LIMIT, NAME, output, text},
+    home::{Home, LIMIT, NAME, each, output, text},
     program, wait,
 };
 
@@ -66,6 +66,22 @@ fn row_82_a_queue_is_worked_off_in_the_order_of_its_heights() {
     expect_both(&home);
     assert!(watcher.stop().success());
     assert_eq!(home.calls(), ["start genesis", "start v2", "start v3"]);
+    assert_eq!(home.log_lines("INF starting the batch watcher loop").len(), 1, "{}", home.log());
+}
+
+#[test]
+fn row_82_a_queue_that_is_none_is_told_and_ignored() {
+    each(&[("half a list", "[{"), ("no plan", r#"[{"name":"v2","height":"x"}]"#)], |content| {
+        let home = Home::with_node(&format!("version=genesis\n{NODE}"));
+        home.write("data/height", "1");
+        home.write(QUEUE, content);
+        let mut watcher = home.start(&[]);
+        let told = home.wait_for_log("failed to load batch upgrade file");
+        assert!(told.contains(" WRN ") && told.contains(QUEUE), "{told}");
+        home.wait_for_call("start genesis");
+        assert!(watcher.stop().success());
+        assert_eq!(home.read(QUEUE), *content);
+    });
 }
 
 #[test]

@@ -3,7 +3,10 @@
 
 use std::{fs, path::PathBuf};
 
-use nix::sys::signal::{Signal, kill};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
 
 use crate::{
     IDLE,
@@ -62,6 +65,34 @@ fn row_62_sigterm_and_sigquit_reach_the_node_whose_exit_code_decides() {
         home.wait_for_log("Error: exit status 7");
         assert_eq!(home.calls(), ["start 0".to_owned(), format!("{got} 0"), "ended 0".to_owned()]);
     });
+}
+
+#[test]
+fn row_62_signals_that_ask_for_nothing_end_nothing() {
+    let home = relay(0);
+    let mut watcher = home.start(&[]);
+    home.wait_for_call("start 0");
+    let others = [
+        Signal::SIGUSR1,
+        Signal::SIGUSR2,
+        Signal::SIGALRM,
+        Signal::SIGIO,
+        Signal::SIGPWR,
+        Signal::SIGXFSZ,
+        Signal::SIGWINCH,
+        Signal::SIGURG,
+    ];
+    for other in others {
+        signal(&watcher, other);
+    }
+    let status = fs::read_to_string(format!("/proc/{}/status", home.nodes()[0].pid)).expect("it runs");
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).expect("proc(5) has it").trim();
+    let ignored = u64::from_str_radix(ignored, 16).expect("it is hexadecimal");
+    let none = others.iter().all(|other| ignored >> (*other as u32 - 1) & 1 == 0);
+    assert!(none, "the node ignores none of them: {ignored:x}");
+    signal(&watcher, Signal::SIGTERM);
+    assert_eq!(ended(&mut watcher).code(), Some(0));
+    assert_eq!(home.calls(), ["start 0", "TERM 0", "ended 0"]);
 }
 
 #[test]
@@ -153,6 +184,32 @@ fn row_64_a_stop_lets_a_hook_tidy_up_starts_nothing_and_the_next_start_goes_on()
         let mut watcher = home.start(&settings);
         home.expect_upgraded();
         assert_eq!((home.count("start genesis"), home.count("custom v2 10"), home.backups().len()), (1, 1, 1));
+        assert!(watcher.stop().success());
+    });
+}
+
+#[test]
+fn row_64_a_hook_that_a_service_manager_stops_along_with_everything_has_not_failed() {
+    let cases = [("the operator's", "cosmovisor/before-upgrade"), ("the app's", "cosmovisor/upgrades/v2/bin/noded")];
+    each(&cases, |hook| {
+        let home = hanging_hook(hook, "trap 'exit 30' TERM");
+        let mut watcher = home.start(&[("COSMOVISOR_CUSTOM_PREUPGRADE", "before-upgrade")]);
+        home.halt();
+        let process = hook_of(&home);
+        // Both have the signal before either is looked at.
+        signal(&watcher, Signal::SIGSTOP);
+        signal(&watcher, Signal::SIGTERM);
+        let pid = process.file_name().and_then(|pid| pid.to_str()?.parse().ok()).expect("it is a number");
+        kill(Pid::from_raw(pid), Signal::SIGTERM).expect("it waits");
+        let ends = || fs::read_to_string(process.join("stat")).is_ok_and(|stat| stat.contains(") Z ")).then_some(());
+        wait::until("the hook has ended", LIMIT, ends);
+        signal(&watcher, Signal::SIGCONT);
+        assert_eq!(ended(&mut watcher).code(), Some(0));
+        assert_eq!((home.count("start v2"), home.log_lines("Error: ").len()), (0, 0), "{}", home.log());
+
+        home.script(hook, home.read("sound").trim_start_matches("#!/bin/sh\n"));
+        let mut watcher = home.start(&[("COSMOVISOR_CUSTOM_PREUPGRADE", "before-upgrade")]);
+        home.expect_upgraded();
         assert!(watcher.stop().success());
     });
 }

@@ -65,3 +65,36 @@ fn what_a_node_left_behind_does_not_keep_it_from_being_heard() {
     assert_eq!((home.current().as_str(), home.count("start genesis")), ("upgrades/v2", 2));
     assert!(watcher.stop().success());
 }
+
+#[test]
+fn an_upgrade_that_was_under_way_begins_anew_on_data_that_come_back_from_before_it() {
+    let home = Home::halting();
+    home.write("data/application.db/CURRENT", "");
+    let dies = |words: &str| {
+        let script =
+            format!("[ $1 = start ] || exit 0\necho \"$1 v2\" >> \"$DAEMON_HOME/calls\"\necho '{words}' >&2\nexit 2\n");
+        home.script("cosmovisor/upgrades/v2/bin/noded", &script);
+    };
+    dies("a defect");
+    let mut watcher = home.start(&[("WATCHER_UPGRADE_MAX_RESTARTS", "0")]);
+    home.halt();
+    assert_eq!(ended(&mut watcher).code(), Some(75), "it failed after the switch");
+    assert_eq!(home.current(), "upgrades/v2");
+
+    // The data come back as they were at height 9, and the plan is scheduled in them.
+    for path in ["data/upgrade-info.json", "data/halt", "calls"] {
+        home.remove(path);
+    }
+    home.write("data/height", "9");
+    dies(r#"BINARY UPDATED BEFORE TRIGGER! UPGRADE "v2" - in binary but not executed on chain. Downgrade your binary"#);
+    let mut watcher = home.start(&[]);
+    home.wait_for_log("need genesis: it runs instead of upgrades/v2");
+    home.wait_for_call("start genesis");
+    home.script("cosmovisor/upgrades/v2/bin/noded", "version=v2\n. \"$DAEMON_HOME/node.sh\"\n");
+    home.halt();
+    home.wait_for_log("has passed");
+    // Its hook runs once more.
+    let calls = ["start v2", "start v2", "start genesis", "stop genesis", "pre-upgrade v2", "start v2"];
+    assert_eq!((home.calls(), home.current().as_str()), (calls.map(str::to_owned).to_vec(), "upgrades/v2"));
+    assert!(watcher.stop().success());
+}

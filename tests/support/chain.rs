@@ -108,13 +108,21 @@ impl Chain {
     /// # Panics
     /// Where the chain cannot be built, or its own command fails.
     pub(crate) fn with(kind: Kind, vote: &str) -> Option<Self> {
+        Self::paced(kind, vote, "500ms")
+    }
+
+    /// The same with other times between blocks.
+    ///
+    /// # Panics
+    /// As [`Chain::with`].
+    pub(crate) fn paced(kind: Kind, vote: &str, block_time: &str) -> Option<Self> {
         let versions = versions(kind)?;
         let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("the target folder can be written");
         let home = folder.path().canonicalize().expect("it was just made").join("home");
         let ports = Ports::reserve();
         let chain = Self { kind, home, port: ports.first, versions, kept: Arc::new((folder, ports)) };
         let port = chain.port.to_string();
-        chain.command(&["localnet", "--port", &port, "--block-time", "500ms", "--voting-period", vote]);
+        chain.command(&["localnet", "--port", &port, "--block-time", block_time, "--voting-period", vote]);
         chain.place("v1", "genesis");
         Some(chain)
     }

@@ -17,7 +17,9 @@ pub(super) fn parse(text: &str) -> Result<Map<String, Value>, String> {
         if !plain || !(value.is_empty() || value.starts_with([' ', '\t'])) {
             return Err(refused());
         }
-        keys.insert(key.to_owned(), scalar(value.trim()).ok_or_else(refused)?);
+        if keys.insert(key.to_owned(), scalar(value.trim()).ok_or_else(refused)?).is_some() {
+            return Err(format!("line {}: {key} stands here a second time", index + 1));
+        }
     }
     Ok(keys)
 }
@@ -66,7 +68,9 @@ mod tests {
 
     #[test]
     fn what_is_more_than_that_is_refused() {
-        for text in ["a:\n  b: 1", "- a", "a: [1]", "a: &x 1", "a", "a:b", "a: 'x' y", "a: \"x\" y", "? a"] {
+        for text in
+            ["a:\n  b: 1", "- a", "a: [1]", "a: &x 1", "a", "a:b", "a: 'x' y", "a: \"x\" y", "? a", "a: 1\na: 2"]
+        {
             assert!(parse(text).is_err(), "{text}");
         }
     }

@@ -20,7 +20,7 @@ use super::{
         run::{Due, Ear, Life, Question, Run},
         schedule::{self, Urgency},
     },
-    Core, SLOW_RETRY, key, version_of, wake_by,
+    Core, SLOW_RETRY, key, record_of, version_of, wake_by,
 };
 
 /// What `upgrade-info.json` leads to.
@@ -87,7 +87,7 @@ impl Core {
                         // What could wait until now can wait no longer.
                         self.fetching.clear();
                         decision.notes.push(Note::Due(upgrade.plan.clone()));
-                        let record = Record::new(upgrade.plan.clone(), version_of(facts));
+                        let record = record_of(&upgrade.plan, facts);
                         self.begin(HomeJob::Remember(record), decision);
                     }
                     Due::Ask => self.begin(HomeJob::Ask, decision),
@@ -159,7 +159,7 @@ impl Core {
         // What an operator named for a height still to come is not settled because the same folder runs already.
         let is_past = origin == Origin::Node || marked || committed.is_some_and(|committed| committed >= plan.height);
         if switched && is_past {
-            let mut record = Record::new(plan.clone(), version_of(facts));
+            let mut record = record_of(plan, facts);
             if facts.record == RecordFact::Absent || self.run.is_alive() {
                 record.settle();
                 return Situation::Settled(record);
@@ -172,7 +172,10 @@ impl Core {
         } else if facts.marker.as_ref().is_some_and(|marker| marker.height > plan.height)
             || present.is_some_and(|record| record.plan.height > plan.height)
         {
-            Some("it is older than the upgrade that runs now; was the data restored? Nothing is switched")
+            Some(
+                "it is older than the upgrade that runs now, and nothing is switched; if the data were restored, link \
+                 cosmovisor/current to the version they need, or wait for the node to say it",
+            )
         } else {
             None
         };
@@ -199,7 +202,7 @@ impl Core {
             || facts.signed_height.is_some_and(|signed| signed > height);
         let past = committed.map_or(leftover && beyond, |committed| committed >= height);
         if origin == Origin::Node && past {
-            let mut record = Record::new(upgrade.plan.clone(), version_of(facts));
+            let mut record = record_of(&upgrade.plan, facts);
             record.settle();
             return Situation::Settled(record);
         }

@@ -39,12 +39,12 @@ impl Core {
         if let Some(reason) = &orders.unreadable {
             self.tell(format!("order {reason}"), decision, || Note::OrderUnreadable(reason.clone()));
         }
-        if self.replace_now(facts, decision) {
+        if self.remember_the_data(facts, decision) || self.replace_now(facts, decision) {
             return true;
         }
         let exact = self.exact_ahead(facts).is_some() || self.run.life().is_some_and(|life| life.halt.is_some());
         if orders.queue.is_empty() && orders.replacement.is_none() && !exact {
-            return self.remember_the_data(facts, decision);
+            return false;
         }
         let Run::Alive(life) = &self.run else { return false };
         let Some(height) = life.height() else { return self.ask_for_its_height(event, decision) };

@@ -7,9 +7,8 @@ use super::{
     super::{
         decision::{Decision, Exit, FetchJob, HomeJob},
         event::{Event, NodeExit, Words},
-        facts::{DataIdentity, Facts, NodeLock, RecordFact, Staged, Version},
+        facts::{DataIdentity, Facts, NodeLock, Record, RecordFact, Staged, Verdict, Version},
         note::Note,
-        plan::Folder,
         run::{Ear, Run},
     },
     Core, version_of, wake_by,
@@ -19,14 +18,6 @@ use super::{
 const MOST_CHOSEN: u32 = 3;
 
 impl Core {
-    /// The folder that the node's last words ask for.
-    pub(super) fn needed(&self) -> Option<&Folder> {
-        match &self.run.life()?.ear {
-            Ear::Heard(Words::Needs(folder)) => Some(folder),
-            _ => None,
-        }
-    }
-
     /// What to do about a node that ended before it answered, on data that no node of this home has worked on: it is
     /// started once more and listened to, and what it names is what runs. Whether there is something to do.
     pub(super) fn hear_it_out(&mut self, exit: NodeExit, event: &Event, decision: &mut Decision) -> bool {
@@ -78,6 +69,7 @@ impl Core {
             match facts.staged.get(folder) {
                 // It was not looked at yet; the next facts show it.
                 None => {
+                    self.sought = Some(folder.clone());
                     wake_by(decision, event.now);
                     return true;
                 }
@@ -101,6 +93,17 @@ impl Core {
                 }
                 Some(_) => {}
             }
+        }
+        // An upgrade that was under way on other data begins anew on these, hooks and all.
+        if let RecordFact::Present(record) = &facts.record
+            && record.verdict == Verdict::Pending
+            && (record.custom_hook_done || record.app_hook_done || record.starts > 0)
+        {
+            (self.hooks, self.counted, self.starts_here) = (None, false, 0);
+            let (custom_hook_done, app_hook_done, starts) = (false, false, 0);
+            let fresh = Record { custom_hook_done, app_hook_done, starts, ..record.clone() };
+            self.begin(HomeJob::Remember(fresh), decision);
+            return true;
         }
         self.chosen += 1;
         decision.notes.push(Note::Chosen { version: version.clone(), instead_of: version_of(facts) });
