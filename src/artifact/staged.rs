@@ -10,7 +10,9 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::disk::{below, fingerprint, move_anywhere, naming, read_json, sha256_of, sync_folder, write_json};
+use super::disk::{
+    below, fingerprint, link_or_copy, move_anywhere, naming, read_json, sha256_of, sync_folder, write_json,
+};
 use crate::decide::{
     facts::{Receipt, Staged},
     plan::Folder,
@@ -68,12 +70,14 @@ pub fn has_receipt(upgrades: &Path, folder: &Folder) -> bool {
     upgrades.join(folder.as_str()).join(RECEIPT).is_file()
 }
 
-/// Moves a version's receipt away, beside the binary it was for: another one takes that binary's place.
+/// Keeps a version's binary under another name, with the receipt that was for it: another one takes its place.
 ///
 /// # Errors
 /// As the filesystem gives them.
-pub fn keep_receipt(folder: &Path, binary: &Path) -> io::Result<()> {
-    match move_anywhere(&folder.join(RECEIPT), &binary.with_extension("receipt.json")) {
+pub fn keep(folder: &Path, binary: &Path, kept: &Path) -> io::Result<()> {
+    // A link would lead nowhere from elsewhere, or to what is written over its target later.
+    link_or_copy(&fs::canonicalize(binary)?, kept)?;
+    match move_anywhere(&folder.join(RECEIPT), &kept.with_added_extension("receipt.json")) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }

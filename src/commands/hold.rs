@@ -46,7 +46,7 @@ pub fn release(file: Option<&Path>, args: &ReleaseArgs) -> anyhow::Result<Ending
     // Who releases all means all.
     holds.retain(|hold| folder.is_some() && hold.folder != folder);
     if holds.len() == count {
-        bail!("{} is not held; {}", args.name, listed(&holds));
+        bail!("{} is not held by that name; {}", args.name, listed(&holds));
     }
     write(&config, &holds)?;
     say(&format!("released: {}; {}", args.name, listed(&holds)))?;
@@ -54,16 +54,12 @@ pub fn release(file: Option<&Path>, args: &ReleaseArgs) -> anyhow::Result<Ending
 }
 
 fn held(config: &Config) -> anyhow::Result<Vec<Hold>> {
-    let orders = orders::read(&config.home);
     // What cannot be read must not be overwritten: it may hold an upgrade.
-    match orders.unreadable {
-        Some(reason) => bail!("{reason}"),
-        None => Ok(orders.holds),
-    }
+    orders::holds(&config.home).map_err(anyhow::Error::msg)
 }
 
 fn folder(config: &Config, name: &str) -> anyhow::Result<Option<Folder>> {
-    if name == ALL {
+    if name.eq_ignore_ascii_case(ALL) {
         return Ok(None);
     }
     Folder::of(name, config.home.keep_case).map(Some).map_err(|error| anyhow::anyhow!("{error}"))

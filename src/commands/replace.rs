@@ -44,6 +44,9 @@ pub fn replace(file: Option<&Path>, args: &ReplaceArgs) -> anyhow::Result<Ending
         bail!("{} runs now: say --now to restart the node at once, or --at HEIGHT", args.name);
     }
     fs::create_dir_all(home.own().join("aside"))?;
+    if let Some(before) = orders::read(home).replacement.filter(|before| before.version != version) {
+        say(&format!("taken back: the order to replace the binary of {}; one stands at a time", before.version))?;
+    }
     let order = Replacement { version: version.clone(), at: args.at };
     orders::order_replacement(home, &args.executable, &order).context("cannot copy the new binary")?;
     let watcher = lock::supervisor(home);
@@ -74,7 +77,10 @@ fn at_once(config: &Config, version: &Version, name: &str) -> anyhow::Result<End
     let home = &config.home;
     let _lock = lock::supervise(home)?;
     if lock::node(home)? == NodeLock::Held {
-        bail!("a node runs on {} without a watcher: stop it first", home.path.display());
+        bail!(
+            "a node runs on {} without a watcher; the order stands, and the next `watcher run` makes the change",
+            home.path.display()
+        );
     }
     orders::replace(home, version).context("the old binary is still there")?;
     say(&format!("replaced: the binary of {name}; the old one is in {}", home.own().join("aside").display()))?;

@@ -249,7 +249,7 @@ impl fmt::Display for Note {
                 let reason = if reason.is_empty() { String::new() } else { format!(" ({reason})") };
                 write!(
                     f,
-                    "upgrade {} is due and held by the operator{reason}: the node stands still until `watcher release`",
+                    "upgrade {} is due and held by the operator{reason}: nothing is switched until `watcher release`",
                     Described(plan)
                 )
             }

@@ -10,7 +10,7 @@ use std::{
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
-use super::{Home, current, sync_folder, upgrade_info, write_whole, write_with_mode};
+use super::{Home, sync_folder, upgrade_info, write_whole, write_with_mode};
 use crate::{
     artifact,
     decide::{
@@ -23,11 +23,15 @@ use crate::{
 /// The file beside `upgrade-info.json` that `add-batch-upgrade` writes.
 pub const QUEUE: &str = "upgrade-info.json.batch";
 
-/// Reads all orders. What cannot be read is named, and nothing is done about it.
+/// Reads all orders. What cannot be read is named, and nothing is done about it; but a brake that cannot be read is on: who
+/// put it there did not want to be overlooked.
 #[must_use]
 pub fn read(home: &Home) -> Orders {
     let mut unreadable = None;
-    let holds = file(&holds_path(home), &mut unreadable).unwrap_or_default();
+    let holds = holds(home).unwrap_or_else(|reason| {
+        unreadable = Some(reason.clone());
+        vec![Hold { folder: None, reason }]
+    });
     let exact = file(&exact_path(home), &mut unreadable);
     let replacement = file(&order_path(home), &mut unreadable);
     let queue = queue(home).unwrap_or_else(|reason| {
@@ -35,6 +39,16 @@ pub fn read(home: &Home) -> Orders {
         Vec::new()
     });
     Orders { holds, exact, replacement, queue, unreadable }
+}
+
+/// Which upgrades are held.
+///
+/// # Errors
+/// Why that cannot be read.
+pub fn holds(home: &Home) -> Result<Vec<Hold>, String> {
+    let mut unreadable = None;
+    let holds = file(&holds_path(home), &mut unreadable).unwrap_or_default();
+    unreadable.map_or(Ok(holds), Err)
 }
 
 /// Writes which upgrades are held.
@@ -110,13 +124,13 @@ pub fn fulfilled(home: &Home, plan: &Plan) -> io::Result<()> {
 /// # Errors
 /// As the file system gives them.
 pub fn order_replacement(home: &Home, executable: &Path, order: &Replacement) -> io::Result<()> {
+    const MODE: u32 = 0o755;
     let new = new_binary(home);
     fs::create_dir_all(new.parent().unwrap_or(&new))?;
-    let beside = new.with_extension("copying");
-    fs::copy(executable, &beside)?;
-    current::make_executable(&beside)?;
-    fs::File::open(&beside)?.sync_all()?;
-    fs::rename(&beside, &new)?;
+    let mut content = fs::File::open(executable)?;
+    // An order that stands must not take this file for its own.
+    write_or_remove::<Replacement>(&order_path(home), None)?;
+    write_with_mode(&new, &mut content, MODE, true)?;
     write_or_remove(&order_path(home), Some(order))
 }
 
@@ -142,14 +156,10 @@ fn put_in_place(home: &Home, version: &Version) -> io::Result<()> {
     let folder = version_folder(home, version);
     let (new, old) = (new_binary(home), home.executable(&folder));
     if new.exists() {
-        let seconds = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let moment = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
         let label = version.to_string().replace('/', "-");
-        let kept = home.own().join("aside").join(format!("{label}-{seconds}-{}", home.daemon));
-        match fs::hard_link(&old, &kept) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-            _ => {}
-        }
-        artifact::keep_receipt(&folder, &kept)?;
+        let kept = home.own().join("aside").join(format!("{label}-{moment}-{}", home.daemon));
+        artifact::keep(&folder, &old, &kept)?;
         fs::rename(&new, &old)?;
         sync_folder(old.parent().unwrap_or(&folder))?;
         tracing::info!(kept = %kept.display(), "replaced the binary of {version}");
@@ -180,9 +190,9 @@ fn queue(home: &Home) -> Result<Vec<Plan>, String> {
     let path = home.data().join(QUEUE);
     let wrong =
         |error: String| format!("failed to load batch upgrade file {}, which is ignored: {error}", path.display());
-    let bytes = match fs::read(&path) {
-        Ok(bytes) => bytes,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+    let bytes = match content(&path) {
+        Ok(Some(bytes)) => bytes,
+        Ok(None) => return Ok(Vec::new()),
         Err(error) => return Err(wrong(error.to_string())),
     };
     let entries: Option<Vec<Value>> = serde_json::from_slice(&bytes).map_err(|error| wrong(error.to_string()))?;
@@ -194,12 +204,21 @@ fn queue(home: &Home) -> Result<Vec<Plan>, String> {
 }
 
 fn file<T: DeserializeOwned>(path: &Path, unreadable: &mut Option<String>) -> Option<T> {
-    let bytes = fs::read(path).ok()?;
-    serde_json::from_slice(&bytes)
-        .map_err(|error| {
-            *unreadable = Some(format!("{} cannot be understood and is ignored: {error}; remove it", path.display()));
-        })
-        .ok()
+    let read = content(path).and_then(|bytes| bytes.map(|bytes| Ok(serde_json::from_slice(&bytes)?)).transpose());
+    read.unwrap_or_else(|error| {
+        *unreadable = Some(format!("{} cannot be understood: {error}; correct or remove it", path.display()));
+        None
+    })
+}
+
+/// What is in a file, where it is there. A pipe would never end, and no order is longer than a plan may be.
+fn content(path: &Path) -> io::Result<Option<Vec<u8>>> {
+    match fs::metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Ok(found) if !found.is_file() => Err(io::Error::other("it is not a file")),
+        Ok(found) if found.len() > upgrade_info::LONGEST => Err(io::Error::other("it is too long")),
+        found => found.and_then(|_| fs::read(path)).map(Some),
+    }
 }
 
 fn write_or_remove<T: Serialize + ?Sized>(path: &Path, content: Option<&T>) -> io::Result<()> {

@@ -4,12 +4,13 @@
 use std::{
     io::{self, Read as _, Write},
     os::fd::OwnedFd,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread,
     time::Duration,
 };
 
 use nix::{fcntl::OFlag, unistd::pipe2};
-use tokio::sync::oneshot;
+use tokio::{sync::oneshot, time::Instant};
 
 use crate::decide::{event::Words, plan::Folder};
 
@@ -21,9 +22,18 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 /// An ear at both streams of a node.
 #[derive(Debug)]
 pub(super) struct Ear {
-    ends: Vec<oneshot::Receiver<Vec<u8>>>,
+    streams: Vec<Stream>,
     found: Option<Words>,
+    /// When it was first waited for what the node printed.
+    since: Option<Instant>,
     keep_case: bool,
+}
+
+/// One of them, as far as it was heard.
+#[derive(Debug)]
+struct Stream {
+    said: Arc<Mutex<Vec<u8>>>,
+    end: oneshot::Receiver<()>,
 }
 
 impl Ear {
@@ -34,41 +44,51 @@ impl Ear {
     pub(super) fn open(keep_case: bool) -> io::Result<(Self, [OwnedFd; 2])> {
         let (out, into_out) = pipe2(OFlag::O_CLOEXEC)?;
         let (err, into_err) = pipe2(OFlag::O_CLOEXEC)?;
-        let ends = vec![relay(out, io::stdout)?, relay(err, io::stderr)?];
-        Ok((Self { ends, found: None, keep_case }, [into_out, into_err]))
+        let streams = vec![relay(out, io::stdout)?, relay(err, io::stderr)?];
+        Ok((Self { streams, found: None, since: None, keep_case }, [into_out, into_err]))
     }
 
     /// What the node said, once it has ended. May be dropped and called again.
     pub(super) async fn words(&mut self) -> Option<Words> {
-        while let Some(end) = self.ends.last_mut() {
-            // A child of the node may hold the pipe open for ever.
-            if let Ok(Ok(said)) = tokio::time::timeout(LAST_WORDS, end).await {
-                self.found = self.found.take().or_else(|| find(&String::from_utf8_lossy(&said), self.keep_case));
+        let until = *self.since.get_or_insert_with(Instant::now) + LAST_WORDS;
+        while let Some(Stream { said, end }) = self.streams.last_mut() {
+            // A child of the node may hold the pipe open for ever: then what was said by now counts.
+            let _ = tokio::time::timeout_at(until, end).await;
+            if self.found.is_none() {
+                self.found = find(&String::from_utf8_lossy(&locked(said)), self.keep_case);
             }
-            self.ends.pop();
+            self.streams.pop();
         }
         self.found.clone()
     }
 }
 
-fn relay<W: Write + 'static>(pipe: OwnedFd, to: fn() -> W) -> io::Result<oneshot::Receiver<Vec<u8>>> {
+fn relay<W: Write + 'static>(pipe: OwnedFd, to: fn() -> W) -> io::Result<Stream> {
     let (tell, end) = oneshot::channel();
+    let said = Arc::<Mutex<Vec<u8>>>::default();
+    let kept = Arc::clone(&said);
     let pass_on = move || {
-        let (mut pipe, mut said, mut buffer) = (std::fs::File::from(pipe), Vec::new(), [0; 8192]);
+        let (mut pipe, mut buffer) = (std::fs::File::from(pipe), [0; 8192]);
         while let Ok(count @ 1..) = pipe.read(&mut buffer) {
             let mut to = to();
             // Where nobody reads it any more, the node must not notice.
             let _ = to.write_all(&buffer[..count]).and_then(|()| to.flush());
+            let mut said = locked(&kept);
             said.extend_from_slice(&buffer[..count]);
-            if said.len() > 2 * KEPT {
-                said.drain(..said.len() - KEPT);
+            let surplus = said.len().saturating_sub(KEPT);
+            if surplus > KEPT {
+                said.drain(..surplus);
             }
         }
         // Nobody waits any more where the wait was too long.
-        let _ = tell.send(said);
+        let _ = tell.send(());
     };
     thread::Builder::new().name("ear".to_owned()).spawn(pass_on)?;
-    Ok(end)
+    Ok(Stream { said, end })
+}
+
+fn locked(said: &Mutex<Vec<u8>>) -> MutexGuard<'_, Vec<u8>> {
+    said.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The words of x/upgrade's `PreBlocker` and of the SDK's base application, in the last place where they stand. Loggers put

@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// A node that is at the height in `data/height`, says so, and tells with which arguments it was started. It ends as SDK
-/// 0.47 does at its halt height once there is a `data/halted`.
+/// 0.47 does at its halt height once there is a `data/halted`, and as SDK 0.50 in block sync once there is a `data/refused`.
 const NODE: &str = r#"
 case $1 in
 version) printf 'name: node\ncosmos_sdk_version: %s\n' "$(cat "$DAEMON_HOME/sdk")" ;;
@@ -25,6 +25,7 @@ start)
   trap 'exit 0' TERM INT
   while :; do
     [ -e "$DAEMON_HOME/data/halted" ] && [ $version = genesis ] && exit 130
+    [ -e "$DAEMON_HOME/data/refused" ] && [ $version = genesis ] && echo 'halt per configuration height 210 time 0' && exit 2
     sleep 0.05
   done
   ;;
@@ -89,6 +90,50 @@ fn an_upgrade_that_is_held_waits_at_the_halt_until_it_is_released() {
     home.expect_upgraded();
     assert!(watcher.stop().success());
     assert_eq!(output(&mut command(&home, &["release", "v2"])).status.code(), Some(1), "nothing is held any more");
+}
+
+#[test]
+fn the_old_binary_runs_on_past_an_operators_own_height_while_that_is_held() {
+    let home = home("v0.50.1");
+    home.script("v4", &format!("version=v4\n{NODE}"));
+    let v4 = home.at("v4");
+    said(&home, &["add-upgrade", "v4", v4.to_str().expect("it is text"), "--upgrade-height", "10"]);
+    said(&home, &["hold", "v4"]);
+    let mut watcher = start(&home);
+    wait::until("the node runs", LIMIT, || (starts(&home, "genesis").len() == 1).then_some(()));
+    home.write("data/height", "20");
+    home.wait_for_log("held by the operator");
+    assert!(watcher.stop().success());
+    let mut watcher = start(&home);
+    wait::until("the old binary runs again", LIMIT, || (starts(&home, "genesis").len() == 2).then_some(()));
+    said(&home, &["release", "v4"]);
+    wait::until("v4 runs", LIMIT, || (starts(&home, "v4").len() == 1).then_some(()));
+    assert!(watcher.stop().success());
+}
+
+#[test]
+fn a_brake_that_cannot_be_read_is_on() {
+    let home = Home::halting();
+    home.write("cosmovisor/watcher/holds.json", "[{\"folder\":");
+    let mut watcher = home.start(&[]);
+    home.halt();
+    let alarm = home.wait_for_log("held by the operator");
+    assert!(alarm.contains("holds.json cannot be understood"), "{alarm}");
+    assert_eq!((home.current().as_str(), home.count("stop genesis")), ("genesis", 0));
+    home.remove("cosmovisor/watcher/holds.json");
+    home.expect_upgraded();
+    assert!(watcher.stop().success());
+}
+
+#[test]
+fn an_order_that_is_a_pipe_is_told_and_holds_nothing_up() {
+    let home = home("v0.50.1");
+    let pipe = Command::new("mkfifo").arg(home.at("data/upgrade-info.json.batch")).status();
+    assert!(pipe.expect("mkfifo is there").success());
+    let mut watcher = start(&home);
+    home.wait_for_log("it is not a file");
+    assert!(said(&home, &["hold", "v2"]).contains("held: v2"), "the brake can be put on all the same");
+    assert!(watcher.stop().success());
 }
 
 #[test]
@@ -189,6 +234,82 @@ fn before_sdk_50_the_halt_height_is_one_less_and_its_end_is_no_crash() {
     wait::until("v2 runs", LIMIT, || (starts(&home, "v2").len() == 1).then_some(()));
     assert_eq!(home.current(), "upgrades/v2");
     assert!(watcher.stop().success());
+}
+
+#[test]
+fn a_node_that_ends_at_an_exact_height_unheard_is_listened_to() {
+    let home = home("v0.50.1");
+    home.write("data/height", "50");
+    order_exactly(&home);
+    let mut watcher = start(&home);
+    wait::until("the node runs", LIMIT, || (starts(&home, "genesis").len() == 1).then_some(()));
+    // It catches up with blocks that were made long ago, and nobody hears of the last hundred.
+    home.write("data/refused", "");
+    wait::until("v2 runs", LIMIT, || (starts(&home, "v2").len() == 1).then_some(()));
+    assert_eq!(starts(&home, "genesis").len(), 2, "it is started once more to be heard");
+    assert!(watcher.stop().success());
+}
+
+#[test]
+fn a_validator_that_has_signed_an_exact_height_is_still_stopped_before_it() {
+    let home = home("v0.50.1");
+    home.write("data/height", "50");
+    order_exactly(&home);
+    // It signed the block that its application refused, and ends at once when it is started again.
+    home.write("data/priv_validator_state.json", r#"{"height":"210","round":0,"step":3}"#);
+    home.write("data/refused", "");
+    let mut watcher = start(&home);
+    wait::until("v2 runs", LIMIT, || (starts(&home, "v2").len() == 1).then_some(()));
+    assert!(starts(&home, "genesis").iter().all(|halt| halt.as_deref() == Some("210")), "{:?}", home.calls());
+    assert!(watcher.stop().success());
+}
+
+#[test]
+fn a_new_binary_that_ends_at_its_height_is_replaced_and_the_upgrade_goes_on() {
+    let home = home("v0.50.1");
+    home.script(
+        "cosmovisor/upgrades/v2/bin/noded",
+        "[ $1 = start ] && echo v2 start >> \"$DAEMON_HOME/calls\"\nexit 3\n",
+    );
+    home.script("hotfix", &format!("version=hotfix\n{NODE}"));
+    let mut watcher = start(&home);
+    wait::until("the node runs", LIMIT, || (starts(&home, "genesis").len() == 1).then_some(()));
+    home.write("data/upgrade-info.json", r#"{"name":"v2","height":10}"#);
+    home.write("data/height", "10");
+    wait::until("v2 is tried", LIMIT, || (!starts(&home, "v2").is_empty()).then_some(()));
+    let hotfix = home.at("hotfix");
+    let told = said(&home, &["replace", "v2", hotfix.to_str().expect("it is text"), "--now"]);
+    assert!(told.contains("replaced"), "{told}");
+    wait::until("the hotfix runs", LIMIT, || (starts(&home, "hotfix").len() == 1).then_some(()));
+    assert!(watcher.stop().success());
+}
+
+#[test]
+fn the_order_for_one_version_never_takes_the_binary_for_another() {
+    let home = home("v0.50.1");
+    home.script("hotfix", &format!("version=hotfix\n{NODE}"));
+    let hotfix = home.at("hotfix");
+    let hotfix = hotfix.to_str().expect("it is text");
+    said(&home, &["replace", "v2", hotfix, "--at", "1000"]);
+    let told = said(&home, &["replace", "v3", hotfix]);
+    assert!(told.contains("taken back: the order to replace the binary of upgrades/v2"), "{told}");
+    assert!(home.read("cosmovisor/upgrades/v3/bin/noded").contains("version=hotfix"));
+    assert!(!home.at("cosmovisor/watcher/replacement.json").exists());
+}
+
+#[test]
+fn a_binary_that_is_a_link_is_kept_as_what_it_led_to() {
+    let home = home("v0.50.1");
+    home.script("cosmovisor/upgrades/v2/build", &format!("version=v2\n{NODE}"));
+    home.script("hotfix", &format!("version=hotfix\n{NODE}"));
+    home.remove("cosmovisor/upgrades/v2/bin/noded");
+    symlink("../build", home.at("cosmovisor/upgrades/v2/bin/noded")).expect("the home can be written");
+    let hotfix = home.at("hotfix");
+    said(&home, &["replace", "v2", hotfix.to_str().expect("it is text")]);
+    let kept = fs::read_dir(home.at("cosmovisor/watcher/aside")).expect("it is there").flatten().next();
+    let kept = fs::read_to_string(kept.expect("the old one is kept").path()).expect("it is a script");
+    assert!(kept.contains("version=v2"));
+    assert!(home.read("cosmovisor/upgrades/v2/bin/noded").contains("version=hotfix"));
 }
 
 #[test]

@@ -84,7 +84,7 @@ impl Core {
                 self.generation = Some((version_of(&event.facts), *before));
             }
             (HomeJob::Choose(_), Outcome::Done) => (self.run, self.generation) = (Run::Never, None),
-            (HomeJob::Replace(_), Outcome::Done) => self.generation = None,
+            (HomeJob::Replace(_), Outcome::Done) => (self.generation, self.starts_here) = (None, 0),
             (HomeJob::Remember(record), Outcome::Done) if record.starts > 0 && record.verdict == Verdict::Pending => {
                 self.counted = true;
             }

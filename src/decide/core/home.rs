@@ -210,6 +210,10 @@ impl Core {
     }
 
     pub(super) fn climb(&mut self, upgrade: &Upgrade, record: Record, event: &Event, decision: &mut Decision) {
+        // A hotfix for a binary that is held, or that ends at its height, is wanted before it is started again.
+        if self.replace_now(&event.facts, decision) {
+            return;
+        }
         let hashed = match event.facts.staged.get(&upgrade.folder) {
             Some(Staged::Ours(receipt)) => self.hashed.get(&upgrade.folder).is_some_and(|h| h.file == receipt.file),
             _ => false,
@@ -220,8 +224,14 @@ impl Core {
         let plan = upgrade.plan.clone();
         match rung {
             Rung::Stop | Rung::StopStray | Rung::BackUp | Rung::CustomHook | Rung::Switch
-                if self.is_held(upgrade, &event.facts, decision) => {}
-            Rung::Binary => self.missing(upgrade, Some(Urgency::Now), decision),
+                if self.is_held(upgrade, &event.facts, decision) =>
+            {
+                self.run_on(upgrade, event, decision);
+            }
+            Rung::Binary => {
+                self.missing(upgrade, Some(Urgency::Now), decision);
+                self.run_on(upgrade, event, decision);
+            }
             Rung::SetAside => self.begin(HomeJob::SetAside(folder), decision),
             Rung::Place(receipt) => self.begin(HomeJob::Place { receipt, upgrade: upgrade.clone() }, decision),
             Rung::Stop => self.stop(decision),
@@ -237,8 +247,10 @@ impl Core {
             }
             Rung::AppHook => self.begin(HomeJob::AppHook, decision),
             Rung::Start => self.start_new(record, event, decision),
-            // The fetch lane hashes; what is being copied is complete in a moment.
-            Rung::Hash | Rung::Arriving => {}
+            // What is being copied is complete in a moment, or waits for its operator.
+            Rung::Arriving => self.run_on(upgrade, event, decision),
+            // The fetch lane hashes.
+            Rung::Hash => {}
             Rung::Pass => self.watch_it_pass(upgrade, event, decision),
             Rung::Passed => {
                 let mut record = record;
@@ -247,6 +259,16 @@ impl Core {
                 decision.notes.push(Note::Passed(plan));
                 self.begin(HomeJob::Remember(record), decision);
             }
+        }
+    }
+
+    /// An upgrade waits for its operator. What he named for a height himself is nothing to the chain, so the old binary goes
+    /// on meanwhile: nothing else would start it again.
+    fn run_on(&mut self, upgrade: &Upgrade, event: &Event, decision: &mut Decision) {
+        let by_operator = matches!(event.facts.info, Info::Plan { origin: Origin::Operator, .. });
+        let exact = event.facts.orders.exact.as_ref().is_some_and(|exact| exact.height == upgrade.plan.height);
+        if by_operator && !exact && !self.run.is_alive() {
+            self.keep_running(event, decision);
         }
     }
 

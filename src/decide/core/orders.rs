@@ -126,7 +126,9 @@ impl Core {
 impl Core {
     /// The exact upgrade that the version at hand is to stop before.
     pub(super) fn exact_ahead<'a>(&self, facts: &'a Facts) -> Option<&'a Exact> {
-        let committed = self.run.life().and_then(|life| life.committed).max(facts.signed_height);
+        // What a validator has signed is not executed yet: at its halt it has signed that very height.
+        let signed = facts.signed_height.map(|signed| signed.saturating_sub(1));
+        let committed = self.run.life().and_then(|life| life.committed).max(signed);
         facts.orders.exact.as_ref().filter(|exact| {
             !exact.missed
                 && version_of(facts) != Version::Upgrade(exact.folder.clone())

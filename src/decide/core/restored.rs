@@ -7,7 +7,7 @@ use super::{
     super::{
         decision::{Decision, Exit, FetchJob, HomeJob},
         event::{Event, NodeExit, Words},
-        facts::{DataIdentity, Facts, Record, RecordFact, Staged, Verdict, Version},
+        facts::{DataIdentity, Facts, NodeLock, Record, RecordFact, Staged, Verdict, Version},
         note::Note,
         run::{Ear, Run},
     },
@@ -23,13 +23,19 @@ impl Core {
     pub(super) fn hear_it_out(&mut self, exit: NodeExit, event: &Event, decision: &mut Decision) -> bool {
         let facts = &event.facts;
         let Run::Ended { life, .. } = &self.run else { return false };
-        let armed = life.halt.is_some_and(|height| life.is_near(height));
+        // A node that catches up is at its height before it was heard of near it, or at all.
+        let armed = life.halt.is_some();
         let strange = facts.data.is_some() && known_data(facts) != facts.data;
         if exit == NodeExit::Code(0) || !(strange || armed) {
             return false;
         }
         match life.ear.clone() {
             Ear::Open | Ear::Heard(Words::Halted(_)) => false,
+            // What it left behind still holds its lock.
+            Ear::Closed if facts.lock == NodeLock::Held => {
+                self.stop_stray(decision);
+                true
+            }
             Ear::Closed => {
                 decision.notes.push(Note::Listens);
                 self.start_as(facts, true, decision);
