@@ -138,7 +138,7 @@ pub fn read(
         poll_interval: or_default("DAEMON_POLL_INTERVAL", defaults.poll_interval),
         pre_upgrade_retries: values.integer("DAEMON_PREUPGRADE_MAX_RETRIES"),
         custom_hook: custom_hook.is_some(),
-        upgrade_restarts: u32::try_from(values.integer("WATCHER_UPGRADE_MAX_RESTARTS")).unwrap_or_default(),
+        upgrade_restarts: u32::try_from(values.integer("WATCHER_UPGRADE_MAX_RESTARTS").max(0)).unwrap_or(u32::MAX),
         jitter: values.duration("WATCHER_DOWNLOAD_JITTER"),
         ..defaults
     };
@@ -299,10 +299,12 @@ mod tests {
             ("DAEMON_ALLOW_DOWNLOAD_BINARY", "true"),
             ("WATCHER_RPC", "http://a:1, https://b"),
             ("WATCHER_DOWNLOAD_JITTER", "0s"),
+            ("WATCHER_UPGRADE_MAX_RESTARTS", "4294967296"),
             ("PATH", "/bin"),
         ])
         .unwrap();
         assert!(config.settings.downloads && config.settings.jitter.is_zero());
+        assert_eq!(config.settings.upgrade_restarts, u32::MAX, "very many are not none");
         assert_eq!(config.rpc, ["http://a:1", "https://b"]);
         assert_eq!(config.home.backups.as_deref(), Some(keep.path()));
         assert_eq!(config.unknown.len(), 1);
