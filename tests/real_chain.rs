@@ -260,7 +260,7 @@ fn stops_before_an_exact_height(kind: Kind) {
     let mut watcher = Supervisor::start(&chain.home, name, &[("UNSAFE_SKIP_BACKUP", "true")]);
     chain.wait_until_served();
     // The binary is copied meanwhile, and a busy machine takes its time.
-    let height = chain.height() + 290;
+    let height = chain.height() + 450;
     let mut command = Command::new(env!("CARGO_BIN_EXE_watcher"));
     command.args(["add-upgrade", "hotfix"]).arg(chain.version("v2"));
     command.args(["--exact", "--upgrade-height", &height.to_string()]);
@@ -283,6 +283,38 @@ fn stops_before_an_exact_height(kind: Kind) {
     assert_eq!(armed, 1, "one restart is armed, and the new binary is not");
     chain.wait_until_served();
     stops_in_order(&chain, &mut watcher, census, 3);
+}
+
+#[test]
+fn a_node_that_comes_by_state_sync_runs_the_binary_that_its_snapshot_needs() {
+    let Some(chain) = Chain::with(Kind::Today, VOTE) else { return };
+    let name = chain.kind.name();
+    chain.place("v2", "upgrades/v2");
+    for version in ["genesis", "upgrades/v2"] {
+        let wishes = chain.home.join("cosmovisor").join(version).join("watcher.toml");
+        fs::write(
+            wishes,
+            "extra_args = [\"--state-sync.snapshot-interval\", \"5\", \"--state-sync.snapshot-keep-recent\", \"50\"]\n",
+        )
+        .expect("the home can be written");
+    }
+    let mut validator = Supervisor::start(&chain.home, name, &[("UNSAFE_SKIP_BACKUP", "true")]);
+    let height = chain.propose("v2", SOON, "");
+    carried_through(&chain, "v2", height);
+    chain.wait_for_blocks_by("v2", height + 12, LIMIT);
+
+    let follower = chain.follower("follower");
+    follower.place("v2", "upgrades/v2");
+    follower.state_sync_from(&chain, height + 1);
+    let census = Census::of(&follower.home, name);
+    let mut watcher = Supervisor::start(&follower.home, name, &[("UNSAFE_SKIP_BACKUP", "true")]);
+    follower.wait_for_blocks_by("v2", chain.height(), LIMIT);
+    assert_eq!(follower.current(), Path::new("upgrades/v2"));
+    let log = fs::read(supervisor::log_of(&follower.home)).expect("the log is there");
+    let log = String::from_utf8_lossy(&log);
+    assert!(log.contains("Snapshot restored") && log.contains("need upgrades/v2: it runs instead of genesis"));
+    stops_in_order(&follower, &mut watcher, census, 4);
+    assert!(validator.stop().success());
 }
 
 #[test]

@@ -83,6 +83,8 @@ pub struct Core {
     given_up: Option<Replacement>,
     /// The version that the data need, as their node says.
     sought: Option<Folder>,
+    /// At which committed height the node stands with a block more in its store, and since when.
+    stands: Option<(u64, Duration)>,
     /// How often another version was chosen for the data in this process.
     chosen: u32,
     /// What `upgrade-info.json` is that is no plan, and since when.
@@ -140,6 +142,7 @@ impl Core {
             generation: None,
             given_up: None,
             sought: None,
+            stands: None,
             chosen: 0,
             unreadable: None,
             told: BTreeSet::new(),

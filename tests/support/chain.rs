@@ -145,6 +145,26 @@ impl Chain {
         follower
     }
 
+    /// Lets this node begin with a snapshot of another's, which it trusts at a height.
+    ///
+    /// # Panics
+    /// Where the other node does not answer.
+    pub(crate) fn state_sync_from(&self, other: &Self, height: u64) {
+        let commit = get(other.port, &format!("/commit?height={height}")).expect("the other node answers");
+        let hash = commit["result"]["signed_header"]["commit"]["block_id"]["hash"].as_str().expect("it is signed");
+        let path = self.home.join("config/config.toml");
+        let config = fs::read_to_string(&path).expect("localnet has written it");
+        let (before, section) = config.split_once("[statesync]").expect("CometBFT has this section");
+        let rpc = format!("rpc_servers = \"127.0.0.1:{port},127.0.0.1:{port}\"", port = other.port);
+        let section = section
+            .replacen("enable = false", "enable = true", 1)
+            .replacen("rpc_servers = \"\"", &rpc, 1)
+            .replacen("trust_height = 0", &format!("trust_height = {height}"), 1)
+            .replacen("trust_hash = \"\"", &format!("trust_hash = \"{hash}\""), 1)
+            .replacen("discovery_time = \"15s\"", "discovery_time = \"5s\"", 1);
+        fs::write(&path, format!("{before}[statesync]{section}")).expect("the home can be written");
+    }
+
     /// One version of the chain's binary.
     pub(crate) fn version(&self, version: &str) -> PathBuf {
         self.versions.join(format!("{}-{version}", self.kind.name()))

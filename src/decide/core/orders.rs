@@ -39,7 +39,10 @@ impl Core {
         if let Some(reason) = &orders.unreadable {
             self.tell(format!("order {reason}"), decision, || Note::OrderUnreadable(reason.clone()));
         }
-        if self.remember_the_data(facts, decision) || self.replace_now(facts, decision) {
+        if self.remember_the_data(facts, decision)
+            || self.is_stuck(event, decision)
+            || self.replace_now(facts, decision)
+        {
             return true;
         }
         let exact = self.exact_ahead(facts).is_some() || self.run.life().is_some_and(|life| life.halt.is_some());

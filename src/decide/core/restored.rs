@@ -1,6 +1,7 @@
 //! Data that came from elsewhere: a snapshot, a backup, state sync. Which binary they need is told by the node itself, in the
 //! words with which the wrong one ends.
 
+use ::core::time::Duration;
 use alloc::format;
 
 use super::{
@@ -58,6 +59,29 @@ impl Core {
                 }
             },
         }
+    }
+
+    /// Whether a node stands on strange data with a block that its application does not take: out of block sync it stays up
+    /// then (state sync, or a validator that is in step), and says why only to its log. It is started again, and ends before
+    /// it answers, which is heard.
+    pub(super) fn is_stuck(&mut self, event: &Event, decision: &mut Decision) -> bool {
+        const LONG: Duration = Duration::from_secs(20);
+        let Run::Alive(life) = &self.run else { return false };
+        let stands = match (life.latest, life.committed) {
+            (Some(latest), Some(committed)) if latest == committed + 1 => Some(committed),
+            _ => None,
+        };
+        let since = self.stands.filter(|(at, _)| Some(*at) == stands).map_or(event.now, |(_, since)| since);
+        self.stands = stands.map(|at| (at, since));
+        let strange = event.facts.data.is_some() && known_data(&event.facts) != event.facts.data;
+        if stands.is_none() || !strange || self.chosen >= MOST_CHOSEN || event.now < since + LONG {
+            return false;
+        }
+        self.stands = None;
+        self.chosen += 1;
+        decision.notes.push(Note::Restarts { why: "because it stands still on data from elsewhere, and may say why" });
+        self.stop(decision);
+        true
     }
 
     fn choose(&mut self, version: Version, event: &Event, decision: &mut Decision) -> bool {
