@@ -119,7 +119,10 @@ impl Life {
     pub fn was_halted_before(&self, height: u64, exit: NodeExit) -> bool {
         const AS_ASKED: [NodeExit; 3] = [NodeExit::Code(0), NodeExit::Code(130), NodeExit::Code(143)];
         let says = matches!(self.ear, Ear::Heard(Words::Halted(halted)) if halted == height || halted + 1 == height);
-        self.halt == Some(height) && !self.unwanted && (says || self.is_near(height) && AS_ASKED.contains(&exit))
+        // A SIGINT that nobody sent through us is the application's own, however far behind the last word of its height is.
+        let by_itself = exit == NodeExit::Code(130);
+        let ended = says || by_itself || self.is_near(height) && AS_ASKED.contains(&exit);
+        self.halt == Some(height) && !self.unwanted && ended
     }
 
     /// Whether it was heard of within a few blocks of a height: what is heard lags a little.
@@ -268,6 +271,16 @@ mod tests {
         assert_eq!(at(&ended(code(0), Some(3)), NEW, node), Due::No);
         // A node that ran far below the height and crashed did not die of the plan.
         assert_eq!(at(&ended(code(1), Some(3)), OLD, node), Due::No);
+    }
+
+    #[test]
+    fn an_end_by_its_own_sigint_is_the_halt_however_far_behind_the_last_word_is() {
+        let Run::Alive(life) = alive(Some(100)) else { unreachable!("alive() is alive") };
+        let life = Life { halt: Some(210), ..life };
+        assert!(life.was_halted_before(210, NodeExit::Code(130)), "SDK 0.47 in block sync");
+        assert!(!life.was_halted_before(210, NodeExit::Code(0)) && !life.was_halted_before(210, NodeExit::Code(2)));
+        assert!(!life.was_halted_before(300, NodeExit::Code(130)), "another height");
+        assert!(!Life { unwanted: true, ..life }.was_halted_before(210, NodeExit::Code(130)), "it was asked to end");
     }
 
     #[test]
