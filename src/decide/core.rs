@@ -17,7 +17,7 @@ use alloc::{
 use super::{
     decision::{Attention, Decision, Exit, FetchJob, HomeJob, RunId},
     event::{Event, Heard, Kind, News},
-    facts::{Current, Facts, Fingerprint, Info, NodeLock, Origin, Record, RecordFact, Verdict, Version},
+    facts::{Current, DataIdentity, Facts, Fingerprint, Info, NodeLock, Origin, Record, RecordFact, Verdict, Version},
     knowledge::Knowledge,
     lane::Lane,
     note::Note,
@@ -297,8 +297,12 @@ fn asked_about(facts: &Facts) -> Fingerprint {
 
 /// The record of an upgrade that becomes due or is settled now; which data are known does not change with it.
 fn record_of(plan: &Plan, facts: &Facts) -> Record {
-    let data = if let RecordFact::Present(record) = &facts.record { record.data } else { None };
-    Record { data, ..Record::new(plan.clone(), version_of(facts)) }
+    Record { data: known_data(facts), ..Record::new(plan.clone(), version_of(facts)) }
+}
+
+/// The data on which a node of this home last made blocks.
+fn known_data(facts: &Facts) -> Option<DataIdentity> {
+    if let RecordFact::Present(record) = &facts.record { record.data } else { None }
 }
 
 fn version_of(facts: &Facts) -> Version {

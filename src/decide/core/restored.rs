@@ -8,11 +8,11 @@ use super::{
     super::{
         decision::{Decision, Exit, FetchJob, HomeJob},
         event::{Event, NodeExit, Words},
-        facts::{DataIdentity, Facts, NodeLock, Record, RecordFact, Staged, Verdict, Version},
+        facts::{Facts, NodeLock, Record, RecordFact, Staged, Verdict, Version},
         note::Note,
         run::{Ear, Run},
     },
-    Core, version_of, wake_by,
+    Core, known_data, version_of, wake_by,
 };
 
 /// How often another version is chosen in one run of `watcher`.
@@ -148,8 +148,4 @@ impl Core {
         self.begin(HomeJob::Remember(record), decision);
         true
     }
-}
-
-fn known_data(facts: &Facts) -> Option<DataIdentity> {
-    if let RecordFact::Present(record) = &facts.record { record.data } else { None }
 }
