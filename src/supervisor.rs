@@ -2,6 +2,7 @@
 
 mod execute;
 mod jobs;
+mod keeping;
 pub mod progress;
 mod report;
 
@@ -24,7 +25,7 @@ use crate::{
         decision::{Attention, Decision, Exit, JobId, NodeSignal},
         event::{Event, Heard, Kind, NodeExit, Outcome, Words},
     },
-    home::{changes::Changes, lock, observe::Observer, orders},
+    home::{backup, changes::Changes, lock, observe::Observer, orders},
     process::{
         node::Node,
         signals::{Signals, forwarded},
@@ -88,6 +89,10 @@ impl Supervisor {
     pub fn new(config: Config, args: Vec<OsString>, ears: Ears) -> anyhow::Result<Self> {
         config.home.prepare().with_context(|| format!("cannot work in {}", config.home.root().display()))?;
         let lock = lock::supervise(&config.home)?;
+        if backup::restore::is_pending(&config.home) {
+            tracing::warn!("a restore was interrupted, and is completed");
+            backup::restore::resume(&config.home)?;
+        }
         if let Err(error) = config.home.store().sweep() {
             tracing::warn!(%error, "what an earlier run left in the store stays there");
         }
@@ -124,6 +129,9 @@ impl Supervisor {
             .ok();
         if changes.is_some() {
             self.core.is_told_of_changes();
+        }
+        if let Some(own_node) = self.own_node.clone() {
+            tokio::spawn(keeping::look(self.config.home.clone(), own_node));
         }
         if !orders::read(&self.config.home).queue.is_empty() {
             tracing::info!("starting the batch watcher loop");

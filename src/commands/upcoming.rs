@@ -23,7 +23,7 @@ use crate::{
     cli::{Format, UpcomingArgs},
     decide::{facts::Staged, plan::Upgrade},
     exit::{Ending, Failure},
-    home::{Home, observe},
+    home::{Home, backup::Manner, observe},
     log,
     persona::Persona,
 };
@@ -43,6 +43,7 @@ pub fn upcoming(args: UpcomingArgs) -> anyhow::Result<Ending> {
         daemon,
         keep_case: std::env::var("COSMOVISOR_DISABLE_RECASE").is_ok_and(|value| value.eq_ignore_ascii_case("true")),
         backups: None,
+        manner: Manner::default(),
         platform: Platform::host(),
         must_have_checksum: false,
     };

@@ -1,6 +1,11 @@
 //! Carries out one job: the short ones at once on this thread, the long ones in the background.
 
-use std::{ffi::OsStr, io, sync::Arc, time::Instant};
+use std::{
+    ffi::OsStr,
+    io,
+    sync::{Arc, OnceLock},
+    time::Instant,
+};
 
 use jiff::Zoned;
 use nix::sys::signal::Signal;
@@ -153,8 +158,16 @@ impl Supervisor {
         let now = Zoned::now();
         tracing::info!("backup start time" = %now.timestamp(), "starting to take backup of data directory");
         self.jobs.spawn_blocking(id, move |stop| {
+            /// What takes seconds is shown.
+            const LONG: u64 = 1 << 30;
             let began = Instant::now();
-            match backup::take(&home, &plan, &now, stop) {
+            let meter = OnceLock::new();
+            let progress = |done, total| {
+                if total > LONG {
+                    meter.get_or_init(|| Meter::new("backing up".to_owned())).show(done, Some(total));
+                }
+            };
+            match backup::take(&home, &plan, &now, stop, &progress) {
                 Ok(backup) => {
                     let milliseconds = began.elapsed().as_secs_f64() * 1e3;
                     tracing::info!(
@@ -162,6 +175,7 @@ impl Supervisor {
                         "backup completion time" = %Zoned::now().timestamp(),
                         "time taken to complete backup" = milliseconds,
                         bytes = backup.bytes,
+                        shared = backup.shared,
                         "backup completed"
                     );
                     Outcome::Done
@@ -235,6 +249,12 @@ async fn ask(home: Home, own_node: Option<OwnNode>) -> Outcome {
 fn forget(home: &Home, plan: &Plan) {
     if let Err(error) = home.store().forget(plan.height, &home.daemon) {
         tracing::warn!(%error, "an old artifact stays in the store");
+    }
+    match backup::keep::prune(home) {
+        Ok(dropped) => dropped.iter().for_each(|backup| {
+            tracing::info!(path = %backup.path.display(), "dropped an older checkpoint (WATCHER_BACKUP_KEEP)");
+        }),
+        Err(error) => tracing::warn!(%error, "an older checkpoint stays"),
     }
     if let Err(error) = orders::fulfilled(home, plan) {
         tracing::warn!(%error, "the order of an exact height stays, and is not followed any more");
