@@ -19,5 +19,5 @@ pub use fetch::{FetchError, Progress, Request, fetch};
 pub use info::Platform;
 pub use libraries::is_operators;
 pub use place::place;
-pub use staged::{Verified, has_receipt, keep, read_staged, renew, set_aside, verify};
+pub use staged::{Verified, has_receipt, keep, read_staged, renew, set_aside, verify, weigh};
 pub use store::{Store, stored};

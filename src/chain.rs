@@ -2,6 +2,7 @@
 //! wrong, late, hostile or nothing at all; this module makes plain values or named faults of it, with bounds on time and
 //! memory, and decides nothing.
 
+pub mod agreement;
 mod door;
 pub mod endpoints;
 pub mod fault;

@@ -74,6 +74,15 @@ pub enum Command {
     /// Take a hold back.
     #[command(after_help = "Example:\n  watcher release v2")]
     Release(ReleaseArgs),
+    /// Take the last upgrade back: data, configuration and `current` as they were before it. No node is started after that.
+    ///
+    /// What it will do is told first, and asked for where somebody sits at a terminal. A running `watcher` does it, stopping
+    /// the node; without one, the next start. Nothing is deleted.
+    #[command(after_help = "Example:\n  watcher rollback --yes")]
+    Rollback(RollbackArgs),
+    /// Go on with an upgrade that failed, as it is: held, or taken back.
+    #[command(after_help = "Example:\n  watcher resume")]
+    Resume,
     /// Look after the backups: list, verify, restore, prune.
     #[command(after_help = "Examples:\n  watcher backups list\n  watcher backups restore data-backup-2026-1-5")]
     Backups(BackupArgs),
@@ -116,6 +125,14 @@ pub struct ReleaseArgs {
     /// The upgrade's name, or `all`.
     #[arg(value_name = "NAME|all")]
     pub name: String,
+}
+
+/// Arguments of `rollback`.
+#[derive(Debug, Args)]
+pub struct RollbackArgs {
+    /// Do not ask.
+    #[arg(long, short)]
+    pub yes: bool,
 }
 
 /// Arguments of `backups`.

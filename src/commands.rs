@@ -12,6 +12,7 @@ pub mod init;
 pub mod migrate_check;
 pub mod prepare_upgrade;
 pub mod replace;
+pub mod rollback;
 pub mod run;
 pub mod show_upgrade_info;
 pub mod upcoming;
@@ -63,6 +64,8 @@ fn as_watcher(arguments: &[OsString]) -> anyhow::Result<Ending> {
         Command::Hold(args) => hold::hold(file, &args),
         Command::Backups(args) => backups::backups(file, args),
         Command::Release(args) => hold::release(file, &args),
+        Command::Rollback(args) => rollback::rollback(file, &args),
+        Command::Resume => rollback::resume(file),
         Command::Replace(args) => replace::replace(file, &args),
         Command::MigrateCheck(args) => migrate_check::migrate_check(&args),
         Command::FetchHistory(args) => fetch_history::fetch_history(file, &args),

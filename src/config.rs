@@ -18,7 +18,7 @@ use nix::sys::signal::Signal;
 
 use crate::{
     artifact::Platform,
-    decide::settings::Settings,
+    decide::settings::{OnFailure, Settings},
     home::{
         Home,
         backup::{Manner, Means},
@@ -28,6 +28,9 @@ use crate::{
 use file::File;
 use values::Values;
 use variables::VARIABLES;
+
+/// What says what follows where an upgrade failed.
+pub const ON_UPGRADE_FAILURE: &str = "WATCHER_ON_UPGRADE_FAILURE";
 
 /// Everything that was chosen.
 #[derive(Debug, Clone)]
@@ -119,6 +122,7 @@ pub fn read(
         problems = later;
     }
     let stop_signal = stop_signal(&values, &mut problems);
+    let on_upgrade_failure = on_upgrade_failure(&values, &mut problems);
     let manner = manner(&values, &mut problems);
     problems.extend(values.text("WATCHER_LOG").and_then(|filter| log::check(filter).err()));
     if let Some(home) = check_identity(&values, &mut problems) {
@@ -139,6 +143,7 @@ pub fn read(
     // In a file, 0 stands for what is not set.
     let or_default =
         |name: &str, default| Some(values.duration(name)).filter(|time| !time.is_zero()).unwrap_or(default);
+    let count = |name| u32::try_from(values.integer(name).max(0)).unwrap_or(u32::MAX);
     let settings = Settings {
         downloads: values.flag("DAEMON_ALLOW_DOWNLOAD_BINARIES"),
         restart_after_upgrade: values.flag("DAEMON_RESTART_AFTER_UPGRADE"),
@@ -147,7 +152,9 @@ pub fn read(
         poll_interval: or_default("DAEMON_POLL_INTERVAL", defaults.poll_interval),
         pre_upgrade_retries: values.integer("DAEMON_PREUPGRADE_MAX_RETRIES"),
         custom_hook: custom_hook.is_some(),
-        upgrade_restarts: u32::try_from(values.integer("WATCHER_UPGRADE_MAX_RESTARTS").max(0)).unwrap_or(u32::MAX),
+        upgrade_restarts: count("WATCHER_UPGRADE_MAX_RESTARTS"),
+        crash_restarts: count("WATCHER_RESTART_ON_CRASH"),
+        on_upgrade_failure,
         jitter: values.duration("WATCHER_DOWNLOAD_JITTER"),
         ..defaults
     };
@@ -196,6 +203,16 @@ fn stop_signal(values: &Values, problems: &mut Vec<String>) -> Signal {
         Some(other) => problems.push(format!("WATCHER_STOP_SIGNAL must be SIGTERM or SIGINT, got \"{other}\"")),
     }
     Signal::SIGTERM
+}
+
+fn on_upgrade_failure(values: &Values, problems: &mut Vec<String>) -> OnFailure {
+    match values.text(ON_UPGRADE_FAILURE) {
+        None | Some("hold") => {}
+        Some("retry") => return OnFailure::Retry,
+        Some("rollback") => return OnFailure::Rollback,
+        Some(other) => problems.push(format!("{ON_UPGRADE_FAILURE} must be hold, retry or rollback, got \"{other}\"")),
+    }
+    OnFailure::Hold
 }
 
 /// How backups are made and kept. What `init` writes down, the home, is no choice of a place.

@@ -18,7 +18,10 @@ use nix::sys::signal::Signal as System;
 use tokio::sync::{mpsc, watch};
 
 use crate::{
-    chain::{endpoints::Endpoint, own_node::OwnNode},
+    chain::{
+        endpoints::{Clients, Endpoint},
+        own_node::OwnNode,
+    },
     config::Config,
     decide::{
         Core,
@@ -50,6 +53,7 @@ pub struct Supervisor {
     switched: bool,
     own_node: Option<OwnNode>,
     endpoints: Vec<Endpoint>,
+    clients: Clients,
     web: reqwest::Client,
     heard: mpsc::Receiver<Heard>,
     attention: watch::Sender<Attention>,
@@ -77,6 +81,8 @@ pub struct Ears {
     pub own_node: Option<OwnNode>,
     /// Who says it.
     pub endpoints: Vec<Endpoint>,
+    /// What they are asked with.
+    pub clients: Clients,
     /// For downloads.
     pub web: reqwest::Client,
 }
@@ -109,6 +115,7 @@ impl Supervisor {
             switched: false,
             own_node: ears.own_node,
             endpoints: ears.endpoints,
+            clients: ears.clients,
             web: ears.web,
             heard: ears.heard,
             attention: ears.attention,

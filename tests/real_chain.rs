@@ -351,6 +351,45 @@ fn a_watcher_that_first_comes_after_the_halt_completes_the_upgrade() {
     stops_in_order(&chain, &mut watcher, census, 2);
 }
 
+#[test]
+fn a_binary_whose_migration_fails_is_held_and_the_upgrade_goes_on_with_another_one() {
+    a_failing_migration("hold", "held", "upgrades/v2");
+}
+
+#[test]
+fn a_binary_whose_migration_fails_is_rolled_back_and_the_upgrade_goes_on_with_another_one() {
+    a_failing_migration("rollback", "rolled_back", "genesis");
+}
+
+fn a_failing_migration(policy: &str, state: &str, current: &str) {
+    let Some(chain) = Chain::with(Kind::Today, VOTE) else { return };
+    chain.place("broken", "upgrades/v2");
+    let settings = [("WATCHER_ON_UPGRADE_FAILURE", policy), ("WATCHER_UPGRADE_MAX_RESTARTS", "1")];
+    let mut watcher = Supervisor::start(&chain.home, chain.kind.name(), &settings);
+
+    let height = chain.propose("v2", SOON, "");
+    let record = || -> Option<Value> {
+        serde_json::from_slice(&fs::read(chain.home.join("cosmovisor/watcher/record.json")).ok()?).ok()
+    };
+    wait::until(&format!("the upgrade is {state}"), LIMIT, || {
+        (record()?["failure"]["state"].as_str() == Some(state)).then_some(())
+    });
+    assert_eq!(nodes::alive(&chain.home, chain.kind.name()), []);
+    assert_eq!((watcher.ended(), chain.current().as_path()), (None, Path::new(current)), "it stays");
+    assert_eq!(watcher.stop().code(), Some(75));
+
+    let mut watcher = Supervisor::start(&chain.home, chain.kind.name(), &settings);
+    fs::remove_file(chain.binary("upgrades/v2")).expect("it is there");
+    chain.place("v2", "upgrades/v2");
+    carried_through(&chain, "v2", height);
+    wait::until("the validator signs", LIMIT, || (record()?["verdict"].as_str() == Some("signing")).then_some(()));
+    assert!(watcher.stop().success());
+    let log = fs::read(supervisor::log_of(&chain.home)).expect("the log is there");
+    let log = String::from_utf8_lossy(&log);
+    let count = |words: &str| log.lines().filter(|line| line.contains(words)).count();
+    assert_eq!((count("CONFLICTING VOTE"), count("the state after it is the network's")), (0, 1));
+}
+
 /// `watcher upcoming` tells of the proposal and its plan while the vote runs.
 fn shown_in_voting(chain: &Chain, speaking: &str, port: u16, height: u64) {
     let address = format!("http://127.0.0.1:{port}");

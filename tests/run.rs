@@ -26,6 +26,8 @@ mod server;
 
 #[path = "run/backups.rs"]
 mod backups;
+#[path = "run/crashing.rs"]
+mod crashing;
 #[path = "run/dry_run.rs"]
 mod dry_run;
 #[path = "run/failing.rs"]

@@ -35,12 +35,12 @@ fn random_histories_break_no_promise() {
         sum.set(sum.get().and(tally));
         Ok(())
     });
-    let Tally { histories, faults, decisions, switches, passed } = sum.get();
+    let Tally { histories, faults, decisions, switches, passed, taken_back } = sum.get();
     if let Err(error) = outcome {
         panic!("after {histories} histories with seed {seed}: {error}");
     }
     println!(
         "histories {histories}, faults injected {faults}, violations 0 \
-         ({decisions} decisions, {switches} switches, {passed} upgrades passed)"
+         ({decisions} decisions, {switches} switches, {passed} upgrades passed, {taken_back} taken back)"
     );
 }

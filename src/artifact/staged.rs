@@ -14,7 +14,7 @@ use super::disk::{
     below, fingerprint, link_or_copy, move_anywhere, naming, read_json, sha256_of, sync_folder, write_json,
 };
 use crate::decide::{
-    facts::{Receipt, Staged},
+    facts::{Fingerprint, Receipt, Staged},
     plan::Folder,
 };
 
@@ -83,6 +83,21 @@ pub fn keep(folder: &Path, binary: &Path, kept: &Path) -> io::Result<()> {
     }
 }
 
+/// The SHA-256 of a binary, whoever placed it, and which file it is of. Reads the whole file: call it where blocking is fine.
+///
+/// # Errors
+/// `WouldBlock` where the file changed while it was read, and whatever the filesystem says.
+pub fn weigh(binary: &Path) -> io::Result<(Fingerprint, String)> {
+    let mut file = File::open(binary).map_err(naming("cannot read", binary))?;
+    let before = fingerprint(&file.metadata()?);
+    let sha256 = sha256_of(&mut file).map_err(naming("cannot read", binary))?;
+    if fingerprint(&fs::metadata(binary)?) != before {
+        let message = format!("{} changed while it was read", binary.display());
+        return Err(io::Error::new(io::ErrorKind::WouldBlock, message));
+    }
+    Ok((before, sha256))
+}
+
 /// What hashing a placed binary told.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Verified {
@@ -104,14 +119,8 @@ pub enum Verified {
 pub fn verify(upgrades: &Path, folder: &Folder, daemon_name: &str, aside: &Path) -> io::Result<Verified> {
     let path = upgrades.join(folder.as_str());
     let binary = binary_in(&path, daemon_name);
-    let mut file = File::open(&binary).map_err(naming("cannot read", &binary))?;
-    let before = fingerprint(&file.metadata()?);
     let Some(placed) = read_placed(&path) else { return Ok(Verified::Operator) };
-    let found = sha256_of(&mut file).map_err(naming("cannot read", &binary))?;
-    if fingerprint(&fs::metadata(&binary)?) != before {
-        let message = format!("{} changed while it was read", binary.display());
-        return Err(io::Error::new(io::ErrorKind::WouldBlock, message));
-    }
+    let (before, found) = weigh(&binary)?;
     if found == placed.receipt.sha256 {
         let receipt = Receipt { file: before, ..placed.receipt.clone() };
         if receipt != placed.receipt {

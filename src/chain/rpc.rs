@@ -105,7 +105,11 @@ impl Rpc {
         })
     }
 
-    async fn ask<A: DeserializeOwned>(&self, request: impl RequestMessage, question: &str) -> Result<A, Fault> {
+    pub(super) async fn ask<A: DeserializeOwned>(
+        &self,
+        request: impl RequestMessage,
+        question: &str,
+    ) -> Result<A, Fault> {
         let answer = self.door.post(request.into_json(), question).await?;
         self.read(&answer, question)
     }
@@ -153,8 +157,8 @@ impl RpcError {
 }
 
 #[derive(Deserialize)]
-struct Wrapped<A> {
-    response: A,
+pub(super) struct Wrapped<A> {
+    pub(super) response: A,
 }
 
 #[derive(Deserialize)]

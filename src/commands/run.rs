@@ -21,10 +21,11 @@ use crate::{
         own_node::OwnNode,
         poller,
     },
-    config::{Config, arguments},
+    config::{self, Config, arguments},
     decide::{
         decision::{Attention, Exit},
         plan::Plan,
+        settings::OnFailure,
     },
     exit::{Ending, Failure},
     home::{backup, observe, version},
@@ -78,6 +79,9 @@ fn configured(persona: Persona, file: Option<&Path>, args: &[OsString]) -> anyho
     super::warn_of_unknown(&config);
     config.settings.skip_heights = arguments::skip_heights(args);
     config.settings.seed = RandomState::new().hash_one(std::process::id());
+    if persona == Persona::Cosmovisor && config.values.text(config::ON_UPGRADE_FAILURE).is_none() {
+        config.settings.on_upgrade_failure = OnFailure::Leave;
+    }
     let home = &config.home;
     if let Some(other) = arguments::other_home(home, args)
         && !config.allow_home_mismatch
@@ -165,7 +169,7 @@ fn listen(config: &Config, endpoints: Vec<Endpoint>) -> anyhow::Result<Ears> {
             .ok()
     };
     let clients = Clients::new().context("no HTTP client can be made")?;
-    tokio::spawn(poller::follow(endpoints.clone(), clients, None, upgrade_of, attended, tell));
+    tokio::spawn(poller::follow(endpoints.clone(), clients.clone(), None, upgrade_of, attended, tell));
     let web = http::web_client().context("no HTTP client can be made")?;
-    Ok(Ears { heard, attention, own_node, endpoints, web })
+    Ok(Ears { heard, attention, own_node, endpoints, clients, web })
 }

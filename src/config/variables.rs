@@ -116,6 +116,18 @@ pub const VARIABLES: &[Variable] = &[
         "3",
         "Starts again of a new binary that ends before its height.",
     ),
+    open(
+        "WATCHER_ON_UPGRADE_FAILURE",
+        Kind::Text,
+        "hold",
+        "What follows then: hold, retry (once more, from the backup) or rollback.",
+    ),
+    variable(
+        "WATCHER_RESTART_ON_CRASH",
+        Kind::Integer,
+        "0",
+        "Starts again, in a row, of a node that crashes outside an upgrade; 0: none.",
+    ),
     variable(
         "WATCHER_STOP_SIGNAL",
         Kind::Text,

@@ -1,6 +1,9 @@
 //! The core itself: takes an event, answers with a decision.
 
 mod absorb;
+mod agreement;
+mod crash;
+mod failure;
 mod fetch;
 mod home;
 mod orders;
@@ -16,7 +19,7 @@ use alloc::{
 
 use super::{
     decision::{Attention, Decision, Exit, FetchJob, HomeJob, RunId},
-    event::{Event, Heard, Kind, News},
+    event::{Comparison, Event, Heard, Kind, News},
     facts::{Current, DataIdentity, Facts, Fingerprint, Info, NodeLock, Origin, Record, RecordFact, Verdict, Version},
     knowledge::Knowledge,
     lane::Lane,
@@ -75,6 +78,13 @@ pub struct Core {
     counted: bool,
     /// Starts of a new binary in this process.
     starts_here: u32,
+    /// An upgrade that fails.
+    failing: Failing,
+    /// Crashes in a row while no upgrade was under way.
+    crashes: u32,
+    /// How the new binary stands beside the network, and when that is asked again.
+    compared: Comparison,
+    comparing: Retry,
     /// A job ended so that nothing can go on.
     fatal: Option<Exit>,
     /// Whether `--halt-height N` of this version stops before N, where it was asked and could be told.
@@ -104,6 +114,18 @@ struct Hashed {
 struct Retry {
     failures: u32,
     not_before: Duration,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Failing {
+    /// Starts in a row that something outside the binary kept from running.
+    waits: u32,
+    /// The binary of the upgrade as it was hashed.
+    weighed: Option<(Fingerprint, String)>,
+    /// The binary that took a failed one's place, and since when.
+    replaced: Option<(Fingerprint, Duration)>,
+    /// Whether data and configuration were brought back in this process.
+    restored: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -138,6 +160,10 @@ impl Core {
             switched_here: false,
             counted: false,
             starts_here: 0,
+            failing: Failing::default(),
+            crashes: 0,
+            compared: Comparison::default(),
+            comparing: Retry::default(),
             fatal: None,
             generation: None,
             given_up: None,

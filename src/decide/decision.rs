@@ -135,6 +135,12 @@ pub enum HomeJob {
     Choose(Version),
     /// Put the operator's replacement of a binary in its place; the old file is kept.
     Replace(Version),
+    /// Hash the binary in a folder under `upgrades/`.
+    Weigh(Folder),
+    /// Bring data and configuration back as they were before this upgrade; what is there now is kept under another name.
+    Restore(Plan),
+    /// Write the record of an upgrade that failed anew, to last, and take the operator's word on it back: it is obeyed.
+    Heed(Record),
 }
 
 /// Jobs beside the home lane.
@@ -150,6 +156,8 @@ pub enum FetchJob {
     /// Hash a placed binary and hold it against its receipt: renew the receipt's fingerprint where it is the same,
     /// and where it is not, drop the receipt (the file is the operator's) or, where nobody changed it on purpose, set it aside.
     Verify(Folder),
+    /// Compare the state after this height with the network's, and ask whether the validator signs.
+    Compare(u64),
 }
 
 /// How `watcher run` ends.

@@ -5,7 +5,7 @@ use alloc::{string::String, vec::Vec};
 
 use super::{
     decision::{JobId, RunId},
-    facts::Facts,
+    facts::{Facts, Fingerprint},
     plan::{Folder, Plan, Upgrade},
 };
 
@@ -58,7 +58,8 @@ pub enum NodeExit {
     Signal(i32),
 }
 
-/// What a node said before it ended that tells what is to run next: words of x/upgrade and of the SDK's base application.
+/// What a node said before it ended that tells what is to run next: words of x/upgrade, of the SDK's base application and of
+/// CometBFT.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Words {
     /// `upgrade handler is missing for X`: X was applied to the data, and the binary does not know it.
@@ -67,6 +68,30 @@ pub enum Words {
     TooNew(Folder),
     /// `halt per configuration height N`: `--halt-height` ended it.
     Halted(u64),
+    /// What kept it from running lies outside the binary and its data, and the line that says so.
+    Trouble(Trouble, String),
+    /// `wrong Block.Header.AppHash`: the network came to another state than it.
+    WrongAppHash,
+    /// Nothing of that, but how high its application is.
+    At {
+        /// What it had committed when the node began.
+        began: u64,
+        /// The highest block of which it said anything after that.
+        reached: u64,
+    },
+}
+
+/// What keeps a node from running that is neither its binary's fault nor its data's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trouble {
+    /// Another program listens at one of its addresses.
+    PortInUse,
+    /// Another process has its databases open.
+    Locked,
+    /// The remote signer is not connected.
+    SignerAway,
+    /// `double_sign_check_height`: its key has signed one of the last blocks, perhaps elsewhere.
+    DoubleSign,
 }
 
 /// Signals that reach `watcher` from outside.
@@ -104,6 +129,40 @@ pub enum Outcome {
     PreUpgrade(Option<i32>),
     /// Whether `--halt-height N` stops the current binary before it executes N; none where it cannot be told.
     HaltsBefore(Option<bool>),
+    /// A binary was hashed.
+    Weighed {
+        /// The file, which did not change meanwhile.
+        file: Fingerprint,
+        /// Its SHA-256, lower-case hex.
+        sha256: String,
+    },
+    /// How the own node stands beside the network.
+    Compared(Comparison),
+}
+
+/// How the own node stands beside the network after an upgrade, as far as that was answered.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Comparison {
+    /// The hash of its application's state, while that is at the upgrade's height.
+    pub own: Option<String>,
+    /// The hash that the next header names, and the endpoint that says so.
+    pub theirs: Option<(String, String)>,
+    /// Whether its validator signs blocks after that.
+    pub signs: Signs,
+}
+
+/// Whether a validator's vote is in a commit.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Signs {
+    /// That was not answered.
+    #[default]
+    Unknown,
+    /// This node votes on nothing.
+    NoValidator,
+    /// It is not.
+    No,
+    /// It is.
+    Yes,
 }
 
 /// What the own node says of itself.

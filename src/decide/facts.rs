@@ -1,6 +1,6 @@
 //! What is true of the home right now: sampled from the disk before every decision, never remembered.
 
-use alloc::{collections::BTreeMap, string::String, vec::Vec};
+use alloc::{boxed::Box, collections::BTreeMap, string::String, vec::Vec};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -29,6 +29,10 @@ pub struct Facts {
     pub record: RecordFact,
     /// The height in `priv_validator_state.json`: the last height that this validator signed.
     pub signed_height: Option<u64>,
+    /// `priv_validator_state.json` is there and cannot be read: what was signed is not known.
+    pub signer_unreadable: bool,
+    /// The binary of an upgrade that failed, as it is now; none where there is none, or nothing failed.
+    pub failed_file: Option<Fingerprint>,
     /// Which data these are; none where there is no application state yet.
     pub data: Option<DataIdentity>,
     /// What the operator wants beyond what the chain asks for.
@@ -233,6 +237,15 @@ pub struct Record {
     /// How it ended.
     #[serde(default)]
     pub verdict: Verdict,
+    /// That the new binary failed, and what becomes of it. While this stands, no node is started.
+    #[serde(default)]
+    pub failure: Option<Box<Failure>>,
+    /// It was begun once more from the backup (`WATCHER_ON_UPGRADE_FAILURE=retry`).
+    #[serde(default)]
+    pub retried: bool,
+    /// What the validator had signed when the data came back from the backup: it tells nothing of them.
+    #[serde(default)]
+    pub signed_before: u64,
     /// The data on which a node of this home last made blocks.
     #[serde(default)]
     pub data: Option<DataIdentity>,
@@ -246,7 +259,51 @@ pub enum Verdict {
     #[default]
     Pending,
     /// The new binary committed the plan's height.
+    #[serde(rename = "committed", alias = "passed")]
     Passed,
+    /// It came to the state that the network agreed on.
+    Agreed,
+    /// Its validator signs again.
+    Signing,
+    /// It came to another state than the network.
+    Forked,
+}
+
+impl Verdict {
+    /// Whether the height is committed.
+    #[must_use]
+    pub const fn has_passed(self) -> bool {
+        !matches!(self, Self::Pending)
+    }
+}
+
+/// A new binary that failed before its height was committed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// What becomes of the upgrade.
+    pub state: FailureState,
+    /// The folder of the binary.
+    pub folder: Folder,
+    /// Its SHA-256: another one goes on by itself.
+    pub sha256: String,
+    /// The file that was hashed.
+    pub file: Fingerprint,
+    /// What happened, for people.
+    pub reason: String,
+}
+
+/// What becomes of an upgrade that failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FailureState {
+    /// Everything is left as it is.
+    Held,
+    /// It is taken back, and begun once more.
+    Retrying,
+    /// It is taken back.
+    RollingBack,
+    /// Data, configuration and `current` are as before it.
+    RolledBack,
 }
 
 impl Record {
@@ -261,8 +318,20 @@ impl Record {
             app_hook_done: false,
             starts: 0,
             verdict: Verdict::Pending,
+            failure: None,
+            retried: false,
+            signed_before: 0,
             data: None,
         }
+    }
+
+    /// The same upgrade begun anew, hooks and all: with another binary, on other data, or because its operator wants it.
+    #[must_use]
+    pub fn anew(&self, retried: bool, signed: Option<u64>) -> Self {
+        let back = |failure: &Failure| matches!(failure.state, FailureState::Retrying | FailureState::RolledBack);
+        let is_back = self.failure.as_ref().is_some_and(|failure| back(failure));
+        let signed_before = if is_back { signed.unwrap_or(u64::MAX) } else { self.signed_before };
+        Self { data: self.data, retried, signed_before, ..Self::new(self.plan.clone(), self.from.clone()) }
     }
 
     /// The record of a home on which no upgrade was carried out yet. It is written (durably) before the first start, so

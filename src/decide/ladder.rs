@@ -93,7 +93,7 @@ fn after_the_switch(upgrade: &Upgrade, record: &Record, facts: &Facts, context: 
         Run::Alive(life) if life.version == new => {
             let height = upgrade.plan.height;
             let committed = life.committed.is_some_and(|committed| committed >= height);
-            let signed = facts.signed_height.is_some_and(|signed| signed > height);
+            let signed = facts.signed_height.is_some_and(|signed| signed > height.max(record.signed_before));
             // Two blocks beyond it are not stored before the application has taken it.
             let beyond = life.latest.is_some_and(|latest| latest > height + 1);
             if committed || signed || beyond { Rung::Passed } else { Rung::Pass }

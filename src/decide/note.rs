@@ -4,8 +4,8 @@ use ::core::{fmt, time::Duration};
 use alloc::{format, string::String};
 
 use super::{
-    event::{NodeExit, Proposal, ProposalStatus},
-    facts::Version,
+    event::{NodeExit, Proposal, ProposalStatus, Trouble},
+    facts::{Failure, FailureState, Verdict, Version},
     orders::Exact,
     plan::{Folder, Plan, Upgrade},
     schedule::Urgency,
@@ -66,6 +66,24 @@ pub enum Note {
     Unreadable(String),
     /// The new binary committed the plan's height.
     Passed(Plan),
+    /// What the new binary has shown after that.
+    Proven {
+        /// The upgrade.
+        plan: Plan,
+        /// How far it is.
+        verdict: Verdict,
+    },
+    /// The new binary came to another state than the network.
+    Forked {
+        /// The upgrade.
+        plan: Plan,
+        /// The hash of the own state.
+        own: String,
+        /// The hash in the network's next header.
+        theirs: String,
+        /// Who says so.
+        by: String,
+    },
     /// The new binary runs, and nobody has seen it commit the plan's height.
     Unseen {
         /// The upgrade.
@@ -85,6 +103,43 @@ pub enum Note {
         starts: u32,
         /// How long until the next start.
         pause: Duration,
+    },
+    /// Something outside the binary keeps the node from running; it is started again without counting.
+    Waits {
+        /// What.
+        trouble: Trouble,
+        /// The node's own words.
+        said: String,
+        /// How long until the next start.
+        pause: Duration,
+    },
+    /// The node crashed and is started again.
+    Crashed {
+        /// Which crash in a row.
+        crashes: u32,
+        /// How many are outlived.
+        most: u32,
+        /// How long until the next start.
+        pause: Duration,
+    },
+    /// It crashed too often in a row.
+    CrashLoop {
+        /// How often.
+        crashes: u32,
+    },
+    /// An upgrade failed.
+    UpgradeFailed {
+        /// Which.
+        plan: Plan,
+        /// How, and what becomes of it.
+        failure: Failure,
+    },
+    /// An upgrade that failed is begun anew.
+    GoesOn {
+        /// Which.
+        plan: Plan,
+        /// Why.
+        why: &'static str,
     },
     /// A node that an earlier `watcher` left is stopped first.
     Stray,
@@ -168,6 +223,11 @@ impl Note {
             | Self::Held { .. }
             | Self::GivenUp { .. }
             | Self::NotExact { .. }
+            | Self::UpgradeFailed { .. }
+            | Self::Forked { .. }
+            | Self::Waits { .. }
+            | Self::Crashed { .. }
+            | Self::CrashLoop { .. }
             | Self::Missed { .. } => Level::Error,
             Self::Missing { .. }
             | Self::Ignored { .. }
@@ -180,6 +240,7 @@ impl Note {
             | Self::OrderUnreadable(_)
             | Self::Listens
             | Self::Chosen { .. }
+            | Self::GoesOn { .. }
             | Self::Withdrawn(_) => Level::Warning,
             _ => Level::Info,
         }
@@ -220,6 +281,13 @@ impl fmt::Display for Note {
             }
             Self::Unreadable(reason) => write!(f, "data/upgrade-info.json cannot be read: {reason}"),
             Self::Passed(plan) => write!(f, "upgrade {} has passed: its height is committed", Described(plan)),
+            Self::Proven { plan, verdict } => write!(f, "upgrade {}: {verdict}", Described(plan)),
+            Self::Forked { plan, own, theirs, by } => write!(
+                f,
+                "upgrade {} has forked: after it the own state is {own}, and {by} says that the network's is {theirs}; nothing \
+                 is taken back by itself: compare the binary with what others run",
+                Described(plan)
+            ),
             Self::Unseen { plan, minutes, latest } => {
                 let plan = Described(plan);
                 write!(
@@ -240,6 +308,22 @@ impl fmt::Display for Note {
                 Described(plan),
                 starts + 1
             ),
+            Self::Waits { trouble, said, pause } => {
+                write!(f, "the node cannot run: {trouble} ({said}); it is started again in {pause:?}")
+            }
+            Self::Crashed { crashes, most, pause } => {
+                write!(f, "the node crashed and is started again in {pause:?}: restart {crashes} of {most} in a row")
+            }
+            Self::CrashLoop { crashes } => {
+                write!(
+                    f,
+                    "the node crashed {crashes} times in a row and is not started again (WATCHER_RESTART_ON_CRASH)"
+                )
+            }
+            Self::UpgradeFailed { plan, failure } => {
+                write!(f, "upgrade {} failed: {}; {}", Described(plan), failure.reason, failure.state)
+            }
+            Self::GoesOn { plan, why } => write!(f, "upgrade {} goes on: {why}", Described(plan)),
             Self::Stray => f.write_str("a node runs on although what started it has ended; it is stopped first"),
             Self::Failed { what, reason, again } => {
                 write!(f, "{what} failed and is tried again in {again:?}: {reason}")
@@ -293,6 +377,49 @@ impl fmt::Display for Version {
             Self::Upgrade(folder) => write!(f, "upgrades/{folder}"),
             Self::Elsewhere(path) => f.write_str(path),
         }
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Pending => "its height is not committed",
+            Self::Passed => "its height is committed",
+            Self::Agreed => "the state after it is the network's",
+            Self::Signing => "the validator signs again",
+            Self::Forked => "the state after it is not the network's",
+        })
+    }
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::PortInUse => "another program listens at one of its addresses",
+            Self::Locked => "another process has its databases open",
+            Self::SignerAway => "its remote signer is not connected",
+            Self::DoubleSign => {
+                "its key has signed one of the last blocks (double_sign_check_height): make sure that no other node signs with \
+                 it, and start again some blocks later"
+            }
+        })
+    }
+}
+
+impl fmt::Display for FailureState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Held => {
+                "everything is left as it is and no node is started, until its binary is replaced, or `watcher resume` or \
+                 `watcher rollback` is given"
+            }
+            Self::Retrying => "data and configuration are brought back as they were before it, and it is begun once more",
+            Self::RollingBack => "data, configuration and `current` are brought back as they were before it",
+            Self::RolledBack => {
+                "data, configuration and `current` are as before it and no node is started, until its binary is replaced or \
+                 `watcher resume` is given"
+            }
+        })
     }
 }
 

@@ -18,6 +18,8 @@ pub struct Orders {
     pub exact: Option<Exact>,
     /// A binary that is to take the place of one under the same name.
     pub replacement: Option<Replacement>,
+    /// What is to become of an upgrade that failed.
+    pub ruling: Option<Ruling>,
     /// Upgrades that the operator named ahead, by height (`add-batch-upgrade`).
     pub queue: Vec<Plan>,
     /// Why an order cannot be read, where one cannot.
@@ -56,6 +58,16 @@ pub struct Replacement {
     /// At which height; none: now.
     #[serde(default)]
     pub at: Option<u64>,
+}
+
+/// The operator's word on an upgrade that failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ruling {
+    /// `watcher resume`: go on with it as it is.
+    Resume,
+    /// `watcher rollback`: take it back.
+    Rollback,
 }
 
 impl Orders {

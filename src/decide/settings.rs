@@ -24,10 +24,27 @@ pub struct Settings {
     pub skip_heights: Vec<u64>,
     /// `WATCHER_UPGRADE_MAX_RESTARTS`: how often a new binary that fails before the plan's height is started again.
     pub upgrade_restarts: u32,
+    /// `WATCHER_ON_UPGRADE_FAILURE`: what follows then.
+    pub on_upgrade_failure: OnFailure,
+    /// `WATCHER_RESTART_ON_CRASH`: how often in a row a node that crashes outside an upgrade is started again.
+    pub crash_restarts: u32,
     /// Longest random delay before a download that is not urgent; zero switches it off.
     pub jitter: Duration,
     /// A random number, drawn once at the start of `watcher`, for the jitter.
     pub seed: u64,
+}
+
+/// What follows when the new binary failed for good before the plan's height was committed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnFailure {
+    /// Leave, as cosmovisor does; the next start tries again.
+    Leave,
+    /// Leave everything as it is, and wait for another binary or a word of the operator.
+    Hold,
+    /// Begin once more from the backup, then hold.
+    Retry,
+    /// Bring data, configuration and `current` back as they were, and start nothing.
+    Rollback,
 }
 
 impl Default for Settings {
@@ -42,6 +59,8 @@ impl Default for Settings {
             custom_hook: false,
             skip_heights: Vec::new(),
             upgrade_restarts: 3,
+            on_upgrade_failure: OnFailure::Hold,
+            crash_restarts: 0,
             jitter: Duration::from_mins(10),
             seed: 0,
         }

@@ -12,7 +12,7 @@ use super::{Home, backup, current, lock, orders, record, upgrade_info, version};
 use crate::{
     artifact,
     decide::{
-        facts::{Facts, Fingerprint, Info, NodeLock, Origin, Staged},
+        facts::{Facts, Fingerprint, Info, NodeLock, Origin, RecordFact, Staged},
         plan::{Folder, Plan, Upgrade},
     },
 };
@@ -55,7 +55,10 @@ impl Observer {
         let plan = if let Info::Plan { upgrade, .. } = &info { Some(upgrade) } else { None };
         let upgrades = home.upgrades();
         let placed = self.placed(&upgrades).to_vec();
-        let folders = interest.iter().chain(plan.map(|upgrade| &upgrade.folder)).chain(&placed);
+        let failure = if let RecordFact::Present(record) = &record { record.failure.as_ref() } else { None };
+        let failed = failure.map(|failure| &failure.folder);
+        let folders = interest.iter().chain(plan.map(|upgrade| &upgrade.folder)).chain(&placed).chain(failed);
+        let signed = signed_height(home);
         let staged = folders.map(|folder| (folder.clone(), self.staged(home, folder))).collect();
         Facts {
             current: current::read(home),
@@ -64,7 +67,12 @@ impl Observer {
             stored: artifact::stored(&home.store(), &home.daemon),
             backup: backup::state(home, plan.map(|upgrade| &upgrade.plan)),
             lock: if alive { NodeLock::Held } else { lock::node(home).unwrap_or(NodeLock::Held) },
-            signed_height: signed_height(home),
+            signed_height: signed.unwrap_or_default(),
+            signer_unreadable: signed.is_err(),
+            failed_file: failed.and_then(|folder| {
+                let binary = fs::metadata(home.executable(&home.upgrade(folder))).ok()?;
+                Some(artifact::fingerprint(&binary))
+            }),
             data: orders::data_identity(home),
             orders: orders::read(home),
             record,
@@ -172,12 +180,21 @@ fn understood(home: &Home, bytes: Result<&[u8], &String>, fingerprint: Fingerpri
     }
 }
 
-/// The height in `priv_validator_state.json`, which CometBFT writes before it lets a signature out.
-fn signed_height(home: &Home) -> Option<u64> {
-    let state = fs::read(home.data().join("priv_validator_state.json")).ok()?;
-    let state: serde_json::Value = serde_json::from_slice(&state).ok()?;
-    match state.get("height")? {
-        serde_json::Value::String(text) => text.parse().ok(),
-        height => height.as_u64(),
-    }
+/// The height in `priv_validator_state.json`, which CometBFT writes before it lets a signature out; none where there is no
+/// such file.
+fn signed_height(home: &Home) -> Result<Option<u64>, Unreadable> {
+    let state = match fs::read(home.data().join("priv_validator_state.json")) {
+        Ok(state) => serde_json::from_slice::<serde_json::Value>(&state).map_err(|_| Unreadable)?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(_) => return Err(Unreadable),
+    };
+    let height = match state.get("height") {
+        Some(serde_json::Value::String(text)) => text.parse().ok(),
+        height => height.and_then(serde_json::Value::as_u64),
+    };
+    height.map(Some).ok_or(Unreadable)
 }
+
+/// The signer's state is there, and says nothing.
+#[derive(Clone, Copy)]
+struct Unreadable;

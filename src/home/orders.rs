@@ -15,7 +15,7 @@ use crate::{
     artifact,
     decide::{
         facts::{DataIdentity, Fingerprint, Version},
-        orders::{Exact, Hold, Orders, Replacement},
+        orders::{Exact, Hold, Orders, Replacement, Ruling},
         plan::Plan,
     },
 };
@@ -34,11 +34,12 @@ pub fn read(home: &Home) -> Orders {
     });
     let exact = file(&exact_path(home), &mut unreadable);
     let replacement = file(&order_path(home), &mut unreadable);
+    let ruling = file(&ruling_path(home), &mut unreadable);
     let queue = queue(home).unwrap_or_else(|reason| {
         unreadable = Some(reason);
         Vec::new()
     });
-    Orders { holds, exact, replacement, queue, unreadable }
+    Orders { holds, exact, replacement, ruling, queue, unreadable }
 }
 
 /// Which upgrades are held.
@@ -65,6 +66,14 @@ pub fn write_holds(home: &Home, holds: &[Hold]) -> io::Result<()> {
 /// As the file system gives them.
 pub fn write_exact(home: &Home, exact: Option<&Exact>) -> io::Result<()> {
     write_or_remove(&exact_path(home), exact)
+}
+
+/// Writes what is to become of an upgrade that failed, or that there is no word on it.
+///
+/// # Errors
+/// As the file system gives them.
+pub fn write_ruling(home: &Home, ruling: Option<Ruling>) -> io::Result<()> {
+    write_or_remove(&ruling_path(home), ruling.as_ref())
 }
 
 /// Writes `upgrade-info.json` in the operator's name: executable, which a node's own file never is. It takes the place of
@@ -248,6 +257,10 @@ fn holds_path(home: &Home) -> PathBuf {
 
 fn exact_path(home: &Home) -> PathBuf {
     home.own().join("exact.json")
+}
+
+fn ruling_path(home: &Home) -> PathBuf {
+    home.own().join("ruling.json")
 }
 
 fn order_path(home: &Home) -> PathBuf {

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{Home, write_whole};
-use crate::decide::facts::{Record, RecordFact, Verdict};
+use crate::decide::facts::{Record, RecordFact};
 
 /// What one write puts into the page cache as a whole.
 const PAGE: usize = 4096;
@@ -22,7 +22,7 @@ pub fn read(home: &Home) -> RecordFact {
     }
 }
 
-/// Writes the record. One that settles an upgrade is durable, and renamed into place. One on the way of the swap is
+/// Writes the record. One that settles an upgrade or gives it up is durable, and renamed into place. One on the way of the swap is
 /// written over the old one in a single page, which a kill cannot tear: a rename over an existing file makes ext4 flush it
 /// (`auto_da_alloc`), and that is a millisecond or two of disk between stop and start. A power cut may lose it; then an
 /// older record is found, or none that can be read, and hooks run again.
@@ -30,10 +30,8 @@ pub fn read(home: &Home) -> RecordFact {
 /// # Errors
 /// As the file system gives them.
 pub fn write(home: &Home, record: &Record) -> io::Result<()> {
-    let mut text = serde_json::to_vec_pretty(record).map_err(io::Error::other)?;
-    text.resize(text.len().max(PAGE - 1), b' ');
-    text.push(b'\n');
-    if record.verdict == Verdict::Passed || text.len() > PAGE {
+    let text = text_of(record)?;
+    if record.verdict.has_passed() || record.failure.is_some() || text.len() > PAGE {
         return write_whole(&home.record(), &text, true);
     }
     match OpenOptions::new().write(true).open(home.record()) {
@@ -42,6 +40,21 @@ pub fn write(home: &Home, record: &Record) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => write_whole(&home.record(), &text, true),
         Err(error) => Err(error),
     }
+}
+
+/// Writes the record so that it outlives a power cut, whatever it says.
+///
+/// # Errors
+/// As the file system gives them.
+pub fn write_to_last(home: &Home, record: &Record) -> io::Result<()> {
+    write_whole(&home.record(), &text_of(record)?, true)
+}
+
+fn text_of(record: &Record) -> io::Result<Vec<u8>> {
+    let mut text = serde_json::to_vec_pretty(record).map_err(io::Error::other)?;
+    text.resize(text.len().max(PAGE - 1), b' ');
+    text.push(b'\n');
+    Ok(text)
 }
 
 #[cfg(test)]

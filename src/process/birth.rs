@@ -31,8 +31,8 @@ pub(super) struct Plan {
     pub folder: CString,
     /// What becomes its stdin, stdout and stderr; where there is none, it has ours.
     pub streams: [Option<OwnedFd>; 3],
-    /// A descriptor that it inherits besides.
-    pub kept: Option<OwnedFd>,
+    /// Descriptors that it inherits besides.
+    pub kept: Vec<OwnedFd>,
     /// The signal that it gets when the thread that starts it ends.
     pub at_our_end: Signal,
     /// Whether it leads a process group of its own.
@@ -148,7 +148,7 @@ fn prepare(plan: &Plan, parent: libc::pid_t) -> Option<()> {
                 done(libc::dup2(stream.as_raw_fd(), number))?;
             }
         }
-        if let Some(kept) = &plan.kept {
+        for kept in &plan.kept {
             done(libc::fcntl(kept.as_raw_fd(), libc::F_SETFD, 0))?;
         }
         let mut action: libc::sigaction = std::mem::zeroed();

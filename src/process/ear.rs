@@ -1,5 +1,5 @@
 //! Listens to a node on its way out. What it prints goes through us for that one run, byte by byte as it comes, and the last
-//! of it is searched for the words that tell which binary its data need.
+//! of it is searched for the words that tell which binary its data need, what kept it from running, and how high it was.
 
 use std::{
     io::{self, Read as _, Write},
@@ -9,13 +9,21 @@ use std::{
     time::Duration,
 };
 
-use nix::{fcntl::OFlag, unistd::pipe2};
+use nix::{
+    fcntl::{FcntlArg, OFlag, fcntl},
+    unistd::pipe2,
+};
 use tokio::{sync::oneshot, time::Instant};
 
-use crate::decide::{event::Words, plan::Folder};
+use crate::decide::{
+    event::{Trouble, Words},
+    plan::Folder,
+};
 
 /// Of what a node prints, so much is searched: it says why it ends with its last words, and a stack may follow.
 const KEPT: usize = 256 * 1024;
+/// What a pipe may hold, as far as the system lets anybody have it.
+const ROOM: i32 = 1 << 20;
 /// How long is waited for what it printed once it has ended.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
@@ -37,15 +45,19 @@ struct Stream {
 }
 
 impl Ear {
-    /// An ear, and what the node's standard output and standard error are to be.
+    /// An ear, what the node's standard output and standard error are to be, and what it has to hold besides: the other ends
+    /// of the pipes, so that a node whose `watcher` was killed stops in order and does not die of a broken pipe.
     ///
     /// # Errors
     /// Where the system has no pipes or threads left.
-    pub(super) fn open(keep_case: bool) -> io::Result<(Self, [OwnedFd; 2])> {
+    pub(super) fn open(keep_case: bool) -> io::Result<(Self, [OwnedFd; 2], [OwnedFd; 2])> {
         let (out, into_out) = pipe2(OFlag::O_CLOEXEC)?;
         let (err, into_err) = pipe2(OFlag::O_CLOEXEC)?;
+        // So much it may print then; where the system allows less, it has less.
+        let _ = fcntl(&out, FcntlArg::F_SETPIPE_SZ(ROOM)).and(fcntl(&err, FcntlArg::F_SETPIPE_SZ(ROOM)));
+        let held = [out.try_clone()?, err.try_clone()?];
         let streams = vec![relay(out, io::stdout)?, relay(err, io::stderr)?];
-        Ok((Self { streams, found: None, since: None, keep_case }, [into_out, into_err]))
+        Ok((Self { streams, found: None, since: None, keep_case }, [into_out, into_err], held))
     }
 
     /// What the node said, once it has ended. May be dropped and called again.
@@ -106,7 +118,89 @@ fn find(said: &str, keep_case: bool) -> Option<Words> {
     };
     let needs = between("upgrade handler is missing for ", " upgrade plan").map(Words::Needs);
     let too_new = || between("BINARY UPDATED BEFORE TRIGGER! UPGRADE ", " - in binary").map(Words::TooNew);
-    needs.or_else(too_new).or_else(|| halted().map(Words::Halted))
+    let end = end_of(said);
+    let wrong_hash = || WRONG_HASH.iter().any(|words| said.contains(words)).then_some(Words::WrongAppHash);
+    needs
+        .or_else(too_new)
+        .or_else(|| halted().map(Words::Halted))
+        .or_else(|| trouble(end))
+        .or_else(wrong_hash)
+        .or_else(|| height(said))
+}
+
+/// CometBFT's words where the application came to another state than the network, while it validates or replays a block.
+const WRONG_HASH: [&str; 3] = [
+    "wrong Block.Header.AppHash",
+    "block.AppHash does not match AppHash after replay",
+    "state.AppHash does not match AppHash after replay",
+];
+
+/// What a node ended of: what stands behind its last `Error:` or `panic:`, else the last of what it printed. Before that,
+/// the same words may be about something that it can do without, as a port for metrics.
+fn end_of(said: &str) -> &str {
+    const LAST: usize = 4096;
+    let last = |word| said.rfind(word);
+    let at = last("\nError: ").max(last("\npanic: "));
+    let at = at.unwrap_or_else(|| said.floor_char_boundary(said.len().saturating_sub(LAST)));
+    &said[at..]
+}
+
+/// What keeps a node from running, in the words of CometBFT, of the databases and of wasmvm. A signer that cannot be
+/// listened to because its port is taken is a taken port.
+fn trouble(end: &str) -> Option<Words> {
+    const LONGEST: usize = 300;
+    let line = |words: &[&str]| end.lines().find(|line| words.iter().all(|word| line.contains(word)));
+    let found = |trouble, line: &str| {
+        let line = plain(line);
+        Words::Trouble(trouble, line.trim().chars().take(LONGEST).collect())
+    };
+    [
+        (Trouble::DoubleSign, ["found signature from the same key", ""]),
+        (Trouble::PortInUse, ["address already in use", ""]),
+        (Trouble::SignerAway, ["private validator", "timed out"]),
+        (Trouble::SignerAway, ["private validator", "not connected"]),
+        (Trouble::SignerAway, ["could not retrieve public key from private validator", ""]),
+        (Trouble::Locked, ["resource temporarily unavailable", ""]),
+        (Trouble::Locked, ["lock held by current process", ""]),
+        (Trouble::Locked, ["Is a different VM running in the same directory", ""]),
+    ]
+    .into_iter()
+    .find_map(|(trouble, words)| line(&words).map(|line| found(trouble, line)))
+}
+
+/// How high the application is: what CometBFT's handshake says of it, and the blocks that were executed after that.
+fn height(said: &str) -> Option<Words> {
+    let (_, since) = said.rsplit_once(HANDSHAKE).map(|(before, _)| said.split_at(before.rfind('\n').unwrap_or(0)))?;
+    let mut lines = since.lines().filter(|line| !line.is_empty());
+    let began = lines.next().and_then(height_in)?;
+    let executed = |line: &&str| {
+        let line = line.to_ascii_lowercase();
+        EXECUTED.iter().any(|words| line.contains(words))
+    };
+    let reached = lines.filter(executed).map(|line| height_in(line).unwrap_or(u64::MAX)).max().unwrap_or(began);
+    Some(Words::At { began, reached })
+}
+
+const HANDSHAKE: &str = "ABCI Handshake App Info";
+const EXECUTED: [&str; 3] = ["finalized block", "executed block", "committed state"];
+
+/// The value of `height` in a line of a log, as JSON or as `height=5`.
+fn height_in(line: &str) -> Option<u64> {
+    let line = plain(line);
+    let mut places = line.match_indices("height");
+    places.find_map(|(at, word)| {
+        let before = line[..at].chars().next_back();
+        let value = line[at + word.len()..].trim_start_matches(['"', '\\', '=', ':', ' ']);
+        let digits = value.split(|c: char| !c.is_ascii_digit()).next().filter(|digits| !digits.is_empty())?;
+        if before.is_some_and(|c| c.is_alphanumeric() || c == '_') { None } else { digits.parse().ok() }
+    })
+}
+
+/// A line without the colours that loggers give it.
+fn plain(line: &str) -> String {
+    let mut pieces = line.split('\u{1b}');
+    let first = pieces.next().unwrap_or_default().to_owned();
+    pieces.map(|piece| piece.split_once('m').map_or(piece, |(_, rest)| rest)).fold(first, |line, piece| line + piece)
 }
 
 #[cfg(test)]
@@ -135,8 +229,50 @@ mod tests {
             ),
             ("panic: upgrade handler is missing for ../x", None),
             ("all is well", None),
+            ("ERR x err=\"wrong Block.Header.AppHash.  Expected AB, got CD\"\npanic: x", Some(Words::WrongAppHash)),
         ] {
             assert_eq!(find(said, false), words, "{said}");
         }
+    }
+
+    #[test]
+    fn what_keeps_a_node_from_running_is_told_by_what_it_ended_of_alone() {
+        let signer =
+            "error with private validator socket client: can't get pubkey: send: endpoint connection timed out";
+        for (end, trouble) in [
+            ("Error: listen tcp 127.0.0.1:26657: bind: address already in use", Trouble::PortInUse),
+            ("Error: failed to initialize database: resource temporarily unavailable", Trouble::Locked),
+            (&format!("Error: {signer}"), Trouble::SignerAway),
+            ("ERROR: could not retrieve public key from private validator", Trouble::SignerAway),
+            ("Error: found signature from the same key", Trouble::DoubleSign),
+            (
+                "Error: error with private validator socket client: failed to start private validator: listen unix \
+                 /tmp/s: bind: address already in use",
+                Trouble::PortInUse,
+            ),
+        ] {
+            let said = format!("INF starting\n{end}\nUsage:\n  noded start\n");
+            assert_eq!(find(&said, false), Some(Words::Trouble(trouble, end.to_owned())), "{said}");
+        }
+        let metrics =
+            "ERR Prometheus err=\"listen tcp :26660: bind: address already in use\"\npanic: a defect\n\ngoroutine 1\n";
+        assert_eq!(find(metrics, false), None);
+    }
+
+    #[test]
+    fn how_high_the_application_is_is_told_by_the_handshake_and_by_the_blocks_after_it() {
+        let at = |began, reached| Some(Words::At { began, reached });
+        let console = "4:20AM INF ABCI Handshake App Info hash=AB height=115 module=server protocol-version=0\n";
+        let coloured = "\u{1b}[90m4:20AM\u{1b}[0m INF ABCI Handshake App Info \u{1b}[36mheight=\u{1b}[0m115\n";
+        let json = r#"{"level":"info","initial_height":1,"height":115,"message":"ABCI Handshake App Info"}"#;
+        let old = "I[2026-01-01|10:00:00.000] ABCI Handshake App Info      module=consensus height=115 hash=AB\n";
+        for handshake in [console, coloured, json, old] {
+            assert_eq!(find(&format!("x\n{handshake}\npanic: no\n"), false), at(115, 115), "{handshake}");
+            let executed = format!("{handshake}\nINF executed block app_hash=CD height=116 module=state\n");
+            assert_eq!(find(&executed, false), at(115, 116), "{handshake}");
+        }
+        let twice = format!("{console}INF committed state height=116\n{}", console.replace("115", "116"));
+        assert_eq!(find(&twice, false), at(116, 116));
+        assert_eq!(find("INF executed block height=116\n", false), None, "where it began is not known");
     }
 }

@@ -31,7 +31,9 @@ impl Node {
     pub fn start(run: RunId, program: Program, listening: Option<bool>) -> io::Result<Self> {
         let opened = listening.map(Ear::open).transpose()?;
         let (ear, program) = match opened {
-            Some((ear, streams)) => (Some(ear), program.printing_into(streams)),
+            Some((ear, streams, held)) => {
+                (Some(ear), held.into_iter().fold(program.printing_into(streams), Program::keeping))
+            }
             None => (None, program),
         };
         Ok(Self { run, child: program.start()?, ear })

@@ -43,7 +43,7 @@ pub struct Program {
     environment: BTreeMap<OsString, OsString>,
     folder: PathBuf,
     streams: [Option<OwnedFd>; 3],
-    kept: Option<OwnedFd>,
+    kept: Vec<OwnedFd>,
     at_our_end: Signal,
     own_group: bool,
 }
@@ -92,7 +92,7 @@ impl Program {
             environment: std::env::vars_os().filter(|(name, _)| !is_ours(name)).collect(),
             folder: home.root(),
             streams: [None, None, None],
-            kept: None,
+            kept: Vec::new(),
             at_our_end,
             own_group: false,
         }
@@ -145,7 +145,7 @@ impl Program {
     /// Holding this descriptor, which lives as long as the program and whatever it starts.
     #[must_use]
     pub fn keeping(mut self, descriptor: OwnedFd) -> Self {
-        self.kept = Some(descriptor);
+        self.kept.push(descriptor);
         self
     }
 

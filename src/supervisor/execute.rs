@@ -3,7 +3,7 @@
 use std::{
     ffi::OsStr,
     io,
-    sync::{Arc, OnceLock},
+    sync::{Arc, OnceLock, atomic::AtomicBool},
     time::Instant,
 };
 
@@ -13,7 +13,10 @@ use nix::sys::signal::Signal;
 use super::{Stopping, Supervisor, jobs::failed, progress::Meter};
 use crate::{
     artifact,
-    chain::own_node::{self, OwnNode},
+    chain::{
+        agreement,
+        own_node::{self, OwnNode},
+    },
     config::go_text,
     decide::{
         decision::{FetchJob, HomeJob, JobId, RunId},
@@ -21,7 +24,11 @@ use crate::{
         facts::{Current, Verdict, Version},
         plan::Plan,
     },
-    home::{Home, backup, current, lock, orders, record, sync_folder, version},
+    home::{
+        Home,
+        backup::{self, restore},
+        current, lock, orders, record, sync_folder, version,
+    },
     log,
     process::{
         hook,
@@ -93,6 +100,15 @@ impl Supervisor {
             HomeJob::Replace(version) => {
                 self.jobs.spawn_blocking(id, move |_| done(orders::replace(&home, &version)));
             }
+            HomeJob::Weigh(folder) => self.jobs.spawn_blocking(id, move |_| {
+                let binary = home.executable(&home.upgrade(&folder));
+                artifact::weigh(&binary).map_or_else(failed, |(file, sha256)| Outcome::Weighed { file, sha256 })
+            }),
+            HomeJob::Restore(plan) => self.jobs.spawn_blocking(id, move |stop| restored(&home, &plan, stop)),
+            HomeJob::Heed(record) => {
+                let heeded = record::write_to_last(&home, &record).and_then(|()| orders::write_ruling(&home, None));
+                self.at_once(id, heeded);
+            }
         }
     }
 
@@ -127,6 +143,12 @@ impl Supervisor {
                         }
                         Err(error) => Outcome::Failed { reason: error.to_string(), retry_after: error.retry_after() },
                     }
+                });
+            }
+            FetchJob::Compare(height) => {
+                let (own, others, clients) = (self.own_node.clone(), self.endpoints.clone(), self.clients.clone());
+                self.jobs.spawn(id, async move {
+                    Outcome::Compared(agreement::compare(height, own, &others, &clients).await)
                 });
             }
             FetchJob::Verify(folder) => self.jobs.spawn_blocking(id, move |_| {
@@ -220,6 +242,24 @@ impl Supervisor {
         let root = home.root();
         tokio::task::spawn_blocking(move || sync_folder(&root));
         Ok(())
+    }
+}
+
+/// Brings back what was saved before an upgrade.
+fn restored(home: &Home, plan: &Plan, stop: &AtomicBool) -> Outcome {
+    let Some(backup) = backup::of(home, plan) else {
+        return failed(format!("there is no complete backup of before upgrade {:?}", plan.name));
+    };
+    tracing::info!(from = %backup.path.display(), "bringing the data back");
+    match restore::restore(home, &backup, &Zoned::now(), stop, &|_, _| {}) {
+        Ok(restored) => {
+            for failed in &restored.failed {
+                tracing::warn!(path = %failed.display(), "what was there before is kept");
+            }
+            Outcome::Done
+        }
+        Err(restore::RestoreError::Stopped) => Outcome::Cancelled,
+        Err(error) => failed(error),
     }
 }
 

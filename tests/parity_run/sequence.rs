@@ -346,3 +346,23 @@ fn row_61_with_retries_below_0_the_upgrade_fails_at_once() {
     home.wait_for_log("Error: pre-upgrade command failed. reached max attempt of retries - -1");
     assert_eq!((home.count("pre-upgrade v2"), home.count("start v2"), home.current().as_str()), (0, 0, "upgrades/v2"));
 }
+
+#[test]
+fn a_new_binary_that_ends_before_its_height_is_the_end_with_code_1_at_each_start() {
+    let home = Home::halting();
+    let script = "[ $1 = start ] && echo start v2 >> \"$DAEMON_HOME/calls\"\n[ $1 = pre-upgrade ] || exit 3\n";
+    home.script("cosmovisor/upgrades/v2/bin/noded", script);
+    let settings = [("WATCHER_UPGRADE_MAX_RESTARTS", "0")];
+    let mut watcher = home.start(&settings);
+    home.halt();
+    for starts in 1..=3 {
+        assert_eq!(ended(&mut watcher).code(), Some(1));
+        assert_eq!((home.count("start v2"), home.current().as_str()), (starts, "upgrades/v2"));
+        watcher = home.start(&settings);
+    }
+    ended(&mut watcher);
+    // What says otherwise is obeyed under this name too.
+    let mut watcher = home.start(&[settings[0], ("WATCHER_ON_UPGRADE_FAILURE", "hold")]);
+    home.wait_for_log("\"v2\" at height 10 failed");
+    assert_eq!(watcher.stop().code(), Some(1));
+}

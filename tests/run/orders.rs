@@ -56,7 +56,7 @@ fn starts(home: &Home, version: &str) -> Vec<Option<String>> {
 }
 
 /// `watcher` with another command on this home.
-fn command(home: &Home, args: &[&str]) -> Command {
+pub(crate) fn command(home: &Home, args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_watcher"));
     command.args(args).env("DAEMON_HOME", &home.path).env("DAEMON_NAME", NAME);
     command

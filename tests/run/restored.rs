@@ -62,7 +62,8 @@ fn an_upgrade_that_was_under_way_begins_anew_on_data_that_come_back_from_before_
     dies("a defect");
     let mut watcher = home.start(&[("WATCHER_UPGRADE_MAX_RESTARTS", "0")]);
     home.halt();
-    assert_eq!(ended(&mut watcher).code(), Some(75), "it failed after the switch");
+    home.wait_for_log("\"v2\" at height 10 failed");
+    assert_eq!(watcher.stop().code(), Some(75), "it failed after the switch");
     assert_eq!(home.current(), "upgrades/v2");
 
     // The data come back as they were at height 9, and the plan is scheduled in them.

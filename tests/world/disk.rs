@@ -204,6 +204,8 @@ impl Disk {
         let signed_height = pending.then_some(signed);
         let orders = home.orders.clone();
         let mut facts = Facts { lock, record: home.record.clone(), signed_height, orders, ..Facts::default() };
+        let failure = self.record().and_then(|record| record.failure.as_ref());
+        facts.failed_file = failure.and_then(|failure| self.staged(&failure.folder)).map(|file| file.fingerprint);
         if let Some(file) = &home.info {
             facts.info = match &file.content {
                 Content::Empty => Info::Absent,

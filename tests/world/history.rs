@@ -2,6 +2,7 @@
 //! deleted still means something; that is how a failing one is shrunk, and why its print can be pasted as a story.
 
 use proptest::{collection, prelude::*};
+use watcher::decide::{event::Trouble, settings::OnFailure};
 
 /// A home's settings, and what happens to it.
 #[derive(Debug, Clone)]
@@ -21,6 +22,8 @@ pub struct Setup {
     /// Seconds.
     pub restart_delay: u8,
     pub pre_upgrade_retries: i64,
+    pub on_failure: OnFailure,
+    pub crash_restarts: u32,
     /// Blocks to the first plan; none where 0.
     pub first: u8,
     pub asks: Wanted,
@@ -38,6 +41,8 @@ impl Default for Setup {
             restart_after_upgrade: true,
             restart_delay: 0,
             pre_upgrade_retries: 0,
+            on_failure: OnFailure::Hold,
+            crash_restarts: 0,
             first: 8,
             asks: Wanted::A,
             before: Before::Fresh,
@@ -101,6 +106,22 @@ pub enum Act {
     Deaf(bool),
     /// A new binary ends with this code before it commits its first block.
     Faulty(Option<u8>),
+    /// It ends just after that instead.
+    Late(bool),
+    /// Something outside keeps a node from running.
+    Trouble(Option<Trouble>),
+    /// A node does not say how high it is.
+    Mute(bool),
+    /// The signer's state cannot be read.
+    Smudged(bool),
+    /// The new binary comes to another state than the network, as an endpoint says.
+    Fork(bool),
+    /// The operator replaces a binary that failed by one that does not.
+    Mend,
+    /// The operator wants an upgrade that failed to go on.
+    Resume,
+    /// The operator takes the last upgrade back.
+    Rollback,
     /// The node ends by itself with this code; 137 stands for a SIGKILL by somebody.
     NodeDies(u8),
     /// The next jobs of the home lane fail: at once, or after they have done their work.
@@ -163,6 +184,9 @@ pub enum Moment {
     Start,
     Fetch,
     Verify,
+    Weigh,
+    Restore,
+    Compare,
     /// Something that an order of the operator asks for.
     Order,
 }
@@ -239,14 +263,25 @@ fn setups() -> impl Strategy<Value = Setup> {
     let switches = (often(), often(), often(), seldom(), seldom(), any::<bool>());
     let before = prop_oneof![8 => Just(Before::Fresh), 1 => Just(Before::Halted), 1 => Just(Before::Switched)];
     let first = prop_oneof![4 => 4..20_u8, 1 => Just(0), 1 => 60..70_u8];
-    (switches, 0..3_i64, first, wanted(), before).prop_map(
-        |((downloads, backups, custom_hook, ends, delay, network_dies), retries, first, asks, before)| Setup {
+    let fails = prop::sample::select(vec![OnFailure::Leave, OnFailure::Hold, OnFailure::Retry, OnFailure::Rollback]);
+    let fails = (fails, prop_oneof![3 => Just(0), 1 => 1..4_u32]);
+    (switches, 0..3_i64, first, wanted(), before, fails).prop_map(
+        |(
+            (downloads, backups, custom_hook, ends, delay, network_dies),
+            retries,
+            first,
+            asks,
+            before,
+            (on_failure, crash_restarts),
+        )| Setup {
             downloads,
             backups,
             custom_hook,
             restart_after_upgrade: !ends,
             restart_delay: u8::from(delay) * 7,
             pre_upgrade_retries: retries,
+            on_failure,
+            crash_restarts,
             first,
             asks,
             before,
@@ -285,7 +320,12 @@ fn acts() -> impl Strategy<Value = Act> {
         1 => any::<bool>().prop_map(Act::Stubborn),
         1 => any::<bool>().prop_map(Act::Wrapper),
         2 => any::<bool>().prop_map(Act::Deaf),
-        1 => prop::option::weighted(0.7, 0..3_u8).prop_map(Act::Faulty),
+        3 => prop::option::weighted(0.7, 0..3_u8).prop_map(Act::Faulty),
+        1 => any::<bool>().prop_map(Act::Late),
+        1 => prop::option::weighted(0.7, troubles()).prop_map(Act::Trouble),
+        1 => any::<bool>().prop_map(Act::Mute),
+        1 => any::<bool>().prop_map(Act::Smudged),
+        1 => any::<bool>().prop_map(Act::Fork),
         3 => prop_oneof![Just(0), Just(1), Just(2), Just(137)].prop_map(Act::NodeDies),
     ];
     let machine = prop_oneof![
@@ -302,6 +342,7 @@ fn acts() -> impl Strategy<Value = Act> {
             .prop_map(|(ahead, how)| Act::Name(ahead, how)),
         1 => any::<bool>().prop_map(Act::Hold),
         1 => Just(Act::Replace),
+        2 => prop_oneof![2 => Just(Act::Mend), 2 => Just(Act::Resume), 1 => Just(Act::Rollback)],
         1 => prop_oneof![Just(Harm::Rot), Just(Harm::Overwrite), Just(Harm::Touch)].prop_map(Act::Harm),
     ];
     prop_oneof![5 => time, 3 => chain, 2 => node, 5 => machine]
@@ -309,13 +350,18 @@ fn acts() -> impl Strategy<Value = Act> {
 
 fn moments() -> impl Strategy<Value = Moment> {
     use Moment::{
-        AppHook, Ask, BackUp, CustomHook, Exit, Fetch, Halt, Order, Passed, Place, Remember, SetAside, Spawn, Start,
-        Stop, Switch, Verify,
+        AppHook, Ask, BackUp, Compare, CustomHook, Exit, Fetch, Halt, Order, Passed, Place, Remember, Restore,
+        SetAside, Spawn, Start, Stop, Switch, Verify, Weigh,
     };
     prop::sample::select(vec![
         Halt, Exit, Spawn, Passed, Ask, Remember, Place, SetAside, Stop, BackUp, CustomHook, Switch, AppHook, Start,
-        Fetch, Verify, Order,
+        Fetch, Verify, Order, Weigh, Restore, Compare,
     ])
+}
+
+fn troubles() -> impl Strategy<Value = Trouble> {
+    use Trouble::{DoubleSign, Locked, PortInUse, SignerAway};
+    prop::sample::select(vec![DoubleSign, Locked, PortInUse, SignerAway])
 }
 
 fn voices() -> impl Strategy<Value = Voice> {

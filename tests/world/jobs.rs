@@ -3,8 +3,9 @@
 
 use watcher::decide::{
     decision::{FetchJob, HomeJob, JobId, RunId},
-    event::{NodeAnswer, Outcome, Signal},
-    facts::{Marker, Origin, Receipt, Record, RecordFact, Verdict, Version},
+    event::{Comparison, NodeAnswer, Outcome, Signal, Signs},
+    facts::{FailureState, Marker, Origin, Receipt, Record, RecordFact, Verdict, Version},
+    orders::Ruling,
     plan::{Asks, Folder, Plan, Upgrade},
 };
 
@@ -13,6 +14,7 @@ use super::{
     disk::{Binary, Content},
     history::{Before, Channel, Host, Moment},
     machine::{Thing, World},
+    node::Data,
 };
 
 /// A job under way.
@@ -49,16 +51,20 @@ impl Work {
             Self::Home(HomeJob::Switch { .. }) => Moment::Switch,
             Self::Home(HomeJob::AppHook) => Moment::AppHook,
             Self::Home(HomeJob::Start { .. }) => Moment::Start,
+            Self::Home(HomeJob::Weigh(_)) => Moment::Weigh,
+            Self::Home(HomeJob::Restore(_)) => Moment::Restore,
             Self::Home(
                 HomeJob::Generation
                 | HomeJob::Name { .. }
                 | HomeJob::Queue(_)
                 | HomeJob::Missed(_)
                 | HomeJob::Choose(_)
-                | HomeJob::Replace(_),
+                | HomeJob::Replace(_)
+                | HomeJob::Heed(_),
             ) => Moment::Order,
             Self::Fetch(FetchJob::Fetch { .. }) => Moment::Fetch,
             Self::Fetch(FetchJob::Verify(_)) => Moment::Verify,
+            Self::Fetch(FetchJob::Compare(_)) => Moment::Compare,
         }
     }
 }
@@ -165,6 +171,7 @@ impl World {
                     return Next::Again;
                 }
                 self.disk.sync_backup();
+                self.past.checkpoint = Some((self.data, self.disk.home.info.clone()));
                 Next::End(Outcome::Done)
             }
             HomeJob::CustomHook(plan) => {
@@ -173,7 +180,9 @@ impl World {
             }
             HomeJob::Switch { folder, plan } => self.switch(folder, plan, step),
             HomeJob::AppHook => self.app_hook(),
-            HomeJob::Start { run, version, halt, .. } => self.start(*run, version, *halt, step),
+            HomeJob::Start { run, version, halt, listen } => self.start(*run, version, *halt, *listen, step),
+            HomeJob::Weigh(folder) => self.weigh(folder),
+            HomeJob::Restore(plan) => self.restore(plan, step),
             HomeJob::Generation => Next::End(Outcome::HaltsBefore(Some(true))),
             order => self.order_step(order),
         }
@@ -189,7 +198,7 @@ impl World {
     }
 
     fn remember(&mut self, record: &Record) -> Next {
-        let passed = record.verdict == Verdict::Passed;
+        let passed = record.verdict.has_passed();
         let began =
             record.verdict == Verdict::Pending && self.disk.record().is_none_or(|known| known.plan != record.plan);
         let waits = self.process.as_ref().is_some_and(|(_, process)| process.answers());
@@ -202,10 +211,50 @@ impl World {
                 record.plan, self.data.committed
             ));
         }
+        let is_back = |record: &Record| {
+            record.retried || record.failure.as_ref().is_some_and(|f| f.state == FailureState::RolledBack)
+        };
+        if is_back(record) && !self.disk.record().is_some_and(is_back) {
+            if std::mem::replace(&mut self.past.taken_back, true) {
+                self.breaks(format!("{:?} was taken back a second time for one failure", record.plan));
+            }
+            self.tally.taken_back += 1;
+        }
         self.disk.home.record = RecordFact::Present(record.clone());
-        if passed {
+        if passed || record.failure.is_some() {
             self.disk.sync_record();
         }
+        Next::End(Outcome::Done)
+    }
+
+    fn weigh(&self, folder: &Folder) -> Next {
+        Next::End(self.disk.staged(folder).map_or_else(
+            || failed("no binary"),
+            |file| Outcome::Weighed {
+                file: file.fingerprint,
+                sha256: file.origin.clone().unwrap_or_else(|| file.fingerprint.inode.to_string()),
+            },
+        ))
+    }
+
+    fn restore(&mut self, plan: &Plan, step: u8) -> Next {
+        if self.process.is_some() {
+            self.breaks("the data was brought back while a node ran".to_owned());
+        }
+        if self.data.committed >= plan.height && !self.past.by_hand {
+            self.breaks(format!("{plan:?} was taken back with {} committed", self.data.committed));
+        }
+        if self.ways.smudged {
+            return Next::End(failed("the signer's state cannot be read"));
+        }
+        let Some((data, info)) = self.past.checkpoint.clone() else { return Next::End(failed("there is no backup")) };
+        if step == 0 {
+            return Next::Again;
+        }
+        // What was signed stays.
+        self.data = Data { signed: self.data.signed.max(data.signed), ..data };
+        self.disk.home.info = info;
+        self.disk.sync_link();
         Next::End(Outcome::Done)
     }
 
@@ -304,6 +353,14 @@ impl World {
             }
             HomeJob::Missed(exact) => self.disk.home.orders.exact = Some(exact.clone()),
             HomeJob::Choose(version) => self.disk.home.current = Some(version.clone()),
+            HomeJob::Heed(record) => {
+                let by_hand = self.disk.home.orders.ruling == Some(Ruling::Rollback);
+                self.past.by_hand = by_hand && record.failure.is_some();
+                self.past.taken_back &= !by_hand;
+                self.remember(record);
+                self.disk.home.orders.ruling = None;
+                self.disk.sync_record();
+            }
             HomeJob::Replace(version) => {
                 if self.process.as_ref().is_some_and(|_| self.disk.home.current.as_ref() == Some(version)) {
                     self.breaks(format!("the binary of {version} was replaced while it ran"));
@@ -320,7 +377,7 @@ impl World {
         Next::End(Outcome::Done)
     }
 
-    fn start(&mut self, run: RunId, version: &Version, halt: Option<u64>, step: u8) -> Next {
+    fn start(&mut self, run: RunId, version: &Version, halt: Option<u64>, listen: bool, step: u8) -> Next {
         if step > 0 {
             self.disk.sync_link();
             return Next::End(Outcome::Started);
@@ -329,7 +386,7 @@ impl World {
         if current != *version || !self.disk.resolves(version) {
             return Next::End(failed("current points elsewhere"));
         }
-        self.spawn(run, version, halt);
+        self.spawn(run, version, halt, listen);
         Next::Again
     }
 
@@ -342,6 +399,22 @@ impl World {
                 Host::Serves => self.fetch(upgrade),
             },
             FetchJob::Verify(folder) => self.verify(folder),
+            FetchJob::Compare(height) => Next::End(Outcome::Compared(self.compare(*height))),
+        }
+    }
+
+    fn compare(&self, height: u64) -> Comparison {
+        let answers = self.answer().latest.is_some();
+        let agreed = self.network && self.chain.height > height;
+        let theirs = if self.ways.fork { "another state" } else { "the state" };
+        Comparison {
+            own: (answers && self.data.committed == height).then(|| "the state".to_owned()),
+            theirs: agreed.then(|| ("an endpoint".to_owned(), theirs.to_owned())),
+            signs: match (answers, self.data.signed > height) {
+                (false, _) => Signs::Unknown,
+                (true, true) => Signs::Yes,
+                (true, false) => Signs::No,
+            },
         }
     }
 

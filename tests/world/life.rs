@@ -2,7 +2,7 @@
 
 use watcher::decide::{
     decision::RunId,
-    event::{Kind, NodeExit, Signal},
+    event::{Kind, NodeExit, Signal, Words},
     facts::{Backup, NodeLock, Origin, Version},
     orders::Exact,
 };
@@ -17,7 +17,7 @@ use super::{
 
 impl World {
     /// A node is born, and what was promised about it is judged.
-    pub fn spawn(&mut self, run: RunId, version: &Version, halt: Option<u64>) {
+    pub fn spawn(&mut self, run: RunId, version: &Version, halt: Option<u64>, listened: bool) {
         let name = match version {
             Version::Upgrade(folder) => folder.as_str(),
             _ => "0",
@@ -28,7 +28,8 @@ impl World {
         if let Err(wrong) = self.may_start(version, number) {
             self.breaks(wrong);
         }
-        self.order_up(run, number, halt);
+        self.past.taken_back = false;
+        self.order_up(run, number, halt, listened);
     }
 
     fn may_start(&self, version: &Version, number: usize) -> Result<(), String> {
@@ -68,10 +69,20 @@ impl World {
         Ok(())
     }
 
-    fn order_up(&mut self, run: RunId, number: usize, halt: Option<u64>) {
-        let wrapped = self.ways.wrapper;
-        let process =
-            Process { run, number, phase: Phase::Boots, serial: 0, child: true, wrapped, ending: false, halt };
+    fn order_up(&mut self, run: RunId, number: usize, halt: Option<u64>, listened: bool) {
+        let process = Process {
+            run,
+            number,
+            phase: Phase::Boots,
+            serial: 0,
+            child: true,
+            wrapped: self.ways.wrapper,
+            ending: false,
+            halt,
+            listened,
+            began: self.data.committed,
+            trouble: None,
+        };
         let id = self.generation * 1_000_000 + run.0;
         self.process = Some((id, process));
         self.moments.push(Moment::Spawn);
@@ -95,7 +106,10 @@ impl World {
             Phase::Boots => self.boots(process.number),
             Phase::Replays => {
                 self.commits();
-                self.goes(Phase::Runs, 1);
+                match self.ways.faulty {
+                    Some(code) if self.ways.late => self.node_dies(NodeExit::Code(i32::from(code))),
+                    _ => self.goes(Phase::Runs, 1),
+                }
             }
             Phase::Runs => self.runs(process.number),
             Phase::Writes { steps, booting } => self.writes(steps, booting),
@@ -107,9 +121,15 @@ impl World {
         let next = self.data.committed + 1;
         let due = self.chain.due_at(next).is_some();
         let has_handler = number >= self.chain.version_at(next);
-        if number < self.chain.version_at(self.data.committed) || number > self.chain.version_at(next) {
+        if let (Some(trouble), Some((_, process))) = (self.ways.trouble, &mut self.process) {
+            process.trouble = Some(trouble);
+            if let Some(watcher) = self.watcher.as_mut().filter(|_| process.listened) {
+                watcher.starts = watcher.starts.saturating_sub(1);
+            }
+            self.node_dies(NodeExit::Code(1));
+        } else if number < self.chain.version_at(self.data.committed) || number > self.chain.version_at(next) {
             self.node_dies(NodeExit::Code(1)); // Wrong app version, or BINARY UPDATED BEFORE TRIGGER.
-        } else if let (Some(code), true) = (self.ways.faulty, due && has_handler) {
+        } else if let (Some(code), true) = (self.ways.faulty, due && has_handler && !self.ways.late) {
             self.node_dies(NodeExit::Code(i32::from(code)));
         } else if due && self.data.block >= next && has_handler {
             self.goes(Phase::Replays, self.pace(Channel::Boot));
@@ -201,7 +221,7 @@ impl World {
             if process.child {
                 process.child = false;
                 let run = process.run;
-                self.child_ended(run, NodeExit::Signal(if signal.is_some() { 15 } else { 9 }));
+                self.child_ended(run, NodeExit::Signal(if signal.is_some() { 15 } else { 9 }), None);
             }
             return;
         }
@@ -219,14 +239,23 @@ impl World {
         let Some((_, process)) = self.process.take() else { return };
         self.moments.push(Moment::Exit);
         if process.child {
-            self.child_ended(process.run, exit);
+            let words = process.listened.then(|| self.last_words(&process)).flatten();
+            self.child_ended(process.run, exit, words);
         }
         self.end_stops(None);
     }
 
-    fn child_ended(&mut self, run: RunId, exit: NodeExit) {
+    fn last_words(&self, process: &Process) -> Option<Words> {
+        let at = Words::At { began: process.began, reached: self.data.committed };
+        match process.trouble {
+            Some(trouble) => Some(Words::Trouble(trouble, "its words".to_owned())),
+            None => (!self.ways.mute).then_some(at),
+        }
+    }
+
+    fn child_ended(&mut self, run: RunId, exit: NodeExit, words: Option<Words>) {
         self.past.ended = Some(self.now);
-        self.tell(self.pace(Channel::Exit), Kind::Exited { run, exit, words: None });
+        self.tell(self.pace(Channel::Exit), Kind::Exited { run, exit, words });
         self.end_stops(Some(run));
     }
 

@@ -9,7 +9,7 @@ use std::{
 use watcher::decide::{
     Core,
     decision::{Decision, HomeJob, JobId, NodeSignal},
-    event::{Event, Kind, NodeExit, Outcome, Signal},
+    event::{Event, Kind, NodeExit, Outcome, Signal, Trouble},
     facts::{NodeLock, Version},
     plan::{Folder, Plan},
     settings::Settings,
@@ -17,7 +17,7 @@ use watcher::decide::{
 
 use super::{
     chain::Chain,
-    disk::Disk,
+    disk::{Disk, InfoFile},
     history::{Channel, Host, Moment, Setup, Voice},
     jobs::{Job, Work},
     node::{Data, Process},
@@ -72,6 +72,11 @@ pub struct Ways {
     pub fails: u8,
     pub fails_late: bool,
     pub pre_upgrade: u8,
+    pub late: bool,
+    pub trouble: Option<Trouble>,
+    pub mute: bool,
+    pub smudged: bool,
+    pub fork: bool,
 }
 
 impl Default for Ways {
@@ -90,6 +95,11 @@ impl Default for Ways {
             fails: 0,
             fails_late: false,
             pre_upgrade: 0,
+            late: false,
+            trouble: None,
+            mute: false,
+            smudged: false,
+            fork: false,
         }
     }
 }
@@ -117,6 +127,12 @@ pub struct Past {
     pub ended: Option<u64>,
     /// A power cut undid a switch.
     pub undone: bool,
+    /// The data and the file as they were when the last backup was complete.
+    pub checkpoint: Option<(Data, Option<InfoFile>)>,
+    /// An upgrade was taken back, and nothing was started since.
+    pub taken_back: bool,
+    /// The operator wants that it is.
+    pub by_hand: bool,
 }
 
 /// What a history amounted to.
@@ -127,6 +143,7 @@ pub struct Tally {
     pub decisions: u64,
     pub switches: u64,
     pub passed: u64,
+    pub taken_back: u64,
 }
 
 impl Tally {
@@ -137,6 +154,7 @@ impl Tally {
             decisions: self.decisions + other.decisions,
             switches: self.switches + other.switches,
             passed: self.passed + other.passed,
+            taken_back: self.taken_back + other.taken_back,
         }
     }
 }
@@ -304,6 +322,8 @@ impl World {
             poll_interval: POLL,
             pre_upgrade_retries: self.setup.pre_upgrade_retries,
             custom_hook: self.setup.custom_hook,
+            on_upgrade_failure: self.setup.on_failure,
+            crash_restarts: self.setup.crash_restarts,
             seed: self.generation * 137,
             ..Settings::default()
         };
@@ -355,7 +375,10 @@ impl World {
     fn hears(&mut self, kind: Kind) {
         let Some(watcher) = &mut self.watcher else { return };
         let lock = if self.process.is_some() { NodeLock::Held } else { NodeLock::Free };
-        let facts = self.disk.facts(self.setup.backups, lock, self.data.signed);
+        let mut facts = self.disk.facts(self.setup.backups, lock, self.data.signed);
+        if self.ways.smudged {
+            (facts.signed_height, facts.signer_unreadable) = (None, true);
+        }
         let wall = 1_700_000_000_000 + self.now;
         let event = Event { now: Duration::from_millis(self.now - watcher.started), wall, facts, kind };
         let decision = watcher.core.decide(&event);
@@ -446,6 +469,8 @@ impl World {
                 watcher.starts = if first { watcher.starts + 1 } else { 0 };
                 if self.process.is_some() {
                     self.breaks("asked for a start while a node runs".to_owned());
+                } else if self.disk.record().is_some_and(|record| record.failure.is_some()) {
+                    self.breaks("asked for a start while an upgrade that failed stands".to_owned());
                 } else if first && watcher.starts > Settings::default().upgrade_restarts + 1 {
                     self.breaks("a new binary that fails was started too often".to_owned());
                 } else if first && !self.setup.restart_after_upgrade {
@@ -453,7 +478,7 @@ impl World {
                 }
             }
             // Another binary has all its starts before it.
-            Work::Home(HomeJob::Replace(_)) => watcher.starts = 0,
+            Work::Home(HomeJob::Replace(_) | HomeJob::Heed(_) | HomeJob::Restore(_)) => watcher.starts = 0,
             Work::Home(HomeJob::Switch { folder, .. }) if self.disk.home.orders.hold(folder).is_some() => {
                 self.breaks(format!("{folder} was swapped in against the operator's brake"));
             }

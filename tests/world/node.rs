@@ -1,6 +1,6 @@
 //! The node: a process, and the part of the data directory that is its own.
 
-use watcher::decide::decision::RunId;
+use watcher::decide::{decision::RunId, event::Trouble};
 
 /// Heights in the node's databases. They are synced with each block.
 #[derive(Debug, Clone, Copy)]
@@ -14,6 +14,7 @@ pub struct Data {
 }
 
 /// A node process.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 #[derive(Debug, Clone)]
 pub struct Process {
     pub run: RunId,
@@ -29,6 +30,12 @@ pub struct Process {
     pub ending: bool,
     /// Its `--halt-height`.
     pub halt: Option<u64>,
+    /// Whether it is listened to.
+    pub listened: bool,
+    /// What was committed when it began.
+    pub began: u64,
+    /// What kept it from running.
+    pub trouble: Option<Trouble>,
 }
 
 /// How far it is.

@@ -2,8 +2,8 @@
 
 use watcher::decide::{
     event::NodeExit,
-    facts::{Origin, Verdict, Version},
-    orders::{Hold, Orders, Replacement},
+    facts::{Origin, Version},
+    orders::{Hold, Orders, Replacement, Ruling},
     plan::{Asks, Plan},
 };
 
@@ -92,6 +92,14 @@ impl World {
                 self.past.deafened |= deaf;
             }
             Act::Faulty(code) => self.ways.faulty = code,
+            Act::Late(late) => self.ways.late = late,
+            Act::Trouble(trouble) => self.ways.trouble = trouble,
+            Act::Mute(mute) => self.ways.mute = mute,
+            Act::Smudged(smudged) => self.ways.smudged = smudged,
+            Act::Fork(fork) => self.ways.fork = fork,
+            Act::Mend => self.operator_mends(),
+            Act::Resume => self.operator_rules(Ruling::Resume),
+            Act::Rollback => self.operator_rules(Ruling::Rollback),
             Act::NodeDies(137) => self.node_dies(NodeExit::Signal(9)),
             Act::NodeDies(code) => self.node_dies(NodeExit::Code(i32::from(code))),
             Act::Fails { jobs, late } => (self.ways.fails, self.ways.fails_late) = (jobs, late),
@@ -136,6 +144,24 @@ impl World {
         let file = self.disk.create(None);
         let receipt = self.disk.home.staged.get(&folder).and_then(|binary| binary.receipt.clone());
         self.disk.stage(folder, Binary { file, receipt });
+    }
+
+    fn operator_mends(&mut self) {
+        let failure = self.disk.record().and_then(|record| record.failure.as_ref());
+        let Some(folder) = failure.map(|failure| failure.folder.clone()) else { return };
+        self.ways.faulty = None;
+        let file = self.disk.create(None);
+        let receipt = self.disk.home.staged.get(&folder).and_then(|binary| binary.receipt.clone());
+        self.disk.stage(folder, Binary { file, receipt });
+    }
+
+    /// The commands refuse where it would mean nothing.
+    pub fn operator_rules(&mut self, ruling: Ruling) {
+        let failed = self.disk.record().is_some_and(|record| record.failure.is_some());
+        if failed || ruling == Ruling::Rollback && self.disk.record().is_some_and(|record| record.plan.height > 0) {
+            self.disk.home.orders.ruling = Some(ruling);
+            self.disk.sync_orders();
+        }
     }
 
     /// The node went up to the first plan's height before `watcher` was there.
@@ -215,6 +241,9 @@ impl World {
                 self.disk.operator_owns_up();
                 self.start_watcher();
             }
+            if self.disk.record().is_some_and(|record| record.failure.is_some()) {
+                self.operator_rules(Ruling::Resume);
+            }
             if self.nobody_else_will_place() {
                 self.operator_places();
             }
@@ -234,7 +263,7 @@ impl World {
         let recorded = self
             .disk
             .record()
-            .is_some_and(|record| named(&record.plan) || record.is_of(last) && record.verdict == Verdict::Passed);
+            .is_some_and(|record| named(&record.plan) || record.is_of(last) && record.verdict.has_passed());
         let done = recorded || self.past.restored || self.disk.plan().is_some_and(named);
         self.next_plan().is_none() && self.data.committed >= last.height && done
     }

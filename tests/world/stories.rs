@@ -1,6 +1,10 @@
 //! Histories with a name: what is known to go wrong with upgrades, told one by one.
 
-use watcher::decide::facts::{Receipt, Version};
+use watcher::decide::{
+    event::Trouble,
+    facts::{FailureState, Receipt, Version},
+    settings::OnFailure,
+};
 
 use super::{
     chain::folder,
@@ -212,8 +216,8 @@ fn a_home_that_halted_before_watcher_came_is_carried_on() {
 }
 
 #[test]
-fn a_new_binary_that_cannot_start_is_started_a_few_times_and_then_left_to_the_operator() {
-    let mut world = World::begin(Setup::default());
+fn a_new_binary_that_cannot_start_is_started_a_few_times_and_then_left_to_the_operator_as_cosmovisor_does() {
+    let mut world = World::begin(Setup { on_failure: OnFailure::Leave, ..Setup::default() });
     world.live(&[Act::Faulty(Some(2))]).unwrap();
     assert!(world.step_until(|world| world.tally.switches > 0 && world.watcher.is_none()));
     assert_eq!(world.times(Moment::Spawn), 1 + 4);
@@ -300,4 +304,111 @@ fn a_passing_that_nobody_sees_is_asked_for_and_harms_nothing() {
     (0..12).for_each(|_| world.live(&[Act::Blocks(12)]).unwrap());
     assert!(world.process.is_some() && world.times(Moment::Spawn) == 2, "it is left alone");
     world.finish().unwrap();
+}
+
+/// A home whose new binary does not come past its height.
+fn failing(on_failure: OnFailure) -> World {
+    let mut world = World::begin(Setup { on_failure, ..Setup::default() });
+    world.live(&[Act::Faulty(Some(2)), Act::Until(Moment::Weigh), Act::Blocks(20)]).unwrap();
+    world
+}
+
+fn stands(world: &World) -> Option<FailureState> {
+    world.disk.record()?.failure.as_ref().map(|failure| failure.state)
+}
+
+#[test]
+fn an_upgrade_that_fails_is_held_whatever_restarts_until_its_binary_is_another_one() {
+    let mut world = failing(OnFailure::Hold);
+    assert_eq!((stands(&world), world.times(Moment::Spawn)), (Some(FailureState::Held), 1 + 4));
+    for _ in 0..5 {
+        world.live(&[Act::Kill, Act::Start, Act::Blocks(3)]).unwrap();
+    }
+    assert!(world.watcher.is_some() && world.times(Moment::Spawn) == 1 + 4 && is_at(&world, "V1"));
+    world.live(&[Act::Mend, Act::Until(Moment::Passed)]).unwrap();
+    assert_eq!((world.tally.passed, world.times(Moment::Restore), world.times(Moment::AppHook)), (1, 0, 2));
+    world.finish().unwrap();
+}
+
+#[test]
+fn an_upgrade_that_fails_is_taken_back_once_and_goes_on_with_another_binary() {
+    let mut world = failing(OnFailure::Rollback);
+    for _ in 0..5 {
+        world.live(&[Act::Kill, Act::Start, Act::Blocks(3)]).unwrap();
+    }
+    assert_eq!((stands(&world), world.tally.taken_back), (Some(FailureState::RolledBack), 1));
+    assert_eq!((world.disk.home.current.clone(), world.process.is_none()), (Some(Version::Genesis), true));
+    world.live(&[Act::Mend, Act::Until(Moment::Passed)]).unwrap();
+    assert_eq!((world.tally.passed, world.tally.switches, world.times(Moment::Spawn)), (1, 2, 1 + 4 + 1));
+    world.finish().unwrap();
+}
+
+#[test]
+fn an_upgrade_is_begun_once_more_from_the_backup_and_then_held() {
+    let mut world = failing(OnFailure::Retry);
+    world.live(&[Act::Blocks(20)]).unwrap();
+    assert_eq!((stands(&world), world.tally.taken_back), (Some(FailureState::Held), 1));
+    assert_eq!((world.times(Moment::Spawn), world.times(Moment::CustomHook)), (1 + 4 + 1, 2));
+    world.live(&[Act::Faulty(None), Act::Resume, Act::Until(Moment::Passed)]).unwrap();
+    assert_eq!(world.tally.passed, 1);
+}
+
+#[test]
+fn what_may_be_committed_is_not_taken_back() {
+    for acts in [[Act::Mute(true), Act::Faulty(Some(2))], [Act::Smudged(true), Act::Faulty(Some(2))]] {
+        let mut world = World::begin(Setup { on_failure: OnFailure::Rollback, ..Setup::default() });
+        world.live(&acts).unwrap();
+        world.live(&[Act::Until(Moment::Weigh), Act::Blocks(20)]).unwrap();
+        assert_eq!((stands(&world), world.times(Moment::Restore)), (Some(FailureState::Held), 0), "{acts:?}");
+    }
+    // It commits, and ends before anybody hears of it.
+    let mut world = World::begin(Setup { on_failure: OnFailure::Rollback, ..Setup::default() });
+    world.live(&[Act::Deaf(true), Act::Late(true), Act::Faulty(Some(2)), Act::Until(Moment::Passed)]).unwrap();
+    world.live(&[Act::Blocks(20)]).unwrap();
+    assert_eq!((stands(&world), world.times(Moment::Restore)), (None, 0));
+    world.finish().unwrap();
+}
+
+#[test]
+fn what_lies_outside_the_binary_fails_no_upgrade() {
+    for trouble in [Trouble::PortInUse, Trouble::Locked, Trouble::SignerAway] {
+        let mut world = World::begin(Setup { on_failure: OnFailure::Rollback, ..Setup::default() });
+        world.live(&[Act::Until(Moment::Switch), Act::Trouble(Some(trouble)), Act::Blocks(60)]).unwrap();
+        assert_eq!((stands(&world), world.tally.passed), (None, 0), "{trouble:?}");
+        assert!(world.times(Moment::Spawn) > 1 + 4 && world.watcher.is_some(), "{trouble:?}");
+        world.live(&[Act::Trouble(None), Act::Until(Moment::Passed)]).unwrap();
+        assert_eq!(world.tally.passed, 1, "{trouble:?}");
+    }
+    let mut world = World::begin(Setup { on_failure: OnFailure::Rollback, ..Setup::default() });
+    world.live(&[Act::Until(Moment::Switch), Act::Trouble(Some(Trouble::DoubleSign)), Act::Blocks(20)]).unwrap();
+    assert_eq!((stands(&world), world.times(Moment::Spawn), world.watcher.is_none()), (None, 1 + 2, true));
+}
+
+#[test]
+fn an_operator_takes_back_what_has_passed_and_goes_on() {
+    let mut world = World::begin(Setup::default());
+    world.live(&[Act::Until(Moment::Passed), Act::Blocks(2), Act::Rollback, Act::Blocks(5)]).unwrap();
+    assert_eq!((stands(&world), world.process.is_none()), (Some(FailureState::RolledBack), true));
+    assert!(world.data.signed > 20 && world.data.committed < 20, "{:?}", world.data);
+    world.live(&[Act::Resume, Act::Until(Moment::Passed)]).unwrap();
+    assert_eq!((world.tally.switches, is_at(&world, "V1")), (2, true));
+    world.finish().unwrap();
+}
+
+#[test]
+fn a_node_that_crashes_is_started_again_so_often_where_its_operator_wants_that() {
+    let dies = [Act::NodeDies(1), Act::Blocks(6)];
+    let mut world = World::begin(Setup { first: 0, crash_restarts: 2, ..Setup::default() });
+    world.live(&[Act::Until(Moment::Spawn), Act::Blocks(2)]).unwrap();
+    world.live(&dies).unwrap();
+    world.live(&dies).unwrap();
+    assert_eq!((world.times(Moment::Spawn), world.process.is_some()), (3, true));
+    world.live(&dies).unwrap();
+    assert_eq!((world.times(Moment::Spawn), world.watcher.is_none()), (3, true));
+
+    let mut world = World::begin(Setup { first: 0, crash_restarts: 2, ..Setup::default() });
+    world.live(&[Act::Trouble(Some(Trouble::SignerAway)), Act::Blocks(60)]).unwrap();
+    assert!(world.times(Moment::Spawn) > 5 && world.watcher.is_some(), "a signer is waited for");
+    world.live(&[Act::Trouble(Some(Trouble::DoubleSign)), Act::Blocks(20)]).unwrap();
+    assert!(world.watcher.is_none(), "a refusal to sign twice is heard");
 }

@@ -85,9 +85,15 @@ impl Core {
             }
             (HomeJob::Choose(_), Outcome::Done) => (self.run, self.generation) = (Run::Never, None),
             (HomeJob::Replace(_), Outcome::Done) => (self.generation, self.starts_here) = (None, 0),
-            (HomeJob::Remember(record), Outcome::Done) if record.starts > 0 && record.verdict == Verdict::Pending => {
+            (HomeJob::Remember(record), Outcome::Done)
+                if record.starts > 0 && record.verdict == Verdict::Pending && record.failure.is_none() =>
+            {
                 self.counted = true;
             }
+            (HomeJob::Weigh(_), Outcome::Weighed { file, sha256 }) => {
+                self.failing.weighed = Some((*file, sha256.clone()));
+            }
+            (HomeJob::Restore(_), Outcome::Done) => self.failing.restored = true,
             (HomeJob::Stop { run, .. }, Outcome::Done) => {
                 if let Run::Alive(life) = &mut self.run
                     && life.id == run
@@ -130,16 +136,19 @@ impl Core {
                 }
                 self.fatal = Some(Exit::NodeFailed(reason.to_string()));
             }
+            HomeJob::Restore(_) => self.postpone(job, reason, SLOW_RETRY, event, decision),
             HomeJob::BackUp(_) | HomeJob::CustomHook(_) | HomeJob::AppHook => {
                 self.fatal = Some(Exit::UpgradeFailed(reason.to_string()));
             }
-            other => {
-                self.acting.failed(event.now, FAST_RETRY, None);
-                let again = self.acting.not_before.saturating_sub(event.now);
-                let what = name_of(other).to_string();
-                decision.notes.push(Note::Failed { what, reason: reason.to_string(), again });
-            }
+            other => self.postpone(other, reason, FAST_RETRY, event, decision),
         }
+    }
+
+    fn postpone(&mut self, job: &HomeJob, reason: &str, most: Duration, event: &Event, decision: &mut Decision) {
+        self.acting.failed(event.now, most, None);
+        let again = self.acting.not_before.saturating_sub(event.now);
+        let what = name_of(job).to_string();
+        decision.notes.push(Note::Failed { what, reason: reason.to_string(), again });
     }
 
     pub(super) fn pre_upgrade_ended(&mut self, code: Option<i32>, event: &Event, decision: &mut Decision) {
@@ -181,6 +190,7 @@ impl Core {
                         format!("fetching the binary of upgrade {:?}", upgrade.plan.name)
                     }
                     FetchJob::Verify(folder) => format!("hashing the binary in upgrades/{folder}"),
+                    FetchJob::Compare(height) => format!("comparing the state after height {height}"),
                 };
                 decision.notes.push(Note::Failed { what, reason: reason.clone(), again });
             }
@@ -194,6 +204,7 @@ impl Core {
                     });
                 }
             }
+            (FetchJob::Compare(_), Outcome::Compared(comparison)) => self.compared = comparison.clone(),
             (job, _) => {
                 self.fetching.remove(&key_of(&job));
             }
@@ -283,5 +294,8 @@ const fn name_of(job: &HomeJob) -> &'static str {
         HomeJob::Missed(_) => "writing down that a height was missed",
         HomeJob::Choose(_) => "pointing the current link at what the data need",
         HomeJob::Replace(_) => "replacing the binary",
+        HomeJob::Weigh(_) => "hashing the binary",
+        HomeJob::Restore(_) => "bringing the data back",
+        HomeJob::Heed(_) => "writing the record as its operator wants it",
     }
 }

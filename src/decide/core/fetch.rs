@@ -50,6 +50,7 @@ impl Core {
                 return;
             }
         }
+        self.asks_how_it_goes(event, decision);
     }
 
     /// What the fetch lane can do for an upgrade now; whether it began something.
@@ -144,5 +145,6 @@ pub(super) fn key_of(job: &FetchJob) -> String {
     match job {
         FetchJob::Fetch { upgrade, .. } => format!("{:?}", upgrade.asks),
         FetchJob::Verify(folder) => folder.to_string(),
+        FetchJob::Compare(height) => height.to_string(),
     }
 }

@@ -18,9 +18,9 @@ use super::{
         note::Note,
         plan::Upgrade,
         run::{Due, Ear, Life, Question, Run},
-        schedule::{self, Urgency},
+        schedule::Urgency,
     },
-    Core, SLOW_RETRY, key, record_of, version_of, wake_by,
+    Core, key, record_of, version_of, wake_by,
 };
 
 /// What `upgrade-info.json` leads to.
@@ -50,6 +50,9 @@ impl Core {
         }
         if event.now < self.acting.not_before {
             wake_by(decision, self.acting.not_before);
+            return;
+        }
+        if self.stands_down(event, decision) {
             return;
         }
         let facts = &event.facts;
@@ -112,6 +115,9 @@ impl Core {
             Run::Ended { life, .. } if life.unwanted => decision.exit = Some(Exit::Fine),
             Run::Ended { exit, .. } => decision.exit = Some(exit_by(*exit)),
         }
+        if decision.exit == Some(Exit::Fine) {
+            decision.exit = Self::failed(facts).or(Some(Exit::Fine));
+        }
     }
 
     /// Leaves; a node that still runs is stopped first.
@@ -149,10 +155,8 @@ impl Core {
             return match record.verdict {
                 Verdict::Pending => Situation::Under { upgrade, record: self.with_hooks(record) },
                 // The data was restored to before the height, and the node has halted at it once more.
-                Verdict::Passed if !leftover && !switched => {
-                    self.candidate(facts, upgrade, fingerprint, origin, leftover)
-                }
-                Verdict::Passed => Situation::Nothing,
+                _ if !leftover && !switched => self.candidate(facts, upgrade, fingerprint, origin, leftover),
+                _ => Situation::Nothing,
             };
         }
         let marked = facts.marker.as_ref().is_some_and(|marker| marker.height == plan.height);
@@ -246,19 +250,13 @@ impl Core {
                 decision.exit = Some(Exit::UpgradeFailed(format!("{reason} - {retries}")));
             }
             Rung::AppHook => self.begin(HomeJob::AppHook, decision),
-            Rung::Start => self.start_new(record, event, decision),
+            Rung::Start => self.start_new(upgrade, record, event, decision),
             // What is being copied is complete in a moment, or waits for its operator.
             Rung::Arriving => self.run_on(upgrade, event, decision),
             // The fetch lane hashes.
             Rung::Hash => {}
             Rung::Pass => self.watch_it_pass(upgrade, event, decision),
-            Rung::Passed => {
-                let mut record = record;
-                record.settle();
-                self.starts_here = 0;
-                decision.notes.push(Note::Passed(plan));
-                self.begin(HomeJob::Remember(record), decision);
-            }
+            Rung::Passed => self.passed(&record, decision),
         }
     }
 
@@ -306,7 +304,7 @@ impl Core {
         event.now < until
     }
 
-    pub(super) fn start_new(&mut self, mut record: Record, event: &Event, decision: &mut Decision) {
+    pub(super) fn start_new(&mut self, upgrade: &Upgrade, mut record: Record, event: &Event, decision: &mut Decision) {
         if self.learns_the_generation(&event.facts, decision) {
             return;
         }
@@ -320,38 +318,22 @@ impl Core {
                 }
                 return;
             }
-            if let (Run::Ended { exit, at, .. }, true) = (&self.run, self.starts_here > 0) {
-                if *exit == NodeExit::Code(0) || self.starts_here > self.settings.upgrade_restarts {
-                    decision.exit = Some(match *exit {
-                        NodeExit::Code(0) => Exit::Fine,
-                        exit => Exit::UpgradeFailed(format!(
-                            "upgrade {:?}: the new binary was started {} times and ended before it committed height {}: {exit}",
-                            record.plan.name, self.starts_here, record.plan.height
-                        )),
-                    });
-                    return;
-                }
-                let until = *at + schedule::back_off(self.starts_here, SLOW_RETRY);
-                if event.now < until {
-                    let (plan, starts, pause) = (record.plan.clone(), self.starts_here, until.saturating_sub(*at));
-                    self.tell(format!("again {at:?}"), decision, || Note::StartsAgain { plan, starts, pause });
-                    wake_by(decision, until);
-                    return;
-                }
+            if self.failed_before_its_height(upgrade, &record, event, decision) {
+                return;
             }
             record.starts = record.starts.saturating_add(1);
             self.begin(HomeJob::Remember(record), decision);
             return;
         }
         self.starts_here += 1;
-        self.start(&event.facts, decision);
+        self.start_as(&event.facts, self.listens_to_new(&record), decision);
     }
 
     /// No plan asks for anything: the node runs, or its end is the end.
     pub(super) fn keep_running(&mut self, event: &Event, decision: &mut Decision) {
         match &self.run {
             Run::Alive(_) => {
-                if !self.carry_out_orders(event, decision) {
+                if !self.carry_out_orders(event, decision) && !self.proves(&event.facts, decision) {
                     self.housekeeping(&event.facts, decision);
                 }
             }
@@ -371,7 +353,7 @@ impl Core {
             }
             Run::Ended { exit, .. } => {
                 let exit = *exit;
-                if !self.hear_it_out(exit, event, decision) {
+                if !self.hear_it_out(exit, event, decision) && !self.outlives_a_crash(exit, event, decision) {
                     decision.exit = Some(exit_by(exit));
                 }
             }
@@ -426,11 +408,12 @@ impl Core {
         self.start_as(facts, false, decision);
     }
 
-    /// Starts what `current` points at; `listen` where its last words matter.
+    /// Starts what `current` points at; `listen` where its last words matter, as they do where a crash may be outlived.
     pub(super) fn start_as(&mut self, facts: &Facts, listen: bool, decision: &mut Decision) {
         if self.learns_the_generation(facts, decision) {
             return;
         }
+        let listen = listen || self.settings.crash_restarts > 0;
         let version = version_of(facts);
         let exact = self.exact_ahead(facts).map(|exact| exact.height);
         let before = self.generation.as_ref().and_then(|(_, before)| *before);

@@ -9,7 +9,7 @@ use super::{
     super::{
         decision::{Decision, HomeJob},
         event::Event,
-        facts::{Facts, Info, NodeLock, RecordFact, Verdict, Version},
+        facts::{Facts, Info, NodeLock, RecordFact, Version},
         note::Note,
         orders::{Exact, Orders},
         plan::{Plan, Upgrade},
@@ -93,7 +93,7 @@ impl Core {
     /// Names the next upgrade of the queue once the one before it is over; whether it does something.
     fn work_off_the_queue(&mut self, height: u64, facts: &Facts, decision: &mut Decision) -> bool {
         let queue = &facts.orders.queue;
-        let passed = |plan: &Plan| matches!(&facts.record, RecordFact::Present(record) if record.is_of(plan) && record.verdict == Verdict::Passed);
+        let passed = |plan: &Plan| matches!(&facts.record, RecordFact::Present(record) if record.is_of(plan) && record.verdict.has_passed());
         if queue.iter().any(passed) {
             let left = queue.iter().filter(|plan| !passed(plan)).cloned().collect();
             self.begin(HomeJob::Queue(left), decision);

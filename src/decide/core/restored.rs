@@ -31,7 +31,9 @@ impl Core {
             return false;
         }
         match life.ear.clone() {
-            Ear::Open | Ear::Heard(Words::Halted(_)) => false,
+            Ear::Open | Ear::Heard(Words::Halted(_) | Words::Trouble(..) | Words::WrongAppHash | Words::At { .. }) => {
+                false
+            }
             // What it left behind still holds its lock.
             Ear::Closed if facts.lock == NodeLock::Held => {
                 self.stop_stray(decision);

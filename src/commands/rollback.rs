@@ -1,0 +1,95 @@
+//! `watcher rollback` and `watcher resume`: the operator's word on an upgrade. It is a file in the home, which the running
+//! `watcher` obeys, or the next one.
+
+use std::{
+    fs,
+    io::{self, IsTerminal as _},
+    path::Path,
+};
+
+use anyhow::{Context as _, bail};
+
+use crate::{
+    cli::RollbackArgs,
+    config::Config,
+    decide::{
+        facts::{Backup, Record, RecordFact, Verdict},
+        orders::Ruling,
+    },
+    exit::{Ending, Failure},
+    home::{backup, orders, record, upgrade_info},
+    persona::Persona,
+};
+
+/// Orders that the last upgrade is taken back.
+///
+/// # Errors
+/// Where the configuration is wrong, there is nothing to take back or nothing to go back to, nobody can be asked, or the home
+/// cannot be written.
+pub fn rollback(file: Option<&Path>, args: &RollbackArgs) -> anyhow::Result<Ending> {
+    let config = super::configured(Persona::Watcher, file)?;
+    let record = last_upgrade(&config)?;
+    let info = fs::read(config.home.upgrade_info()).ok().and_then(|bytes| upgrade_info::parse(&bytes).ok());
+    let name = &record.plan.name;
+    if !info.as_ref().is_some_and(|plan| record.is_of(plan))
+        || backup::state(&config.home, info.as_ref()) != Backup::Complete
+    {
+        bail!("there is no complete backup of before upgrade {name:?} to go back to");
+    }
+    let mut told = format!(
+        "upgrade {name:?} at height {} is taken back: the node is stopped, data and configuration come back from the backup \
+         that was made before it, and cosmovisor/current points at {} again. What is there now is kept beside it under \
+         another name, the signer's state stays the higher one, and no node is started until `watcher resume`.\n",
+        record.plan.height, record.from
+    );
+    if record.verdict != Verdict::Pending {
+        told += "Its height is committed: every block since then has to be fetched and executed once more.\n";
+    }
+    super::say(Persona::Watcher, told)?;
+    if !args.yes && !is_wanted()? {
+        bail!("nothing was done");
+    }
+    orders::write_ruling(&config.home, Some(Ruling::Rollback)).with_context(|| cannot_write(&config))?;
+    say("ordered: a running `watcher` does it now, else the next one does when it is started")
+}
+
+/// Orders that an upgrade that failed goes on.
+///
+/// # Errors
+/// Where the configuration is wrong, none has failed, or the home cannot be written.
+pub fn resume(file: Option<&Path>) -> anyhow::Result<Ending> {
+    let config = super::configured(Persona::Watcher, file)?;
+    let record = last_upgrade(&config)?;
+    let name = &record.plan.name;
+    let Some(failure) = &record.failure else { bail!("upgrade {name:?} has not failed: there is nothing to resume") };
+    orders::write_ruling(&config.home, Some(Ruling::Resume)).with_context(|| cannot_write(&config))?;
+    say(&format!("upgrade {name:?} goes on, which failed before: {}", failure.reason))
+}
+
+fn last_upgrade(config: &Config) -> anyhow::Result<Record> {
+    match record::read(&config.home) {
+        RecordFact::Present(record) if record.plan.height > 0 => Ok(record),
+        RecordFact::Unreadable => bail!("{} cannot be understood", config.home.record().display()),
+        RecordFact::Present(_) | RecordFact::Absent => bail!("no upgrade was carried out here"),
+    }
+}
+
+/// Asks whoever sits at the terminal.
+fn is_wanted() -> anyhow::Result<bool> {
+    if !io::stdin().is_terminal() {
+        return Err(Failure::usage("nobody can be asked: say --yes where that is what you want"));
+    }
+    super::say(Persona::Watcher, "Do it? [y/N] ")?;
+    let mut answer = String::new();
+    io::stdin().read_line(&mut answer)?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+}
+
+fn cannot_write(config: &Config) -> String {
+    format!("cannot write in {}", config.home.own().display())
+}
+
+fn say(text: &str) -> anyhow::Result<Ending> {
+    super::say(Persona::Watcher, format!("{text}\n"))?;
+    Ok(Ending::Fine)
+}

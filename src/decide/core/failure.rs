@@ -1,0 +1,328 @@
+//! A new binary that ends before its height is committed: what it ended of, and what becomes of the upgrade.
+
+use ::core::time::Duration;
+use alloc::{
+    boxed::Box,
+    format,
+    string::{String, ToString},
+};
+
+use super::{
+    super::{
+        decision::{Decision, Exit, HomeJob},
+        event::{Event, NodeExit, Trouble, Words},
+        facts::{
+            Backup, Current, Facts, Failure, FailureState, NodeLock, Record, RecordFact, Staged, Verdict, Version,
+        },
+        note::Note,
+        orders::Ruling,
+        plan::{Folder, Upgrade},
+        run::{Ear, Run},
+        schedule,
+        settings::OnFailure,
+    },
+    Core, Failing, SLOW_RETRY, info, wake_by,
+};
+
+/// How long a binary that took the failed one's place has to lie unchanged before it is used.
+const SETTLES: Duration = Duration::from_secs(5);
+/// How often an upgrade that failed is told.
+const REMINDER_SECONDS: u64 = 600;
+/// Longest pause while something outside the binary keeps it from running.
+const WAITS_AT_MOST: Duration = Duration::from_secs(30);
+
+impl Core {
+    /// Whether the new binary is listened to: not at its first start, which may last for months.
+    pub(super) fn listens_to_new(&self, record: &Record) -> bool {
+        !matches!(self.settings.on_upgrade_failure, OnFailure::Leave)
+            && (record.starts > 1 || self.starts_allowed(record) == 1)
+    }
+
+    /// What to do about a new binary that ended before its height was committed, before it is started again; whether that
+    /// is something.
+    pub(super) fn failed_before_its_height(
+        &mut self,
+        upgrade: &Upgrade,
+        record: &Record,
+        event: &Event,
+        decision: &mut Decision,
+    ) -> bool {
+        let (Run::Ended { life, exit, at }, true) = (&self.run, self.starts_here > 0) else { return false };
+        let (exit, at) = (*exit, *at);
+        let words = if let Ear::Heard(words) = &life.ear { Some(words.clone()) } else { None };
+        if exit == NodeExit::Code(0) {
+            decision.exit = Some(Exit::Fine);
+            return true;
+        }
+        match &words {
+            Some(Words::Trouble(trouble @ Trouble::DoubleSign, said)) => {
+                decision.exit = Some(Exit::NodeFailed(format!("{exit}: {trouble} ({said})")));
+                return true;
+            }
+            Some(Words::Trouble(trouble, said)) => {
+                let pause = self.pause_for_trouble();
+                if event.now < at + pause {
+                    let (trouble, said) = (*trouble, said.clone());
+                    self.tell(format!("waits {at:?}"), decision, || Note::Waits { trouble, said, pause });
+                    wake_by(decision, at + pause);
+                    return true;
+                }
+                (self.starts_here, self.failing.waits) = (self.starts_here - 1, self.failing.waits.saturating_add(1));
+                return false;
+            }
+            // It committed the height in an earlier start, and ends of something else.
+            Some(Words::At { began, .. }) if *began >= record.plan.height => {
+                self.passed(record, decision);
+                return true;
+            }
+            _ => self.failing.waits = 0,
+        }
+        if self.starts_here >= self.starts_allowed(record) {
+            self.fails(upgrade, record, exit, words.as_ref(), event, decision);
+            return true;
+        }
+        let pause = schedule::back_off(self.starts_here, SLOW_RETRY);
+        if event.now < at + pause {
+            let (plan, starts) = (record.plan.clone(), self.starts_here);
+            self.tell(format!("again {at:?}"), decision, || Note::StartsAgain { plan, starts, pause });
+            wake_by(decision, at + pause);
+            return true;
+        }
+        false
+    }
+
+    /// The height is committed.
+    pub(super) fn passed(&mut self, record: &Record, decision: &mut Decision) {
+        let mut record = record.clone();
+        record.settle();
+        (self.starts_here, self.failing.waits) = (0, 0);
+        decision.notes.push(Note::Passed(record.plan.clone()));
+        self.begin(HomeJob::Remember(record), decision);
+    }
+
+    pub(super) fn pause_for_trouble(&self) -> Duration {
+        schedule::back_off(self.failing.waits.saturating_add(1), WAITS_AT_MOST)
+    }
+
+    fn starts_allowed(&self, record: &Record) -> u32 {
+        if record.retried { 1 } else { self.settings.upgrade_restarts.saturating_add(1) }
+    }
+
+    /// It failed for good.
+    fn fails(
+        &mut self,
+        upgrade: &Upgrade,
+        record: &Record,
+        exit: NodeExit,
+        words: Option<&Words>,
+        event: &Event,
+        decision: &mut Decision,
+    ) {
+        let (starts, height) = (self.starts_here, record.plan.height);
+        let mut reason =
+            format!("the new binary was started {starts} times and ended before it committed height {height}: {exit}");
+        let wanted = match self.settings.on_upgrade_failure {
+            OnFailure::Leave => {
+                decision.exit = Some(Exit::UpgradeFailed(format!("upgrade {:?}: {reason}", record.plan.name)));
+                return;
+            }
+            OnFailure::Retry if !record.retried => FailureState::Retrying,
+            OnFailure::Hold | OnFailure::Retry => FailureState::Held,
+            OnFailure::Rollback => FailureState::RollingBack,
+        };
+        let state = match may_go_back(upgrade, record, words, &event.facts) {
+            Err(why) if wanted != FailureState::Held => {
+                reason = format!("{reason}; it is not taken back, because {why}");
+                FailureState::Held
+            }
+            _ => wanted,
+        };
+        if let Some(failure) = self.failure(state, &upgrade.folder, reason, decision) {
+            self.begin(HomeJob::Remember(Record { failure: Some(failure), ..record.clone() }), decision);
+        }
+    }
+
+    /// A failure of the binary in a folder, once that is hashed.
+    fn failure(
+        &mut self,
+        state: FailureState,
+        folder: &Folder,
+        reason: String,
+        decision: &mut Decision,
+    ) -> Option<Box<Failure>> {
+        let Some((file, sha256)) = self.failing.weighed.take() else {
+            self.begin(HomeJob::Weigh(folder.clone()), decision);
+            return None;
+        };
+        Some(Box::new(Failure { state, folder: folder.clone(), sha256, file, reason }))
+    }
+}
+
+/// While the verdict stands.
+impl Core {
+    /// Whether an upgrade failed here, or its operator has the word on it: then nothing else is done, and no node started.
+    pub(super) fn stands_down(&mut self, event: &Event, decision: &mut Decision) -> bool {
+        let facts = &event.facts;
+        let RecordFact::Present(record) = &facts.record else { return false };
+        let back =
+            |state| matches!(state, FailureState::Retrying | FailureState::RollingBack | FailureState::RolledBack);
+        match (facts.orders.ruling, &record.failure) {
+            (Some(Ruling::Resume), Some(failure)) if !is_on_its_way(failure.state) => {
+                self.goes_on(record, facts, "its operator wants it", decision);
+            }
+            (Some(Ruling::Rollback), failure) if !failure.as_ref().is_some_and(|failure| back(failure.state)) => {
+                self.roll_back_by_hand(record, facts, decision);
+            }
+            // What is asked for is so.
+            (Some(Ruling::Rollback), _) | (Some(Ruling::Resume), None) => {
+                self.begin(HomeJob::Heed(record.clone()), decision);
+            }
+            (_, None) => return false,
+            (_, Some(_)) if self.clears_the_home(facts, decision) || self.replace_now(facts, decision) => {}
+            (_, Some(failure)) if is_on_its_way(failure.state) => self.go_back(record, failure.state, facts, decision),
+            (_, Some(failure)) => self.wait_for_another_binary(record, failure, event, decision),
+        }
+        true
+    }
+
+    /// Why `watcher` leaves, where an upgrade that failed stands.
+    pub(super) fn failed(facts: &Facts) -> Option<Exit> {
+        let RecordFact::Present(Record { plan, failure: Some(failure), .. }) = &facts.record else { return None };
+        Some(Exit::UpgradeFailed(format!("upgrade {:?} failed: {}; {}", plan.name, failure.reason, failure.state)))
+    }
+
+    /// Whether a node runs that must not, and is stopped now.
+    fn clears_the_home(&mut self, facts: &Facts, decision: &mut Decision) -> bool {
+        if self.run.is_alive() {
+            self.stop(decision);
+        } else if facts.lock == NodeLock::Held {
+            self.stop_stray(decision);
+        } else {
+            return false;
+        }
+        true
+    }
+
+    fn roll_back_by_hand(&mut self, record: &Record, facts: &Facts, decision: &mut Decision) {
+        let refused = info(facts).map_or_else(
+            || Err("data/upgrade-info.json names no upgrade".to_string()),
+            |(upgrade, ..)| has_a_way_back(upgrade, record, facts).map(|()| upgrade.folder.clone()),
+        );
+        let switched = |folder: &Folder| facts.current == Current::Version(Version::Upgrade(folder.clone()));
+        let elsewhere = "cosmovisor/current does not point at its binary".to_string();
+        let folder = match refused.and_then(|folder| if switched(&folder) { Ok(folder) } else { Err(elsewhere) }) {
+            Ok(folder) => folder,
+            Err(reason) => {
+                decision.notes.push(Note::GivenUp { what: "taking the upgrade back".to_string(), reason });
+                return self.begin(HomeJob::Heed(record.clone()), decision);
+            }
+        };
+        if self.clears_the_home(facts, decision) {
+            return;
+        }
+        let reason = "its operator takes it back".to_string();
+        if let Some(failure) = self.failure(FailureState::RollingBack, &folder, reason, decision) {
+            let verdict = Verdict::Pending;
+            self.begin(HomeJob::Heed(Record { failure: Some(failure), verdict, ..record.clone() }), decision);
+        }
+    }
+
+    /// Data and configuration first, then `current`: as long as that points at the new version, they are not back.
+    fn go_back(&mut self, record: &Record, state: FailureState, facts: &Facts, decision: &mut Decision) {
+        self.alarm(record, decision);
+        if facts.current == Current::Version(record.from.clone()) {
+            if state == FailureState::Retrying {
+                self.begin_anew();
+                return self.begin(HomeJob::Heed(record.anew(true, facts.signed_height)), decision);
+            }
+            let mut record = record.clone();
+            record.failure.iter_mut().for_each(|failure| failure.state = FailureState::RolledBack);
+            self.begin(HomeJob::Remember(record), decision);
+        } else if self.failing.restored {
+            self.begin(HomeJob::Choose(record.from.clone()), decision);
+        } else {
+            self.begin(HomeJob::Restore(record.plan.clone()), decision);
+        }
+    }
+
+    fn wait_for_another_binary(&mut self, record: &Record, failure: &Failure, event: &Event, decision: &mut Decision) {
+        self.alarm(record, decision);
+        let facts = &event.facts;
+        let complete = !matches!(facts.staged.get(&failure.folder), None | Some(Staged::None | Staged::Arriving));
+        let Some(file) = facts.failed_file.filter(|file| complete && *file != failure.file) else {
+            self.failing.replaced = None;
+            return;
+        };
+        let (_, since) = *self
+            .failing
+            .replaced
+            .insert(self.failing.replaced.filter(|(seen, _)| *seen == file).unwrap_or((file, event.now)));
+        if event.now < since + SETTLES {
+            return wake_by(decision, since + SETTLES);
+        }
+        match self.failing.weighed.take() {
+            Some((weighed, sha256)) if weighed == file && sha256 != failure.sha256 => {
+                self.goes_on(record, facts, "its binary was replaced", decision);
+            }
+            // The same bytes in another file.
+            Some((weighed, _)) if weighed == file => {
+                let failure = Box::new(Failure { file, ..failure.clone() });
+                self.begin(HomeJob::Remember(Record { failure: Some(failure), ..record.clone() }), decision);
+            }
+            _ => self.begin(HomeJob::Weigh(failure.folder.clone()), decision),
+        }
+    }
+
+    fn goes_on(&mut self, record: &Record, facts: &Facts, why: &'static str, decision: &mut Decision) {
+        decision.notes.push(Note::GoesOn { plan: record.plan.clone(), why });
+        self.begin_anew();
+        self.begin(HomeJob::Heed(record.anew(false, facts.signed_height)), decision);
+    }
+
+    fn begin_anew(&mut self) {
+        (self.hooks, self.counted, self.switched_here, self.starts_here) = (None, false, false, 0);
+        self.failing = Failing::default();
+    }
+
+    fn alarm(&mut self, record: &Record, decision: &mut Decision) {
+        let Some(failure) = &record.failure else { return };
+        let again = self.now.as_secs() / REMINDER_SECONDS;
+        let key = format!("failed {again} {:?} {}", failure.state, failure.sha256);
+        let (plan, failure) = (record.plan.clone(), failure.clone());
+        self.tell(key, decision, || Note::UpgradeFailed { plan, failure: *failure });
+    }
+}
+
+const fn is_on_its_way(state: FailureState) -> bool {
+    matches!(state, FailureState::Retrying | FailureState::RollingBack)
+}
+
+/// Whether an upgrade may be taken back without asking: only where its height is known not to be committed. That is told
+/// by the node's own words: each start says at which height its application stands, so the last one speaks for those before
+/// it, and of itself it has said nothing of a block. What is not known counts as committed.
+fn may_go_back(upgrade: &Upgrade, record: &Record, words: Option<&Words>, facts: &Facts) -> Result<(), String> {
+    let height = record.plan.height;
+    has_a_way_back(upgrade, record, facts)?;
+    if facts.signer_unreadable {
+        return Err("data/priv_validator_state.json cannot be read".to_string());
+    }
+    match words {
+        _ if facts.signed_height.is_some_and(|signed| signed > height) => {
+            Err(format!("the validator has signed beyond height {height}"))
+        }
+        Some(Words::At { began, reached }) if began.max(reached) < &height && record.starts > 1 => Ok(()),
+        Some(Words::At { .. }) if record.starts > 1 => Err(format!("it may have committed height {height}")),
+        _ => Err(format!("whether it has committed height {height} is not known: it did not say where it stands")),
+    }
+}
+
+/// Whether there is something to go back to.
+fn has_a_way_back(upgrade: &Upgrade, record: &Record, facts: &Facts) -> Result<(), String> {
+    if record.from == Version::Upgrade(upgrade.folder.clone()) {
+        return Err("the version before it is not known".to_string());
+    }
+    if !record.is_of(&upgrade.plan) || facts.backup != Backup::Complete {
+        return Err(format!("there is no complete backup for {:?}", record.plan.name));
+    }
+    Ok(())
+}
