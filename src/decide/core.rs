@@ -124,6 +124,8 @@ struct Failing {
     weighed: Option<(Fingerprint, String)>,
     /// The binary that took a failed one's place, and since when.
     replaced: Option<(Fingerprint, Duration)>,
+    /// Why the new binary's `pre-upgrade` refused.
+    refused: Option<String>,
     /// Whether data and configuration were brought back in this process.
     restored: bool,
 }

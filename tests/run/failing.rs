@@ -158,6 +158,26 @@ fn what_may_be_committed_is_held_and_not_taken_back() {
 }
 
 #[test]
+fn a_binary_that_cannot_be_executed_or_refuses_in_its_pre_upgrade_fails_the_upgrade() {
+    let refuses = "#!/bin/sh\n[ $1 = pre-upgrade ] && exit 30\n";
+    let cases = [
+        ("it refuses", (refuses, "pre-upgrade command failed : exit status 30")),
+        ("it is no program", ("no program", "Exec format error")),
+    ];
+    each(&cases, |(content, said)| {
+        let home = home(&[]);
+        home.write(V2, content);
+        home.mode(V2, 0o755);
+        let mut watcher = start(&home, "rollback");
+        home.halt();
+        // It never ran on the data, so it has committed nothing.
+        wait_for_verdict(&home, "rolled_back");
+        home.wait_for_log(said);
+        assert_eq!((watcher.stop().code(), home.count("start genesis")), (Some(75), 1));
+    });
+}
+
+#[test]
 fn an_upgrade_whose_validator_signed_beyond_it_has_passed_and_is_not_taken_back() {
     let home = home(&[STANDS, DEFECT]);
     let writes = "echo '{\"height\":\"11\"}' > \"$DAEMON_HOME/data/priv_validator_state.json\"\nsleep 0.5\nexit 3";

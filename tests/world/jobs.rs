@@ -325,6 +325,7 @@ impl World {
 
     fn app_hook(&mut self) -> Next {
         let code = self.ways.pre_upgrade;
+        self.past.taken_back = false;
         if let (Some(plan), false) = (self.disk.plan(), matches!(code, 30 | 31)) {
             let key = (plan.name.clone(), plan.height);
             self.past.app.insert(key);

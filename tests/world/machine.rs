@@ -129,7 +129,7 @@ pub struct Past {
     pub undone: bool,
     /// The data and the file as they were when the last backup was complete.
     pub checkpoint: Option<(Data, Option<InfoFile>)>,
-    /// An upgrade was taken back, and nothing was started since.
+    /// An upgrade was taken back, and nothing of a new binary ran since.
     pub taken_back: bool,
     /// The operator wants that it is.
     pub by_hand: bool,

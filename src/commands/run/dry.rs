@@ -13,7 +13,7 @@ use crate::{
     },
     config::Config,
     decide::{
-        facts::{Backup, Current, Facts, Info, NodeLock, Staged},
+        facts::{Backup, Current, Facts, Info, NodeLock, Record, RecordFact, Staged},
         plan::{Asks, Plan, Upgrade},
         schedule,
     },
@@ -65,6 +65,9 @@ fn of_the_home(config: &Config, facts: &Facts) -> String {
             format!("data/upgrade-info.json asks for {} at height {}", text::name(&plan.name), plan.height),
         )),
     });
+    if let RecordFact::Present(Record { plan, failure: Some(failure), .. }) = &facts.record {
+        lines.push(("failed", format!("upgrade {}: {}; {}", text::name(&plan.name), failure.reason, failure.state)));
+    }
     lines.push((
         "backup",
         match (&home.backups, facts.backup) {

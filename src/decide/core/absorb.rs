@@ -130,6 +130,15 @@ impl Core {
                 decision.notes.push(Note::GivenUp { what, reason: reason.to_string() });
             }
             HomeJob::Choose(_) => self.fatal = Some(Exit::NodeFailed(reason.to_string())),
+            // It cannot even be executed: for the new binary that is one way to fail.
+            HomeJob::Start { run, .. } if self.fails_by_policy() && self.runs_new(&event.facts) => {
+                const NOT_EXECUTED: NodeExit = NodeExit::Code(126);
+                let what = name_of(job).to_string();
+                decision.notes.push(Note::GivenUp { what, reason: reason.to_string() });
+                self.counted = false;
+                self.exited(*run, NOT_EXECUTED, None, event.now, decision);
+            }
+            HomeJob::AppHook if self.fails_by_policy() => self.failing.refused = Some(reason.to_string()),
             HomeJob::Start { run, .. } => {
                 if self.running() == Some(*run) {
                     self.run = Run::Never;
@@ -156,15 +165,13 @@ impl Core {
         let retries = self.settings.pre_upgrade_retries;
         let hooks = self.hooks_for(&upgrade.plan);
         match code {
-            Some(30) => {
-                self.fatal = Some(Exit::UpgradeFailed("pre-upgrade command failed : exit status 30".to_string()));
-            }
+            Some(30) => self.refused("pre-upgrade command failed : exit status 30".to_string()),
             Some(31) => {
                 hooks.app_retries += 1;
-                decision.notes.push(Note::PreUpgradeRetries { attempt: hooks.app_retries });
-                if hooks.app_retries > retries {
-                    let reason = "pre-upgrade command failed. reached max attempt of retries";
-                    self.fatal = Some(Exit::UpgradeFailed(format!("{reason} - {retries}")));
+                let attempt = hooks.app_retries;
+                decision.notes.push(Note::PreUpgradeRetries { attempt });
+                if attempt > retries {
+                    self.refused(format!("pre-upgrade command failed. reached max attempt of retries - {retries}"));
                 }
             }
             Some(0 | 1) => hooks.app = true,

@@ -34,8 +34,7 @@ const WAITS_AT_MOST: Duration = Duration::from_secs(30);
 impl Core {
     /// Whether the new binary is listened to: not at its first start, which may last for months.
     pub(super) fn listens_to_new(&self, record: &Record) -> bool {
-        !matches!(self.settings.on_upgrade_failure, OnFailure::Leave)
-            && (record.starts > 1 || self.starts_allowed(record) == 1)
+        self.fails_by_policy() && (record.starts > 1 || self.starts_allowed(record) == 1)
     }
 
     /// What to do about a new binary that ended before its height was committed, before it is started again; whether that
@@ -78,7 +77,12 @@ impl Core {
             _ => self.failing.waits = 0,
         }
         if self.starts_here >= self.starts_allowed(record) {
-            self.fails(upgrade, record, exit, words.as_ref(), event, decision);
+            let (name, starts, height) = (&record.plan.name, self.starts_here, record.plan.height);
+            let reason = format!(
+                "the new binary was started {starts} times and ended before it committed height {height}: {exit}"
+            );
+            let reason = if self.fails_by_policy() { reason } else { format!("upgrade {name:?}: {reason}") };
+            self.fails(upgrade, record, reason, words.as_ref(), event, decision);
             return true;
         }
         let pause = schedule::back_off(self.starts_here, SLOW_RETRY);
@@ -108,22 +112,33 @@ impl Core {
         if record.retried { 1 } else { self.settings.upgrade_restarts.saturating_add(1) }
     }
 
+    /// The new binary's `pre-upgrade` says no.
+    pub(super) fn refused(&mut self, reason: String) {
+        if self.fails_by_policy() {
+            self.failing.refused = Some(reason);
+        } else {
+            self.fatal = Some(Exit::UpgradeFailed(reason));
+        }
+    }
+
+    /// Whether a failure is written down, and does not just end the run.
+    pub(super) fn fails_by_policy(&self) -> bool {
+        self.settings.on_upgrade_failure != OnFailure::Leave
+    }
+
     /// It failed for good.
-    fn fails(
+    pub(super) fn fails(
         &mut self,
         upgrade: &Upgrade,
         record: &Record,
-        exit: NodeExit,
+        mut reason: String,
         words: Option<&Words>,
         event: &Event,
         decision: &mut Decision,
     ) {
-        let (starts, height) = (self.starts_here, record.plan.height);
-        let mut reason =
-            format!("the new binary was started {starts} times and ended before it committed height {height}: {exit}");
         let wanted = match self.settings.on_upgrade_failure {
             OnFailure::Leave => {
-                decision.exit = Some(Exit::UpgradeFailed(format!("upgrade {:?}: {reason}", record.plan.name)));
+                decision.exit = Some(Exit::UpgradeFailed(reason));
                 return;
             }
             OnFailure::Retry if !record.retried => FailureState::Retrying,
@@ -307,6 +322,8 @@ fn may_go_back(upgrade: &Upgrade, record: &Record, words: Option<&Words>, facts:
         return Err("data/priv_validator_state.json cannot be read".to_string());
     }
     match words {
+        // Nothing of it ever ran on the data.
+        _ if record.starts == 0 => Ok(()),
         _ if facts.signed_height.is_some_and(|signed| signed > height) => {
             Err(format!("the validator has signed beyond height {height}"))
         }

@@ -246,10 +246,13 @@ impl Core {
             Rung::Switch => self.begin(HomeJob::Switch { folder, plan }, decision),
             Rung::AppHook if self.settings.pre_upgrade_retries < 0 => {
                 let retries = self.settings.pre_upgrade_retries;
-                let reason = "pre-upgrade command failed. reached max attempt of retries";
-                decision.exit = Some(Exit::UpgradeFailed(format!("{reason} - {retries}")));
+                let reason = format!("pre-upgrade command failed. reached max attempt of retries - {retries}");
+                self.fails(upgrade, &record, reason, None, event, decision);
             }
-            Rung::AppHook => self.begin(HomeJob::AppHook, decision),
+            Rung::AppHook => match self.failing.refused.clone() {
+                Some(reason) => self.fails(upgrade, &record, reason, None, event, decision),
+                None => self.begin(HomeJob::AppHook, decision),
+            },
             Rung::Start => self.start_new(upgrade, record, event, decision),
             // What is being copied is complete in a moment, or waits for its operator.
             Rung::Arriving => self.run_on(upgrade, event, decision),
