@@ -330,8 +330,10 @@ impl Record {
     pub fn anew(&self, retried: bool, signed: Option<u64>) -> Self {
         let back = |failure: &Failure| matches!(failure.state, FailureState::Retrying | FailureState::RolledBack);
         let is_back = self.failure.as_ref().is_some_and(|failure| back(failure));
-        let signed_before = if is_back { signed.unwrap_or(u64::MAX) } else { self.signed_before };
-        Self { data: self.data, retried, signed_before, ..Self::new(self.plan.clone(), self.from.clone()) }
+        // On the same data earlier starts still count: one of them may have committed the height.
+        let (signed_before, starts) =
+            if is_back { (signed.unwrap_or(u64::MAX), 0) } else { (self.signed_before, self.starts) };
+        Self { data: self.data, retried, signed_before, starts, ..Self::new(self.plan.clone(), self.from.clone()) }
     }
 
     /// The record of a home on which no upgrade was carried out yet. It is written (durably) before the first start, so

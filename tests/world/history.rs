@@ -254,7 +254,12 @@ pub enum Harm {
 
 /// Histories, by the weight of what can happen in them.
 pub fn histories() -> impl Strategy<Value = History> {
-    (setups(), collection::vec(acts(), 0..40)).prop_map(|(setup, acts)| History { setup, acts })
+    // Many end before a new binary is started: some begin with one that fails.
+    let fails = prop::option::weighted(0.3, (1..3_u8, any::<bool>(), any::<bool>()));
+    (setups(), fails, collection::vec(acts(), 0..40)).prop_map(|(setup, fails, acts)| {
+        let fails = fails.map(|(code, late, mute)| [Act::Faulty(Some(code)), Act::Late(late), Act::Mute(mute)]);
+        History { setup, acts: fails.into_iter().flatten().chain(acts).collect() }
+    })
 }
 
 fn setups() -> impl Strategy<Value = Setup> {

@@ -129,7 +129,7 @@ impl World {
             self.node_dies(NodeExit::Code(1));
         } else if number < self.chain.version_at(self.data.committed) || number > self.chain.version_at(next) {
             self.node_dies(NodeExit::Code(1)); // Wrong app version, or BINARY UPDATED BEFORE TRIGGER.
-        } else if let (Some(code), true) = (self.ways.faulty, due && has_handler && !self.ways.late) {
+        } else if let (Some(code), true) = (self.ways.faulty, self.is_faulty_at(number, due && has_handler)) {
             self.node_dies(NodeExit::Code(i32::from(code)));
         } else if due && self.data.block >= next && has_handler {
             self.goes(Phase::Replays, self.pace(Channel::Boot));
@@ -138,6 +138,11 @@ impl World {
         } else {
             self.goes(Phase::Runs, 1);
         }
+    }
+
+    /// A new binary fails before its height, or ever after it.
+    fn is_faulty_at(&self, number: usize, replays: bool) -> bool {
+        if self.ways.late { number > 0 && number == self.chain.version_at(self.data.committed) } else { replays }
     }
 
     fn runs(&mut self, number: usize) {

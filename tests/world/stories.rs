@@ -412,3 +412,15 @@ fn a_node_that_crashes_is_started_again_so_often_where_its_operator_wants_that()
     world.live(&[Act::Trouble(Some(Trouble::DoubleSign)), Act::Blocks(20)]).unwrap();
     assert!(world.watcher.is_none(), "a refusal to sign twice is heard");
 }
+
+#[test]
+fn what_an_earlier_binary_may_have_committed_is_not_taken_back_because_the_next_one_refuses() {
+    let setup = Setup { custom_hook: false, on_failure: OnFailure::Retry, first: 4, ..Setup::default() };
+    let mut world = World::begin(setup);
+    let fails = [Act::Faulty(Some(1)), Act::Late(true), Act::Mute(true), Act::Pace(Channel::Exit, 4)];
+    world.live(&fails).unwrap();
+    world.live(&[Act::Until(Moment::Weigh), Act::Blocks(1), Act::PreUpgrade(30), Act::Mend, Act::Blocks(6)]).unwrap();
+    assert_eq!((stands(&world), world.times(Moment::AppHook)), (Some(FailureState::Held), 2));
+    assert_eq!((world.data.committed, world.times(Moment::Restore)), (16, 0));
+    world.finish().unwrap();
+}

@@ -295,7 +295,7 @@ impl Core {
     }
 
     fn begin_anew(&mut self) {
-        (self.hooks, self.counted, self.switched_here, self.starts_here) = (None, false, false, 0);
+        (self.hooks, self.counted, self.starts_here) = (None, false, 0);
         self.failing = Failing::default();
     }
 

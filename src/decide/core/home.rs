@@ -311,16 +311,16 @@ impl Core {
         if self.learns_the_generation(&event.facts, decision) {
             return;
         }
-        if !self.counted {
-            if self.switched_here && !self.settings.restart_after_upgrade {
-                // The hooks are done; what is left is the start, which the operator wants to make.
-                if matches!(&event.facts.record, RecordFact::Present(written) if *written == record) {
-                    decision.exit = Some(Exit::Fine);
-                } else {
-                    self.begin(HomeJob::Remember(record), decision);
-                }
-                return;
+        if self.switched_here && !self.settings.restart_after_upgrade {
+            // The hooks are done; what is left is the start, which the operator wants to make.
+            if matches!(&event.facts.record, RecordFact::Present(written) if *written == record) {
+                decision.exit = Some(Exit::Fine);
+            } else {
+                self.begin(HomeJob::Remember(record), decision);
             }
+            return;
+        }
+        if !self.counted {
             if self.failed_before_its_height(upgrade, &record, event, decision) {
                 return;
             }
