@@ -399,4 +399,103 @@ mod tests {
         take(&home, &plan(5), &Zoned::now(), &AtomicBool::new(false), &|_, _| {}).unwrap();
         assert_eq!(state(&home, Some(&plan(5))), Backup::Complete);
     }
+
+    /// A folder on another filesystem, where this machine has one.
+    fn elsewhere() -> Option<tempfile::TempDir> {
+        let device = |path: &Path| fs::metadata(path).map(|meta| meta.dev()).ok();
+        let folder = tempfile::tempdir_in("/dev/shm").ok()?;
+        (device(folder.path()) != device(&std::env::temp_dir())).then_some(folder)
+    }
+
+    /// A database with a table that never changes again and one that may.
+    fn database(folder: &Path) {
+        fs::create_dir_all(folder).unwrap();
+        for name in ["000001.ldb", "000002.log", "000003.ldb"] {
+            fs::write(folder.join(name), name).unwrap();
+        }
+    }
+
+    fn inode(path: &Path) -> u64 {
+        fs::metadata(path).unwrap().ino()
+    }
+
+    #[test]
+    fn what_lies_on_another_filesystem_is_saved_there_and_comes_back_with_the_rest() {
+        let Some(elsewhere) = elsewhere() else { return };
+        let (_keep, mut home) = home_with(&["genesis"]);
+        home.backups = Some(home.path.clone());
+        let far = elsewhere.path().join("deep/application.db");
+        database(&far);
+        database(&home.data().join("state.db"));
+        std::os::unix::fs::symlink(&far, home.data().join("application.db")).unwrap();
+        let done = take(&home, &plan(5), &Zoned::now(), &AtomicBool::new(false), &|_, _| {}).unwrap();
+        for (saved, live) in
+            [(done.path.join("application.db"), &far), (done.path.join("state.db"), &home.data().join("state.db"))]
+        {
+            assert_eq!(inode(&saved.join("000001.ldb")), inode(&live.join("000001.ldb")));
+            assert_ne!(inode(&saved.join("000003.ldb")), inode(&live.join("000003.ldb")));
+        }
+        assert_eq!(state(&home, Some(&plan(5))), Backup::Complete);
+        fs::write(far.join("000003.ldb"), "after").unwrap();
+        fs::write(home.data().join("state.db/000003.ldb"), "after").unwrap();
+        let restored = restore::restore(&home, &done, &Zoned::now(), &AtomicBool::new(false), &|_, _| {}).unwrap();
+        assert_eq!(fs::read_link(home.data().join("application.db")).unwrap(), far);
+        for live in [&far, &home.data().join("state.db")] {
+            assert_eq!(fs::read(live.join("000003.ldb")).unwrap(), b"000003.ldb");
+        }
+        let failed = elsewhere.path().join("deep").join(layout::file_name(&restored.failed[1]));
+        assert_eq!(fs::read(failed.join("000003.ldb")).unwrap(), b"after");
+        keep::remove(&home, &done).unwrap();
+        let left: Vec<_> =
+            fs::read_dir(elsewhere.path().join("deep")).unwrap().flatten().map(|entry| entry.file_name()).collect();
+        assert_eq!(left.len(), 2, "the database and what failed: {left:?}");
+    }
+
+    #[test]
+    fn to_a_place_on_another_filesystem_everything_is_copied_and_it_stays() {
+        let Some(elsewhere) = elsewhere() else { return };
+        let (_keep, mut home) = home_with(&["genesis"]);
+        home.backups = Some(elsewhere.path().to_owned());
+        home.manner.place_chosen = true;
+        database(&home.data().join("state.db"));
+        let estimate = estimate::estimate(&home).unwrap().unwrap();
+        let done = take(&home, &plan(5), &Zoned::now(), &AtomicBool::new(false), &|_, _| {}).unwrap();
+        assert_eq!((done.means, done.bytes, done.shared), (Means::Copy, 30, 0));
+        assert_eq!((estimate.bytes, estimate.shared, estimate.files), (30, 0, 3));
+        assert_eq!(fs::read_dir(elsewhere.path()).unwrap().count(), 1, "nothing is left of the estimate");
+        restore::restore(&home, &done, &Zoned::now(), &AtomicBool::new(false), &|_, _| {}).unwrap();
+        assert_eq!(verify::verify(&done), []);
+    }
+
+    #[test]
+    fn a_checkpoint_goes_after_two_days_of_blocks_and_never_before_its_upgrade_has_passed() {
+        use crate::{
+            decide::facts::{Record, Version},
+            home::record,
+        };
+
+        const HOUR: u64 = 3_600;
+        let (_keep, mut home) = home_with(&["genesis"]);
+        home.backups = Some(home.path.clone());
+        let taken = |height| take(&home, &plan(height), &Zoned::now(), &AtomicBool::new(false), &|_, _| {}).unwrap();
+        let paths = || all(&home).into_iter().map(|backup| backup.path).collect::<Vec<_>>();
+        let (first, second) = (taken(5), taken(9));
+        let mut now = 1_000_000;
+        let mut look = |height| {
+            now += HOUR / 4;
+            keep::look(&home, now, height).unwrap().len()
+        };
+        let mut record = Record::new(plan(9), Version::Genesis);
+        record::write(&home, &record).unwrap();
+        assert_eq!((0..400).position(|height| look(height) == 1), Some(4 * 48), "of the first only, after 48 hours");
+        assert_eq!(paths(), [second.path.clone()]);
+        assert!(!first.path.exists() && keep::prune(&home).unwrap().is_empty());
+        record.settle();
+        record::write(&home, &record).unwrap();
+        assert!((0..400).all(|_| look(7) == 0), "the node stands still");
+        assert_eq!(paths(), [second.path]);
+        let third = taken(12);
+        assert_eq!(keep::prune(&home).unwrap().len(), 1, "one stays");
+        assert_eq!(paths(), [third.path]);
+    }
 }

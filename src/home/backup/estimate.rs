@@ -16,7 +16,7 @@ use super::{
 use crate::home::{Home, write_whole};
 
 /// Bytes copied for a rehearsal; where there is more to copy, it takes so much longer.
-const MOST: u64 = 256 << 20;
+const MOST: u64 = 1 << 30;
 /// How often a rehearsal is tried while the node takes its files away.
 const TRIES: usize = 3;
 
@@ -85,11 +85,13 @@ fn rehearsed(home: &Home, place: &std::path::Path) -> Result<(Work, Duration), B
     let folder = place.join(format!("{APART}rehearsal"));
     let clear = || {
         let apart = work.parts.iter().map(|part| &part.at).filter(|at| at.is_absolute());
-        apart.chain([&folder]).try_for_each(|folder| carry::remove(folder))
+        apart.chain([&folder, &folder.with_extension("done")]).try_for_each(|folder| carry::remove(folder))
     };
     clear()?;
     let result = saved(&layout, &work, &folder, &AtomicBool::new(false), &|_, _| {});
+    let done_folder = folder.with_extension("done");
     let noted = write_whole(&folder.join("note"), &[], true).map_err(at(&folder));
+    let noted = noted.and_then(|()| carry::rename(&folder, &done_folder));
     let time = began.elapsed();
     clear()?;
     result?;
