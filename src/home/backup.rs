@@ -488,7 +488,7 @@ mod tests {
         let mut record = Record::new(plan(9), Version::Genesis);
         record::write(&home, &record).unwrap();
         assert_eq!((0..400).position(|height| look(height) == 1), Some(4 * 48), "of the first only, after 48 hours");
-        assert_eq!(paths(), [second.path.clone()]);
+        assert_eq!(paths(), std::slice::from_ref(&second.path));
         assert!(!first.path.exists() && keep::prune(&home).unwrap().is_empty());
         record.settle();
         record::write(&home, &record).unwrap();
