@@ -29,7 +29,7 @@ use watcher::{
     decide::plan::Plan,
     home::{
         Home,
-        backup::{self, Manner, Means, estimate, keep},
+        backup::{self, Manner, Means, ahead, estimate, keep},
     },
 };
 
@@ -70,13 +70,25 @@ fn main() {
     measure("the same with 500 MB of wasm", &whole, times);
 }
 
-/// Estimates and makes a backup, again and again.
+/// Estimates and makes a backup, again and again: all of it at the halt, then with what can be copied ahead.
 fn measure(what: &str, home: &Home, times: u32) {
+    for copies_ahead in [false, true] {
+        measured(what, home, times, copies_ahead);
+        if home.manner.means == Means::Copy {
+            break;
+        }
+    }
+}
+
+fn measured(what: &str, home: &Home, times: u32, copies_ahead: bool) {
     let (mut took, mut off) = (Vec::new(), Vec::new());
     let mut last = String::new();
     for number in 0..times {
         settle();
-        let estimate = estimate::estimate(home).expect("it fits").expect("one is wanted");
+        if copies_ahead {
+            ahead::copy(home, &AtomicBool::new(false)).expect("it fits");
+        }
+        let estimate = estimate::estimate(home, &AtomicBool::new(false)).expect("it fits").expect("one is wanted");
         settle();
         let plan = Plan { name: format!("v{number}"), height: 10, info: String::new() };
         let began = Instant::now();
@@ -85,8 +97,10 @@ fn measure(what: &str, home: &Home, times: u32) {
         took.push(seconds * 1e3);
         off.push((estimate.time.as_secs_f64() / seconds - 1.0) * 100.0);
         assert_eq!((estimate.bytes, estimate.shared), (backup.bytes, backup.shared), "counted before and after");
-        last = format!("{:.1} MB copied, {:.1} MB shared", megabytes(backup.bytes), megabytes(backup.shared));
+        let [copied, ahead, shared] = [backup.bytes, backup.ahead, backup.shared].map(megabytes);
+        last = format!("{copied:.1} MB copied, {ahead:.1} MB copied ahead, {shared:.1} MB shared");
         keep::remove(home, &backup).expect("it is ours");
+        keep::prune(home).expect("it is ours");
     }
     let (took, off) = (Sample::of(took), Sample::of(off));
     say(&format!("{what}: {took} ms; {last}; estimate of the time off by {off} %"));
@@ -111,6 +125,7 @@ fn home(path: &Path, gigabytes: usize) -> Home {
         manner: Manner::default(),
         platform: Platform::host(),
         must_have_checksum: false,
+        local_info: false,
     };
     let tables = gigabytes * 1_000 * MEGABYTE / TABLE;
     for (name, percent) in

@@ -51,6 +51,8 @@ pub struct Supervisor {
     stopping: Option<Stopping>,
     /// Whether `current` was moved since the node was started last.
     switched: bool,
+    /// What is copied before a backup is made.
+    ahead: keeping::Ahead,
     own_node: Option<OwnNode>,
     endpoints: Vec<Endpoint>,
     clients: Clients,
@@ -113,6 +115,7 @@ impl Supervisor {
             node: None,
             stopping: None,
             switched: false,
+            ahead: keeping::Ahead::default(),
             own_node: ears.own_node,
             endpoints: ears.endpoints,
             clients: ears.clients,

@@ -39,7 +39,7 @@ pub fn backups(file: Option<&Path>, args: BackupArgs) -> anyhow::Result<Ending> 
 
 fn list(home: &Home, next: bool, format: Format) -> anyhow::Result<Ending> {
     let all = backup::all(home);
-    let next = next.then(|| estimate::estimate(home)).transpose()?.flatten();
+    let next = next.then(|| estimate::estimate(home, &AtomicBool::new(false))).transpose()?.flatten();
     if format == Format::Json {
         let entry = |backup: &Completion| {
             json!({

@@ -113,6 +113,7 @@ fn home(folder: Option<PathBuf>) -> anyhow::Result<Home> {
         manner: Manner::default(),
         platform,
         must_have_checksum: false,
+        local_info: false,
     })
 }
 

@@ -74,6 +74,7 @@ fn home(values: &Values) -> Result<Home, ConfigError> {
         manner: Manner::default(),
         platform: Platform::host(),
         must_have_checksum: false,
+        local_info: false,
     })
 }
 

@@ -46,6 +46,7 @@ pub fn upcoming(args: UpcomingArgs) -> anyhow::Result<Ending> {
         manner: Manner::default(),
         platform: Platform::host(),
         must_have_checksum: false,
+        local_info: false,
     };
     let list = of(&survey, &home);
     say(

@@ -4,6 +4,7 @@
 //! changes again gets a second name: tables of databases numbered below the lowest log beside them (a database that was
 //! killed writes others anew under their old name), closed consensus logs, versions of memiavl trees. The rest is copied.
 
+pub mod ahead;
 mod carry;
 pub mod estimate;
 pub mod keep;
@@ -77,6 +78,8 @@ pub struct Completion {
     pub milliseconds: u64,
     /// Bytes copied.
     pub bytes: u64,
+    /// Bytes that were copied ahead.
+    pub ahead: u64,
     /// Bytes that it shares with the node's files.
     pub shared: u64,
     /// What it covers.
@@ -214,6 +217,7 @@ pub fn take(
         made: now.timestamp().to_string(),
         milliseconds: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
         bytes,
+        ahead: work.bytes(Way::Ready),
         shared,
         parts: work.parts,
         health: keep::Health::default(),
@@ -223,6 +227,16 @@ pub fn take(
     note(home, &noted)?;
     carry::rename(&unfinished, &completion.path)?;
     Ok(completion)
+}
+
+/// Makes the place for backups where it is missing, and looks whether the next one would fit.
+///
+/// # Errors
+/// [`BackupError`].
+pub fn room(home: &Home) -> Result<(), BackupError> {
+    let Some(place) = &home.backups else { return Ok(()) };
+    fs::create_dir_all(place).map_err(at(place))?;
+    fits(home)
 }
 
 /// Whether a backup would find its place there already, and room for it. Nothing is written.
@@ -245,6 +259,15 @@ const FILES: &str = ".watcher/files";
 
 /// What is to be done, and whether that makes a checkpoint: on another filesystem than the data everything is copied.
 fn work_for(home: &Home, layout: &Layout, place: &Path, name: &str) -> Result<(Work, Means), At> {
+    let (mut work, means) = work_without(home, layout, place, name)?;
+    if means == Means::Checkpoint {
+        ahead::use_in(&mut work, place);
+    }
+    Ok((work, means))
+}
+
+/// The same without what lies ready.
+fn work_without(home: &Home, layout: &Layout, place: &Path, name: &str) -> Result<(Work, Means), At> {
     // What is not there yet will be made within what is.
     let place = place.ancestors().find(|folder| folder.is_dir()).unwrap_or(place);
     let device = |path: &Path| fs::metadata(path).map(|meta| meta.dev()).map_err(at(path));
@@ -398,5 +421,128 @@ mod tests {
         assert_eq!(state(&home, Some(&plan(5))), Backup::Missing);
         take(&home, &plan(5), &Zoned::now(), &AtomicBool::new(false), &|_, _| {}).unwrap();
         assert_eq!(state(&home, Some(&plan(5))), Backup::Complete);
+    }
+
+    /// A folder on another filesystem, where this machine has one.
+    fn elsewhere() -> Option<tempfile::TempDir> {
+        let device = |path: &Path| fs::metadata(path).map(|meta| meta.dev()).ok();
+        let folder = tempfile::tempdir_in("/dev/shm").ok()?;
+        (device(folder.path()) != device(&std::env::temp_dir())).then_some(folder)
+    }
+
+    /// A database with a table that never changes again and one that may.
+    fn database(folder: &Path) {
+        fs::create_dir_all(folder).unwrap();
+        for name in ["000001.ldb", "000002.log", "000003.ldb"] {
+            fs::write(folder.join(name), name).unwrap();
+        }
+    }
+
+    fn inode(path: &Path) -> u64 {
+        fs::metadata(path).unwrap().ino()
+    }
+
+    #[test]
+    fn what_lies_on_another_filesystem_is_saved_there_and_comes_back_with_the_rest() {
+        let Some(elsewhere) = elsewhere() else { return };
+        let (_keep, mut home) = home_with(&["genesis"]);
+        home.backups = Some(home.path.clone());
+        let far = elsewhere.path().join("deep/application.db");
+        database(&far);
+        database(&home.data().join("state.db"));
+        std::os::unix::fs::symlink(&far, home.data().join("application.db")).unwrap();
+        let done = take(&home, &plan(5), &Zoned::now(), &AtomicBool::new(false), &|_, _| {}).unwrap();
+        for (saved, live) in
+            [(done.path.join("application.db"), &far), (done.path.join("state.db"), &home.data().join("state.db"))]
+        {
+            assert_eq!(inode(&saved.join("000001.ldb")), inode(&live.join("000001.ldb")));
+            assert_ne!(inode(&saved.join("000003.ldb")), inode(&live.join("000003.ldb")));
+        }
+        assert_eq!(state(&home, Some(&plan(5))), Backup::Complete);
+        fs::write(far.join("000003.ldb"), "after").unwrap();
+        fs::write(home.data().join("state.db/000003.ldb"), "after").unwrap();
+        let restored = restore::restore(&home, &done, &Zoned::now(), &AtomicBool::new(false), &|_, _| {}).unwrap();
+        assert_eq!(fs::read_link(home.data().join("application.db")).unwrap(), far);
+        for live in [&far, &home.data().join("state.db")] {
+            assert_eq!(fs::read(live.join("000003.ldb")).unwrap(), b"000003.ldb");
+        }
+        let failed = elsewhere.path().join("deep").join(layout::file_name(&restored.failed[1]));
+        assert_eq!(fs::read(failed.join("000003.ldb")).unwrap(), b"after");
+        keep::remove(&home, &done).unwrap();
+        let left: Vec<_> =
+            fs::read_dir(elsewhere.path().join("deep")).unwrap().flatten().map(|entry| entry.file_name()).collect();
+        assert_eq!(left.len(), 2, "the database and what failed: {left:?}");
+    }
+
+    #[test]
+    fn what_was_copied_ahead_and_is_still_the_same_is_not_copied_again() {
+        let (_keep, mut home) = home_with(&["genesis"]);
+        home.backups = Some(home.path.clone());
+        fs::create_dir(home.path.join("wasm")).unwrap();
+        fs::write(home.path.join("wasm/code"), "code").unwrap();
+        fs::write(home.data().join("state"), "before").unwrap();
+        let never = AtomicBool::new(false);
+        assert_eq!(ahead::copied(&home, &never, std::time::Duration::from_hours(1)).unwrap(), 0, "too fresh");
+        for _ in 0..2 {
+            assert_eq!(ahead::copied(&home, &never, std::time::Duration::ZERO).unwrap(), 2);
+        }
+        assert_eq!(estimate::estimate(&home, &never).unwrap().unwrap().bytes, 0);
+        fs::write(home.data().join("state"), "after it").unwrap();
+        let done = take(&home, &plan(5), &Zoned::now(), &never, &|_, _| {}).unwrap();
+        assert_eq!((done.bytes, done.ahead, done.shared), (8, 4, 0));
+        assert_eq!(fs::read(done.path.join("state")).unwrap(), b"after it");
+        let code = done.path.join(".watcher/wasm/code");
+        fs::write(home.path.join("wasm/code"), "changed").unwrap();
+        assert_eq!((fs::read(&code).unwrap(), verify::verify(&done)), (b"code".to_vec(), Vec::new()));
+        keep::prune(&home).unwrap();
+        assert_eq!(fs::metadata(&code).unwrap().nlink(), 1, "what lay ready is gone");
+    }
+
+    #[test]
+    fn to_a_place_on_another_filesystem_everything_is_copied_and_it_stays() {
+        let Some(elsewhere) = elsewhere() else { return };
+        let (_keep, mut home) = home_with(&["genesis"]);
+        home.backups = Some(elsewhere.path().to_owned());
+        home.manner.place_chosen = true;
+        database(&home.data().join("state.db"));
+        let estimate = estimate::estimate(&home, &AtomicBool::new(false)).unwrap().unwrap();
+        let done = take(&home, &plan(5), &Zoned::now(), &AtomicBool::new(false), &|_, _| {}).unwrap();
+        assert_eq!((done.means, done.bytes, done.shared), (Means::Copy, 30, 0));
+        assert_eq!((estimate.bytes, estimate.shared, estimate.files), (30, 0, 3));
+        assert_eq!(fs::read_dir(elsewhere.path()).unwrap().count(), 1, "nothing is left of the estimate");
+        restore::restore(&home, &done, &Zoned::now(), &AtomicBool::new(false), &|_, _| {}).unwrap();
+        assert_eq!(verify::verify(&done), []);
+    }
+
+    #[test]
+    fn a_checkpoint_goes_after_two_days_of_blocks_and_never_before_its_upgrade_has_passed() {
+        use crate::{
+            decide::facts::{Record, Version},
+            home::record,
+        };
+
+        const HOUR: u64 = 3_600;
+        let (_keep, mut home) = home_with(&["genesis"]);
+        home.backups = Some(home.path.clone());
+        let taken = |height| take(&home, &plan(height), &Zoned::now(), &AtomicBool::new(false), &|_, _| {}).unwrap();
+        let paths = || all(&home).into_iter().map(|backup| backup.path).collect::<Vec<_>>();
+        let (first, second) = (taken(5), taken(9));
+        let mut now = 1_000_000;
+        let mut look = |height| {
+            now += HOUR / 4;
+            keep::look(&home, now, height).unwrap().len()
+        };
+        let mut record = Record::new(plan(9), Version::Genesis);
+        record::write(&home, &record).unwrap();
+        assert_eq!((0..400).position(|height| look(height) == 1), Some(4 * 48), "of the first only, after 48 hours");
+        assert_eq!(paths(), std::slice::from_ref(&second.path));
+        assert!(!first.path.exists() && keep::prune(&home).unwrap().is_empty());
+        record.settle();
+        record::write(&home, &record).unwrap();
+        assert!((0..400).all(|_| look(7) == 0), "the node stands still");
+        assert_eq!(paths(), [second.path]);
+        let third = taken(12);
+        assert_eq!(keep::prune(&home).unwrap().len(), 1, "one stays");
+        assert_eq!(paths(), [third.path]);
     }
 }

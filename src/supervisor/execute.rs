@@ -4,7 +4,7 @@ use std::{
     ffi::OsStr,
     io,
     sync::{Arc, OnceLock, atomic::AtomicBool},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use jiff::Zoned;
@@ -44,6 +44,7 @@ impl Supervisor {
         let home = self.config.home.clone();
         match job {
             HomeJob::Ask => self.jobs.spawn(id, ask(home, self.own_node.clone())),
+            HomeJob::Greet => self.jobs.spawn(id, greet(self.own_node.clone())),
             HomeJob::Remember(record) => {
                 if record.verdict == Verdict::Passed
                     && let Err(error) = current::mark(&home)
@@ -70,6 +71,10 @@ impl Supervisor {
             HomeJob::Stop { grace, .. } => self.stop(id, Instant::now() + grace),
             HomeJob::StopStray { grace } => {
                 self.jobs.spawn_heeding(id, |requests| async move { done(stray::stop(&home, grace, requests).await) });
+            }
+            HomeJob::Room(plan) => {
+                self.ahead.begin(home.clone(), plan);
+                self.jobs.spawn_blocking(id, move |_| backup::room(&home).map_or_else(failed, |()| Outcome::Done));
             }
             HomeJob::BackUp(plan) => self.back_up(id, home, plan),
             HomeJob::CustomHook(plan) => {
@@ -178,11 +183,13 @@ impl Supervisor {
 
     fn back_up(&mut self, id: JobId, home: Home, plan: Plan) {
         let now = Zoned::now();
+        let ahead = self.ahead.end();
         tracing::info!("backup start time" = %now.timestamp(), "starting to take backup of data directory");
         self.jobs.spawn_blocking(id, move |stop| {
             /// What takes seconds is shown.
             const LONG: u64 = 1 << 30;
             let began = Instant::now();
+            let _ended = ahead.lock();
             let meter = OnceLock::new();
             let progress = |done, total| {
                 if total > LONG {
@@ -197,6 +204,7 @@ impl Supervisor {
                         "backup completion time" = %Zoned::now().timestamp(),
                         "time taken to complete backup" = milliseconds,
                         bytes = backup.bytes,
+                        ahead = backup.ahead,
                         shared = backup.shared,
                         "backup completed"
                     );
@@ -282,6 +290,21 @@ async fn ask(home: Home, own_node: Option<OwnNode>) -> Outcome {
         }
     };
     Outcome::Answered(NodeAnswer { latest, committed: None })
+}
+
+/// What the node's RPC says first: it is up before the node takes a block from a peer.
+async fn greet(own_node: Option<OwnNode>) -> Outcome {
+    const PAUSE: Duration = Duration::from_millis(10);
+    const PATIENCE: Duration = Duration::from_mins(10);
+    let Some(own_node) = own_node else { return Outcome::Answered(NodeAnswer::default()) };
+    let began = Instant::now();
+    loop {
+        let answer = own_node.ask().await;
+        if answer.committed.is_some() || began.elapsed() > PATIENCE {
+            return Outcome::Answered(answer);
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
 }
 
 /// What was fetched for heights that have passed is not needed in the store any more; what is placed stays. An order that

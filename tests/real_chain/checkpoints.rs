@@ -112,6 +112,7 @@ impl Node {
             manner: Manner::default(),
             platform: Platform::host(),
             must_have_checksum: false,
+            local_info: false,
         };
         home.prepare().expect("the home can be written");
         Self { chain, home, saved: Vec::new() }

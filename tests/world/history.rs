@@ -177,6 +177,7 @@ pub enum Moment {
     Place,
     SetAside,
     Stop,
+    Room,
     BackUp,
     CustomHook,
     Switch,
@@ -355,12 +356,12 @@ fn acts() -> impl Strategy<Value = Act> {
 
 fn moments() -> impl Strategy<Value = Moment> {
     use Moment::{
-        AppHook, Ask, BackUp, Compare, CustomHook, Exit, Fetch, Halt, Order, Passed, Place, Remember, Restore,
+        AppHook, Ask, BackUp, Compare, CustomHook, Exit, Fetch, Halt, Order, Passed, Place, Remember, Restore, Room,
         SetAside, Spawn, Start, Stop, Switch, Verify, Weigh,
     };
     prop::sample::select(vec![
-        Halt, Exit, Spawn, Passed, Ask, Remember, Place, SetAside, Stop, BackUp, CustomHook, Switch, AppHook, Start,
-        Fetch, Verify, Order, Weigh, Restore, Compare,
+        Halt, Exit, Spawn, Passed, Ask, Remember, Place, SetAside, Stop, Room, BackUp, CustomHook, Switch, AppHook,
+        Start, Fetch, Verify, Order, Weigh, Restore, Compare,
     ])
 }
 

@@ -51,7 +51,8 @@ pub(super) fn carry(work: &Work, folder: &Path, stop: &AtomicBool, progress: Pro
     }
     let total = work.bytes(Way::Copy);
     let (copied, next, failed) = (AtomicU64::new(0), AtomicUsize::new(0), Mutex::new(None));
-    let (quick, slow): (Vec<_>, Vec<_>) = work.files.iter().partition(|file| file.way == Way::Link);
+    let (quick, slow): (Vec<_>, Vec<_>) =
+        work.files.iter().partition(|file| matches!(file.way, Way::Link | Way::Ready));
     let tell = |bytes: u64| progress(copied.fetch_add(bytes, Ordering::Relaxed) + bytes, total);
     let one = |file: &work::File| {
         if stop.load(Ordering::Relaxed) {
@@ -87,9 +88,10 @@ pub(super) fn carry(work: &Work, folder: &Path, stop: &AtomicBool, progress: Pro
     Ok(copied.into_inner())
 }
 
-fn carried(file: &work::File, to: &Path, stop: &AtomicBool, tell: &dyn Fn(u64)) -> Result<(), CarryError> {
+/// Carries one file.
+pub(super) fn carried(file: &work::File, to: &Path, stop: &AtomicBool, tell: &dyn Fn(u64)) -> Result<(), CarryError> {
     // A link may be refused although the filesystem is the same: `protected_hardlinks`, a bind mount.
-    if file.way == Way::Link && fs::hard_link(&file.from, to).is_ok() {
+    if matches!(file.way, Way::Link | Way::Ready) && fs::hard_link(&file.from, to).is_ok() {
         return Ok(());
     }
     let from = File::open(&file.from).map_err(at(&file.from))?;

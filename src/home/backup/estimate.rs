@@ -1,7 +1,7 @@
 //! What a backup will cost, before anything is stopped: counted, and timed by a rehearsal beside the running node.
 
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::atomic::AtomicBool,
     time::{Duration, Instant},
 };
@@ -16,7 +16,7 @@ use super::{
 use crate::home::{Home, write_whole};
 
 /// Bytes copied for a rehearsal; where there is more to copy, it takes so much longer.
-const MOST: u64 = 256 << 20;
+const MOST: u64 = 1 << 30;
 /// How often a rehearsal is tried while the node takes its files away.
 const TRIES: usize = 3;
 
@@ -41,13 +41,13 @@ pub struct Estimate {
 ///
 /// # Errors
 /// [`BackupError`], also where there is no room.
-pub fn estimate(home: &Home) -> Result<Option<Estimate>, BackupError> {
+pub fn estimate(home: &Home, stop: &AtomicBool) -> Result<Option<Estimate>, BackupError> {
     let Some(chosen) = &home.backups else { return Ok(None) };
     let place = place(home, chosen)?;
     super::fits(home)?;
     let mut tries = 1..TRIES;
     let (work, time) = loop {
-        match rehearsed(home, &place) {
+        match rehearsed(home, &place, stop) {
             Err(BackupError::Disk(error))
                 if error.source.kind() == std::io::ErrorKind::NotFound && tries.next().is_some() => {}
             other => break other?,
@@ -59,7 +59,7 @@ pub fn estimate(home: &Home) -> Result<Option<Estimate>, BackupError> {
 }
 
 /// Does it, but for what would take long, and takes it away again.
-fn rehearsed(home: &Home, place: &std::path::Path) -> Result<(Work, Duration), BackupError> {
+fn rehearsed(home: &Home, place: &Path, stop: &AtomicBool) -> Result<(Work, Duration), BackupError> {
     let began = Instant::now();
     let layout = Layout::of(home).map_err(at(&home.path))?;
     let (mut work, _) = work_for(home, &layout, place, "rehearsal")?;
@@ -76,7 +76,7 @@ fn rehearsed(home: &Home, place: &std::path::Path) -> Result<(Work, Duration), B
             }
             number += 1;
             let chosen = number % every == 0 && room > 0;
-            room = room.saturating_sub(if chosen { file.size } else { 0 });
+            room = room.saturating_sub(if chosen { file.state.size } else { 0 });
             chosen
         })
     };
@@ -85,11 +85,13 @@ fn rehearsed(home: &Home, place: &std::path::Path) -> Result<(Work, Duration), B
     let folder = place.join(format!("{APART}rehearsal"));
     let clear = || {
         let apart = work.parts.iter().map(|part| &part.at).filter(|at| at.is_absolute());
-        apart.chain([&folder]).try_for_each(|folder| carry::remove(folder))
+        apart.chain([&folder, &folder.with_extension("done")]).try_for_each(|folder| carry::remove(folder))
     };
     clear()?;
-    let result = saved(&layout, &work, &folder, &AtomicBool::new(false), &|_, _| {});
+    let result = saved(&layout, &work, &folder, stop, &|_, _| {});
+    let done_folder = folder.with_extension("done");
     let noted = write_whole(&folder.join("note"), &[], true).map_err(at(&folder));
+    let noted = noted.and_then(|()| carry::rename(&folder, &done_folder));
     let time = began.elapsed();
     clear()?;
     result?;

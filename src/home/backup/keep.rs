@@ -72,11 +72,15 @@ pub fn look(home: &Home, now: u64, height: u64) -> Result<Vec<Completion>, At> {
     dropped(home, |backup| backup.health.left().is_zero() || short(backup))
 }
 
-/// Drops the checkpoints of upgrades that have passed, but for the newest that are to stay. Gives what was dropped.
+/// Drops the checkpoints of upgrades that have passed, but for the newest that are to stay, and what was copied ahead of them.
+/// Gives what was dropped.
 ///
 /// # Errors
 /// [`At`].
 pub fn prune(home: &Home) -> Result<Vec<Completion>, At> {
+    if let Some(place) = home.backups.as_ref().and_then(|chosen| super::place(home, chosen).ok()) {
+        super::ahead::clear(&place)?;
+    }
     let checkpoints = all(home).into_iter().filter(|backup| backup.means == Means::Checkpoint);
     let newest: Vec<_> = checkpoints.rev().take(home.manner.keep).map(|backup| backup.path).collect();
     dropped(home, |backup| !newest.contains(&backup.path))

@@ -3,13 +3,12 @@
 use std::{
     fs,
     io::Write as _,
-    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
 };
 
 use super::{
     Completion, FILES, signing,
-    work::{Way, Work},
+    work::{State, Way, Work},
 };
 
 /// What is wrong with a backup, for people.
@@ -42,7 +41,7 @@ pub fn verify(backup: &Completion) -> Vec<Flaw> {
             Ok(meta) if meta.len() != size => {
                 flaws.push(flaw(&path, format!("has {} bytes, and had {size}", meta.len())));
             }
-            Ok(meta) if time(&meta) != modified => flaws.push(flaw(&path, "was changed".to_owned())),
+            Ok(meta) if State::from(&meta).modified != modified => flaws.push(flaw(&path, "was changed".to_owned())),
             Ok(_) => {}
         }
     }
@@ -59,17 +58,12 @@ pub(super) fn listed(work: &Work) -> Vec<u8> {
         let way = match file.way {
             Way::Clone => "clone",
             Way::Link => "link",
-            Way::Copy => "copy",
+            Way::Copy | Way::Ready => "copy",
         };
         // Writing to memory does not fail; a path that is no text is told by `verify`.
         let path = file.to.to_string_lossy();
-        let _ = serde_json::to_writer(&mut text, &(way, file.size, file.modified, path));
+        let _ = serde_json::to_writer(&mut text, &(way, file.state.size, file.state.modified, path));
         let _ = text.write_all(b"\n");
     }
     text
-}
-
-/// When the content changed last, nanoseconds since the Unix epoch.
-pub(super) fn time(meta: &fs::Metadata) -> i64 {
-    meta.mtime().saturating_mul(1_000_000_000).saturating_add(meta.mtime_nsec())
 }

@@ -14,7 +14,6 @@ use serde::{Deserialize, Serialize};
 use super::{
     At, Means, at,
     layout::{INNER, Layout, OURS, Pattern, beside, file_name, identity},
-    verify,
 };
 
 /// A folder of the node that a backup covers, and where the backup has it.
@@ -39,6 +38,8 @@ pub(super) enum Way {
     Clone,
     /// A second name: it never changes again.
     Link,
+    /// A second name of what was copied ahead.
+    Ready,
     /// Byte by byte.
     Copy,
 }
@@ -49,9 +50,8 @@ pub(super) struct File {
     pub(super) from: PathBuf,
     /// Below the target's folder, or anywhere.
     pub(super) to: PathBuf,
-    pub(super) size: u64,
-    /// Time of the last change, nanoseconds since the Unix epoch.
-    pub(super) modified: i64,
+    /// What it was when it was found.
+    pub(super) state: State,
     pub(super) way: Way,
     /// It never changes again.
     settled: bool,
@@ -59,6 +59,18 @@ pub(super) struct File {
     near: bool,
     /// Device number of the filesystem that it goes to.
     device: u64,
+}
+
+/// A file's identity, and everything that changes with its content.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub(super) struct State {
+    pub(super) device: u64,
+    pub(super) inode: u64,
+    pub(super) size: u64,
+    /// When its content changed last, nanoseconds since the Unix epoch.
+    pub(super) modified: i64,
+    /// When its content, or what else is noted of it, changed last, which nobody can set.
+    pub(super) changed: i64,
 }
 
 /// Everything that is to be done.
@@ -128,9 +140,9 @@ impl Work {
         Ok(walk.work.chosen(means))
     }
 
-    /// Bytes that are written.
+    /// Bytes that go this way.
     pub(super) fn bytes(&self, way: Way) -> u64 {
-        self.files.iter().filter(|file| file.way == way).map(|file| file.size).sum()
+        self.files.iter().filter(|file| file.way == way).map(|file| file.state.size).sum()
     }
 
     /// A folder on each filesystem that something goes to, bytes that are needed there, and bytes that are free.
@@ -138,7 +150,7 @@ impl Work {
         const BLOCK: u64 = 4096;
         let room = |(device, place): (&u64, &'_ PathBuf)| {
             let copied = self.files.iter().filter(|file| file.way == Way::Copy && file.device == *device);
-            let needed: u64 = copied.map(|file| file.size.next_multiple_of(BLOCK)).sum();
+            let needed: u64 = copied.map(|file| file.state.size.next_multiple_of(BLOCK)).sum();
             free_space(place).map_err(at(place)).map(|free| (needed, free))
         };
         self.places.iter().map(|each| room(each).map(|(needed, free)| (each.1.as_path(), needed, free))).collect()
@@ -151,7 +163,7 @@ impl Work {
         }
         for (device, place) in &self.places {
             let mut near: Vec<_> = self.files.iter_mut().filter(|file| file.near && file.device == *device).collect();
-            let sample = near.iter().find(|file| file.size > 0).map(|file| file.from.clone());
+            let sample = near.iter().find(|file| file.state.size > 0).map(|file| file.from.clone());
             let clones = sample.is_some_and(|sample| clones(&sample, place).is_ok());
             for file in &mut near {
                 file.way = match file.settled {
@@ -162,6 +174,32 @@ impl Work {
             }
         }
         self
+    }
+}
+
+impl File {
+    /// Whether it goes to the filesystem of this folder.
+    pub(super) fn is_for(&self, folder: &Path) -> bool {
+        fs::metadata(folder).is_ok_and(|meta| meta.dev() == self.device)
+    }
+}
+
+impl State {
+    pub(super) fn of(path: &Path) -> io::Result<Self> {
+        fs::metadata(path).map(|meta| Self::from(&meta))
+    }
+}
+
+impl From<&fs::Metadata> for State {
+    fn from(meta: &fs::Metadata) -> Self {
+        let nanoseconds = |seconds: i64, rest: i64| seconds.saturating_mul(1_000_000_000).saturating_add(rest);
+        Self {
+            device: meta.dev(),
+            inode: meta.ino(),
+            size: meta.len(),
+            modified: nanoseconds(meta.mtime(), meta.mtime_nsec()),
+            changed: nanoseconds(meta.ctime(), meta.ctime_nsec()),
+        }
     }
 }
 
@@ -242,10 +280,9 @@ impl<'a> Walk<'a> {
         if self.layout.is_personal(&file_name(&to), meta) {
             return;
         }
-        let modified = verify::time(meta);
         let near = meta.dev() == point.device;
-        let (size, settled, device) = (meta.len(), point.settled, point.device);
-        self.work.files.push(File { from, to, size, modified, way: Way::Copy, settled, near, device });
+        let (state, settled, device) = (State::from(meta), point.settled, point.device);
+        self.work.files.push(File { from, to, state, way: Way::Copy, settled, near, device });
     }
 
     /// A link within a part stays a link, and so does one that leads nowhere or to what is covered already.
