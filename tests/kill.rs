@@ -1,5 +1,7 @@
-//! `watcher run` is killed with SIGKILL at every system call with which it changes something between the halt and the new
-//! binary's first blocks, each time on a fresh home; the next start must complete the upgrade. Needs strace.
+//! `watcher run` comes to harm at every system call with which it changes something, each time on a fresh home: it is killed
+//! there, or the call fails as on a full, broken or read-only disk. The next start must bring the home to where a run without
+//! harm brings it: upgraded, or back before an upgrade that failed. The suite takes a sample; all of it:
+//! `cargo test --test kill -- --ignored --nocapture`. Needs strace.
 
 #[path = "support/nodes.rs"]
 mod nodes;
@@ -19,50 +21,96 @@ mod tools;
 #[path = "support/wait.rs"]
 mod wait;
 
+#[path = "kill/trial.rs"]
+mod trial;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs,
-    path::{Path, PathBuf},
-    process::Command,
+    env, fs,
     sync::{Mutex, PoisonError},
     thread,
     time::{Duration, Instant},
 };
 
-use nodes::alive;
 use ports::Ports;
 use release_host::ReleaseHost;
 use say::say;
-use serde_json::{Value, json};
+use serde_json::json;
 use sha2::{Digest as _, Sha256};
-use strace::Moment;
-use supervisor::Supervisor;
+use strace::{Harm, Moment};
+use trial::{LIMIT, NAME, Stage, Story, Trial, fixture};
 
-const NAME: &str = "noded";
-const LIMIT: Duration = Duration::from_secs(30);
-/// How long `watcher` is watched after the new binary's start, for what it still has to write then.
+/// How long `watcher` is watched after the end of a story, for what it still has to write then.
 const AFTERMATH: Duration = Duration::from_millis(1500);
+/// How long it may try again by itself, after a call that failed.
+const PATIENCE: Duration = Duration::from_secs(12);
 /// Homes at a time: a run waits most of its time.
-const WORKERS: usize = 6;
+const WORKERS: usize = 8;
+/// How much of a story's harm belongs to the suite.
+const SAMPLE: usize = 24;
 
 #[test]
-fn a_kill_at_any_change_of_a_swap_is_made_good_by_the_next_start() {
-    every_kill_is_made_good(&Story {
-        settings: &[("COSMOVISOR_CUSTOM_PREUPGRADE", "before-upgrade")],
-        plan: fs::read_to_string(fixture().join("plan.json")).expect("the fixture has a plan"),
-        staged: true,
-    });
+fn harm_at_some_changes_of_a_swap_is_made_good_by_the_next_start() {
+    harm_is_made_good(&swap(), SAMPLE);
 }
 
 #[test]
-fn a_kill_at_any_change_of_a_swap_that_fetches_its_binary_is_made_good_by_the_next_start() {
+fn harm_at_some_changes_of_a_swap_that_fetches_its_binary_is_made_good_by_the_next_start() {
+    fetching(SAMPLE);
+}
+
+#[test]
+fn harm_at_some_changes_of_a_rollback_is_made_good_by_the_next_start() {
+    harm_is_made_good(&rollback(), SAMPLE);
+}
+
+#[test]
+#[ignore = "takes minutes: `cargo test --test kill -- --ignored --nocapture`"]
+fn harm_at_any_change_of_a_swap_is_made_good_by_the_next_start() {
+    harm_is_made_good(&swap(), usize::MAX);
+}
+
+#[test]
+#[ignore = "takes minutes: `cargo test --test kill -- --ignored --nocapture`"]
+fn harm_at_any_change_of_a_swap_that_fetches_its_binary_is_made_good_by_the_next_start() {
+    fetching(usize::MAX);
+}
+
+#[test]
+#[ignore = "takes minutes: `cargo test --test kill -- --ignored --nocapture`"]
+fn harm_at_any_change_of_a_rollback_is_made_good_by_the_next_start() {
+    harm_is_made_good(&rollback(), usize::MAX);
+}
+
+/// The binary is there; saved, switched, started.
+fn swap() -> Story {
+    Story {
+        settings: &[("COSMOVISOR_CUSTOM_PREUPGRADE", "before-upgrade")],
+        plan: fs::read_to_string(fixture().join("plan.json")).expect("the fixture has a plan"),
+        staged: true,
+        fails: false,
+    }
+}
+
+/// The new binary fails, and everything is brought back.
+fn rollback() -> Story {
+    let settings = &[
+        ("COSMOVISOR_CUSTOM_PREUPGRADE", "before-upgrade"),
+        ("WATCHER_ON_UPGRADE_FAILURE", "rollback"),
+        ("WATCHER_UPGRADE_MAX_RESTARTS", "1"),
+    ];
+    Story { settings, fails: true, ..swap() }
+}
+
+/// The binary is fetched, hashed and placed first.
+fn fetching(most: usize) {
     let bin = fixture().join("cosmovisor/upgrades/v2/bin");
     let ports = Ports::reserve();
     let host = ReleaseHost::open(ports.first, &bin, None);
     let sum = hex::encode(Sha256::digest(fs::read(bin.join(NAME)).expect("the fixture has a v2")));
     let url = format!("http://127.0.0.1:{}/{NAME}?checksum=sha256:{sum}", ports.first);
     let info = json!({ "binaries": { "any": url } }).to_string();
-    every_kill_is_made_good(&Story {
+    let story = Story {
         settings: &[
             ("COSMOVISOR_CUSTOM_PREUPGRADE", "before-upgrade"),
             ("DAEMON_ALLOW_DOWNLOAD_BINARIES", "true"),
@@ -70,213 +118,156 @@ fn a_kill_at_any_change_of_a_swap_that_fetches_its_binary_is_made_good_by_the_ne
         ],
         plan: json!({ "name": "v2", "height": 10, "info": info }).to_string(),
         staged: false,
-    });
-    assert!(!host.downloads().is_empty(), "the binary came from the host");
+        fails: false,
+    };
+    if harm_is_made_good(&story, most) {
+        assert!(!host.downloads().is_empty(), "the binary came from the host");
+    }
 }
 
-/// An upgrade, told again and again with another end.
-struct Story {
-    settings: &'static [(&'static str, &'static str)],
-    /// What the node writes to upgrade-info.json.
-    plan: String,
-    /// Whether the operator has put v2 in its place.
-    staged: bool,
-}
-
-fn every_kill_is_made_good(story: &Story) {
+/// Whether anything could be tried.
+fn harm_is_made_good(story: &Story, most: usize) -> bool {
     if !strace::usable() {
-        return;
+        return false;
     }
     let moments = clean_run(story);
     let by_name = moments.iter().fold(BTreeMap::<&str, u32>::new(), |mut counts, moment| {
         *counts.entry(&moment.name).or_default() += 1;
         counts
     });
-    say(&format!("{} moments to be killed at: {by_name:?}", moments.len()));
-    assert!(moments.len() >= 10, "a swap changes more than this: {moments:?}");
+    say(&format!("{} moments to come to harm at: {by_name:?}", moments.len()));
+    assert!(moments.len() >= 10, "this changes more: {moments:?}");
 
-    let total = moments.len();
-    let queue = Mutex::new(moments.into_iter());
-    let ends: Vec<End> = thread::scope(|scope| {
+    let harms = sample(&moments, most);
+    let total = harms.len();
+    let queue = Mutex::new(harms.into_iter());
+    let ends: Vec<(Harm, End)> = thread::scope(|scope| {
         let work = || {
             let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).next();
-            std::iter::from_fn(next).map(|moment| told_apart(story, moment)).collect::<Vec<_>>()
+            std::iter::from_fn(next).map(|(moment, harm)| (harm, told_apart(story, &moment, harm))).collect::<Vec<_>>()
         };
         let workers: Vec<_> = (0..WORKERS).map(|_| scope.spawn(work)).collect();
         workers.into_iter().flat_map(|worker| worker.join().expect("panics are caught below")).collect()
     });
 
-    let stages = ends.iter().fold(BTreeMap::<&End, u32>::new(), |mut counts, end| {
-        *counts.entry(end).or_default() += 1;
+    let count = |wanted: &dyn Fn(Harm, End) -> bool| ends.iter().filter(|(harm, end)| wanted(*harm, *end)).count();
+    for harm in Harm::ALL {
+        let reached = count(&|its, end| its == harm && end != End::NotReached);
+        let completed = count(&|its, end| its == harm && matches!(end, End::Completed(..)));
+        say(&format!("{harm:?} at {reached}, completed {completed}"));
+    }
+    let ways = ends.iter().fold(BTreeMap::<End, u32>::new(), |mut counts, (_, end)| {
+        *counts.entry(*end).or_default() += 1;
         counts
     });
-    let count = |wanted| stages.get(&wanted).copied().unwrap_or_default() as usize;
-    let (missed, failed) = (count(End::NotReached), count(End::Failed));
-    say(&format!("killed at {}, completed {}: {stages:?}", total - missed, total - missed - failed));
-    assert_eq!(failed, 0, "each failure is told above");
-    assert!(missed * 5 <= total, "too many moments were not reached again: {missed} of {total}");
+    say(&format!("{ways:?}"));
+    assert_eq!(count(&|_, end| end == End::Failed), 0, "each failure is told above");
+    let missed = count(&|_, end| end == End::NotReached);
+    assert!(missed * 4 <= total, "too many moments were not reached again: {missed} of {total}");
     for stage in [Stage::BeforeTheSwitch, Stage::Switched, Stage::Started] {
-        assert!(count(End::Completed(stage)) > 0, "no kill came at the stage {stage:?}: {stages:?}");
+        let met = count(&|_, end| matches!(end, End::Completed(its, _) if its == stage));
+        assert!(met > 0, "no harm came at the stage {stage:?}: {ways:?}");
     }
+    true
+}
+
+/// So much of all harm, spread evenly; `WATCHER_TESTS_SEED` chooses another part.
+fn sample(moments: &BTreeSet<Moment>, most: usize) -> Vec<(Moment, Harm)> {
+    let all: Vec<(Moment, Harm)> = moments
+        .iter()
+        .flat_map(|moment| Harm::ALL.map(|harm| (moment.clone(), harm)))
+        .filter(|(moment, harm)| harm.befalls(moment))
+        .collect();
+    let seed = env::var("WATCHER_TESTS_SEED").map_or(0, |seed| seed.parse::<usize>().expect("a number"));
+    let apart = all.len().div_ceil(most);
+    all.into_iter().skip(seed % apart).step_by(apart).collect()
 }
 
 /// How a trial ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum End {
-    /// Well, after a kill at this stage.
-    Completed(Stage),
+    /// Well, after harm at this stage.
+    Completed(Stage, By),
     /// The run differed from the clean one and made this call less often.
     NotReached,
     Failed,
 }
 
-/// How far an upgrade was when `watcher` was killed.
+/// What it took.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Stage {
-    BeforeTheSwitch,
-    Switched,
-    Started,
+enum By {
+    /// It went on by itself.
+    Itself,
+    /// It had ended, and was started again.
+    AnotherStart,
+    /// It waited for something, and was stopped and started again.
+    Hand,
 }
 
 /// The story with nobody interfering, and the moments at which `watcher` changed something.
 fn clean_run(story: &Story) -> BTreeSet<Moment> {
     let trial = Trial::begin(story);
     let mut watcher = trial.up_to_the_halt(None);
-    trial.wait_for_v2_under(&watcher);
+    trial.wait_for_the_end(&watcher);
     thread::sleep(AFTERMATH);
-    let log = fs::read_to_string(trial.trace()).expect("strace wrote a log");
-    assert!(watcher.stop().success());
-    trial.expect_upgraded(0);
+    let log = trial.trace();
+    trial.stop(&mut watcher);
+    trial.expect_ended_well();
     strace::moments(&log, &trial.home)
 }
 
 /// A trial in a thread of its own, whose name appears in everything that is said about it.
-fn told_apart(story: &Story, moment: Moment) -> End {
-    let name = format!("killed at {} {}", moment.name, moment.number);
+fn told_apart(story: &Story, moment: &Moment, harm: Harm) -> End {
+    let name = format!("{harm:?} at {} {}", moment.name, moment.number);
     thread::scope(|scope| {
-        let trial = thread::Builder::new().name(name).spawn_scoped(scope, move || killed_at(story, &moment));
+        let trial = thread::Builder::new().name(name).spawn_scoped(scope, move || harmed_at(story, moment, harm));
         trial.expect("a thread can be started").join().unwrap_or(End::Failed)
     })
 }
 
-fn killed_at(story: &Story, moment: &Moment) -> End {
+fn harmed_at(story: &Story, moment: &Moment, harm: Harm) -> End {
     let trial = Trial::begin(story);
-    let mut watcher = trial.up_to_the_halt(Some(moment));
+    let mut watcher = trial.up_to_the_halt(Some((moment, harm)));
+    let patience = Instant::now() + if harm == Harm::Kill { LIMIT } else { PATIENCE };
+    let mut stage = None;
     let mut deadline = None;
-    let killed = wait::until("watcher is killed or v2 runs", LIMIT, || {
-        if watcher.ended().is_some() {
-            return Some(true);
+    let by = wait::until("watcher ends, or the story", LIMIT + AFTERMATH, || {
+        trial.look();
+        if stage.is_none() && harm.happened(&trial.trace()) {
+            stage = Some(trial.stage());
         }
-        if deadline.is_none() && trial.calls().contains("start v2") {
+        if watcher.ended().is_some() {
+            return Some(By::AnotherStart);
+        }
+        if deadline.is_none() && trial.is_at_its_end(&watcher) {
             deadline = Some(Instant::now() + AFTERMATH);
         }
-        deadline.is_some_and(|deadline| deadline < Instant::now()).then_some(false)
+        if deadline.is_some_and(|deadline| deadline < Instant::now()) {
+            return Some(By::Itself);
+        }
+        (deadline.is_none() && patience < Instant::now()).then_some(By::Hand)
     });
-    if !killed {
+    if !harm.happened(&trial.trace()) {
+        assert!(by == By::Itself, "without harm, it comes to its end");
         return End::NotReached;
     }
-    let stage = trial.stage();
-    // Half of the next starts come while the node is still on its way out.
-    if moment.number.is_multiple_of(2) {
-        wait::until("the node of a killed watcher ends", LIMIT, || alive(&trial.home, NAME).is_empty().then_some(()));
+    let stage = stage.unwrap_or_else(|| trial.stage());
+    if by == By::Itself {
+        trial.stop(&mut watcher);
+        trial.expect_ended_well();
+        return End::Completed(stage, by);
+    }
+    if by == By::Hand {
+        watcher.stop();
+    } else if moment.number.is_multiple_of(2) {
+        // Half of the next starts come while the node is still on its way out.
+        trial.wait_until_no_node_runs();
     }
     let mut watcher = Supervisor::start(&trial.home, NAME, story.settings);
-    trial.wait_for_v2_under(&watcher);
-    trial.expect_upgraded(1);
-    let status = watcher.stop();
-    assert!(status.success(), "watcher ended with {status}");
-    trial.expect_upgraded(0);
-    End::Completed(stage)
+    trial.wait_for_the_end(&watcher);
+    trial.stop(&mut watcher);
+    trial.expect_ended_well();
+    End::Completed(stage, by)
 }
 
-fn fixture() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/homes/halting")
-}
-
-/// A home of its own, about to halt.
-struct Trial<'story> {
-    home: PathBuf,
-    story: &'story Story,
-    _folder: tempfile::TempDir,
-}
-
-impl<'story> Trial<'story> {
-    fn begin(story: &'story Story) -> Self {
-        let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("the target folder can be written");
-        let home = folder.path().canonicalize().expect("it was just made").join("home");
-        let copied = Command::new("cp").arg("-rp").arg(fixture()).arg(&home).status().expect("cp is there");
-        assert!(copied.success());
-        fs::write(home.join("plan.json"), &story.plan).expect("the home can be written");
-        if !story.staged {
-            fs::remove_dir_all(home.join("cosmovisor/upgrades")).expect("the home can be written");
-        }
-        Self { home, story, _folder: folder }
-    }
-
-    /// Starts `watcher`, sets strace on it, and lets the node halt.
-    fn up_to_the_halt(&self, kill_at: Option<&Moment>) -> Supervisor {
-        let watcher = Supervisor::start(&self.home, NAME, self.story.settings);
-        wait::until("the old node runs", LIMIT, || self.home.join("data/LOCK").exists().then_some(()));
-        let mut strace = strace::attach(watcher.pid(), &self.trace(), kill_at);
-        // It ends with the process it is attached to.
-        thread::spawn(move || strace.wait());
-        fs::write(self.home.join("data/halt"), "").expect("the home can be written");
-        watcher
-    }
-
-    fn trace(&self) -> PathBuf {
-        self.home.with_extension("strace")
-    }
-
-    fn calls(&self) -> String {
-        fs::read_to_string(self.home.join("calls")).unwrap_or_default()
-    }
-
-    fn stage(&self) -> Stage {
-        let current = fs::read_link(self.home.join("cosmovisor/current")).expect("current is a link at any time");
-        match (current.ends_with("v2"), self.calls().contains("start v2")) {
-            (false, false) => Stage::BeforeTheSwitch,
-            (true, false) => Stage::Switched,
-            (true, true) => Stage::Started,
-            (false, true) => panic!("v2 was started before current pointed at it"),
-        }
-    }
-
-    /// Waits until v2 has made blocks, and the one node that runs is this supervisor's and at work.
-    fn wait_for_v2_under(&self, watcher: &Supervisor) {
-        let number =
-            |file: &str| fs::read_to_string(self.home.join("data").join(file)).ok()?.trim().parse::<i32>().ok();
-        wait::until("v2 makes blocks", LIMIT, || {
-            let running = alive(&self.home, NAME);
-            let own = running.len() == 1 && running[0].parent == watcher.pid().as_raw();
-            (own && number("LOCK") == Some(running[0].pid) && number("height") == Some(11)).then_some(())
-        });
-    }
-
-    /// What must hold after an upgrade, however it came about.
-    fn expect_upgraded(&self, running: usize) {
-        let calls = self.calls();
-        assert_eq!(alive(&self.home, NAME).len(), running, "{calls}");
-        for unwanted in ["second-node", "too-early"] {
-            assert!(!calls.contains(unwanted), "{unwanted}:\n{calls}");
-        }
-        let (before, after) = calls.split_once("start v2").expect("v2 was started");
-        assert!(!after.contains("start genesis"), "the old binary was started after the new one:\n{calls}");
-        assert!(before.contains("custom v2 10"), "the operator's script ran before the new binary:\n{calls}");
-        assert!(before.contains("pre-upgrade v2"), "the app's hook ran before the new binary's start:\n{calls}");
-
-        let link = fs::read_link(self.home.join("cosmovisor/current")).expect("current is a link");
-        assert_eq!(link, Path::new("upgrades/v2"));
-        let read = |path: &str| fs::read(self.home.join(path)).unwrap_or_else(|error| panic!("{path}: {error}"));
-        let marker: Value = serde_json::from_slice(&read("cosmovisor/upgrades/v2/upgrade-info.json")).expect("JSON");
-        assert_eq!((marker["name"].as_str(), marker["height"].as_u64()), (Some("v2"), Some(10)));
-        assert_eq!(String::from_utf8_lossy(&read("data/upgrade-info.json")), self.story.plan);
-
-        let names = fs::read_dir(&self.home).expect("it is there").flatten().map(|entry| entry.file_name());
-        let backups: Vec<_> = names.filter(|name| name.to_string_lossy().starts_with("data-backup-")).collect();
-        let complete = |name: &std::ffi::OsString| {
-            fs::read_to_string(self.home.join(name).join("height")).is_ok_and(|height| height.trim() == "10")
-        };
-        assert!(backups.iter().any(complete), "a backup holds the state of the halt: {backups:?}");
-    }
-}
+use supervisor::Supervisor;

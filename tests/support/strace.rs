@@ -50,6 +50,40 @@ const MUTATING: &[&str] = &[
 /// Calls that only matter on files of the home: elsewhere they are log lines and wake-ups.
 const ON_FILES: &[&str] = &["openat", "write", "pwrite64", "writev", "copy_file_range", "sendfile"];
 
+/// Calls that do not ask anything of a filesystem.
+const ON_PROCESSES: &[&str] = &["kill", "pidfd_send_signal", "clone", "clone3", "vfork"];
+
+/// What is done to a call: it never happens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Harm {
+    /// SIGKILL is there first.
+    Kill,
+    /// It fails with this error, as on a full, broken or read-only disk.
+    Error(&'static str),
+}
+
+impl Harm {
+    /// Every one of them.
+    pub(crate) const ALL: [Self; 4] = [Self::Kill, Self::Error("ENOSPC"), Self::Error("EIO"), Self::Error("EROFS")];
+
+    /// Whether this can come to pass at a moment.
+    pub(crate) fn befalls(self, moment: &Moment) -> bool {
+        self == Self::Kill || !ON_PROCESSES.contains(&moment.name.as_str())
+    }
+
+    /// Whether it did, by the log.
+    pub(crate) fn happened(self, log: &str) -> bool {
+        log.contains(if self == Self::Kill { "killed by SIGKILL" } else { "(INJECTED)" })
+    }
+
+    fn at(self, Moment { name, number }: &Moment) -> String {
+        match self {
+            Self::Kill => format!("--inject={name}:signal=SIGKILL:when={number}"),
+            Self::Error(error) => format!("--inject={name}:error={error}:when={number}"),
+        }
+    }
+}
+
 /// The `number`th call of `name` that a thread makes after strace has come.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Moment {
@@ -80,24 +114,22 @@ pub(crate) fn usable() -> bool {
     }
 }
 
-/// Attaches to a process. Where a moment is given, that call never happens: SIGKILL is there first.
+/// Attaches to a process, which comes to harm at a moment.
 ///
 /// # Panics
 /// Where strace does not attach.
-pub(crate) fn attach(process: Pid, log: &Path, kill_at: Option<&Moment>) -> Child {
+pub(crate) fn attach(process: Pid, log: &Path, harm: Option<(&Moment, Harm)>) -> Child {
     let mut command = command(log, process);
-    if let Some(Moment { name, number }) = kill_at {
-        command.arg(format!("--inject={name}:signal=SIGKILL:when={number}"));
-    }
+    command.args(harm.map(|(moment, harm)| harm.at(moment)));
     let strace = command.spawn().expect("strace is here");
     wait::until("strace attaches", Duration::from_secs(10), || traced(process.as_raw().cast_unsigned()).then_some(()));
     strace
 }
 
-/// `strace`, to which a program with its arguments is to be added. Where a moment is given, that call never happens.
-pub(crate) fn around(log: &Path, kill_at: Option<&Moment>) -> Command {
+/// `strace`, to which a program with its arguments is to be added, which comes to harm at a moment.
+pub(crate) fn around(log: &Path, harm: Option<(&Moment, Harm)>) -> Command {
     let mut command = tracing(log, "");
-    command.args(kill_at.map(|Moment { name, number }| format!("--inject={name}:signal=SIGKILL:when={number}")));
+    command.args(harm.map(|(moment, harm)| harm.at(moment)));
     command
 }
 
