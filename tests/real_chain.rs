@@ -23,6 +23,8 @@ mod wait;
 
 #[path = "real_chain/checkpoints.rs"]
 mod checkpoints;
+#[path = "real_chain/network.rs"]
+mod network;
 
 use std::{
     fs,

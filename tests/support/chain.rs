@@ -88,7 +88,7 @@ fn digest(source: &Path) -> String {
     hex::encode(&hash.finalize()[..8])
 }
 
-/// A one-validator network whose node somebody else starts.
+/// A validator's home, whose node somebody else starts.
 pub(crate) struct Chain {
     /// What it is made of.
     pub(crate) kind: Kind,
@@ -116,15 +116,38 @@ impl Chain {
     /// # Panics
     /// As [`Chain::with`].
     pub(crate) fn paced(kind: Kind, vote: &str, block_time: &str) -> Option<Self> {
+        Self::written(kind, vote, block_time, &[])
+    }
+
+    fn written(kind: Kind, vote: &str, block_time: &str, more: &[&str]) -> Option<Self> {
         let versions = versions(kind)?;
         let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("the target folder can be written");
         let home = folder.path().canonicalize().expect("it was just made").join("home");
         let ports = Ports::reserve();
         let chain = Self { kind, home, port: ports.first, versions, kept: Arc::new((folder, ports)) };
         let port = chain.port.to_string();
-        chain.command(&["localnet", "--port", &port, "--block-time", block_time, "--voting-period", vote]);
+        let arguments = ["localnet", "--port", &port, "--block-time", block_time, "--voting-period", vote];
+        chain.command(&[&arguments, more].concat());
         chain.place("v1", "genesis");
         Some(chain)
+    }
+
+    /// The homes of the validators of a network of four, with half a second between its blocks. The first one's vote decides.
+    ///
+    /// # Panics
+    /// As [`Chain::with`].
+    pub(crate) fn four(vote: &str) -> Option<[Self; 4]> {
+        let first = Self::written(Kind::Today, vote, "500ms", &["--validators", "4"])?;
+        let other = |number: u16| {
+            let home = first.home.with_file_name(format!("home-{number}"));
+            let (kept, port) = (Arc::clone(&first.kept), first.port + 2 + 2 * number);
+            let other = Self { kind: first.kind, home, port, versions: first.versions, kept };
+            other.place("v1", "genesis");
+            other
+        };
+        let others = [1, 2, 3].map(other);
+        let [second, third, fourth] = others;
+        Some([first, second, third, fourth])
     }
 
     /// The home of a full node that follows the network from its genesis, on the next four ports: one runs at a time.
@@ -284,7 +307,7 @@ pub(crate) struct Application {
 }
 
 /// The JSON at a path of a server on this machine, or none where it does not answer. HTTP/1.0, so that the body is just the rest.
-fn get(port: u16, path: &str) -> Option<Value> {
+pub(crate) fn get(port: u16, path: &str) -> Option<Value> {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
     stream.set_read_timeout(Some(Duration::from_secs(2))).ok()?;
     write!(stream, "GET {path} HTTP/1.0\r\n\r\n").ok()?;

@@ -1,0 +1,219 @@
+//! Four validators of one network, one of which upgrades before the others, after them, out of block sync, or with a binary
+//! that fails: it never signs twice, all four sign in the end, and it misses hardly more blocks than the node itself needs to
+//! start. `cargo test --test real_chain -- --ignored --nocapture network`
+
+use std::{
+    fs,
+    path::Path,
+    process::Command,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use serde_json::Value;
+
+use crate::{
+    LIMIT, VOTE,
+    chain::{Chain, get},
+    nodes,
+    say::say,
+    supervisor::{Supervisor, log_of},
+    wait,
+};
+
+/// Blocks until the upgrade.
+const BLOCKS: u64 = 30;
+/// The one that is looked at.
+const SUBJECT: usize = 3;
+/// What a busy machine makes of twelve nodes that start one after the other.
+const LONG: Duration = Duration::from_mins(5);
+
+const POLICY: &[(&str, &str)] = &[("WATCHER_ON_UPGRADE_FAILURE", "rollback"), ("WATCHER_UPGRADE_MAX_RESTARTS", "1")];
+
+#[test]
+#[ignore = "takes a minute and two processors"]
+fn a_validator_of_four_upgrades_with_the_others() {
+    let Some(mut network) = Network::begin(&["v2"; 4]) else { return };
+    let height = network.halts();
+    network.upgraded(height, &[0, 1, 2, SUBJECT]);
+    network.ends_well(height, "with the others");
+}
+
+#[test]
+#[ignore = "takes a minute and two processors"]
+fn a_validator_of_four_is_the_first_to_upgrade() {
+    let Some(mut network) = Network::begin(&["", "", "", "v2"]) else { return };
+    let height = network.halts();
+    let subject = &network.chains[SUBJECT];
+    wait::until("the first one has upgraded", LONG, || subject.application().filter(|its| its.version == "v2"));
+    assert!(network.chains[..SUBJECT].iter().all(|chain| chain.current() == Path::new("genesis")));
+    network.chains[..SUBJECT].iter().for_each(|chain| chain.place("v2", "upgrades/v2"));
+    network.upgraded(height, &[0, 1, 2, SUBJECT]);
+    network.ends_well(height, "first");
+}
+
+#[test]
+#[ignore = "takes a minute and two processors"]
+fn a_validator_of_four_is_the_last_to_upgrade() {
+    let Some(mut network) = Network::begin(&["v2", "v2", "v2", ""]) else { return };
+    let height = network.halts();
+    network.upgraded(height, &[0, 1, 2]);
+    let subject = &network.chains[SUBJECT];
+    assert_eq!(subject.current(), Path::new("genesis"));
+    let since = network.chains[0].height();
+    subject.place("v2", "upgrades/v2");
+    network.upgraded(since, &[SUBJECT]);
+    network.ends_well(since, "last, from when its binary came");
+}
+
+#[test]
+#[ignore = "takes a minute and two processors"]
+fn a_validator_of_four_comes_to_the_upgrade_by_block_sync() {
+    let Some(mut network) = Network::begin(&["v2"; 4]) else { return };
+    network.chains[SUBJECT].wait_for_blocks_by("v1", 3, LONG);
+    assert!(network.watchers[SUBJECT].stop().success());
+    let height = network.halts();
+    network.upgraded(height, &[0, 1, 2]);
+    let since = network.chains[0].height();
+    network.start(SUBJECT);
+    network.upgraded(since, &[SUBJECT]);
+    let log = fs::read(log_of(&network.chains[SUBJECT].home)).expect("the log is there");
+    assert!(String::from_utf8_lossy(&log).contains("NEEDED at height"), "the halt killed it in block sync");
+    network.ends_well(since, "by block sync, from its start");
+}
+
+#[test]
+#[ignore = "takes a minute and two processors"]
+fn a_validator_of_four_fails_and_is_taken_back_while_the_others_move_on() {
+    let Some(mut network) = Network::begin(&["v2", "v2", "v2", "broken"]) else { return };
+    let height = network.halts();
+    let subject = &network.chains[SUBJECT];
+    wait::until("it is rolled back", LONG, || {
+        let record = fs::read(subject.home.join("cosmovisor/watcher/record.json")).ok()?;
+        let record: Value = serde_json::from_slice(&record).ok()?;
+        (record["failure"]["state"] == "rolled_back").then_some(())
+    });
+    network.upgraded(height + 5, &[0, 1, 2]);
+    assert_eq!(
+        (subject.current().as_path(), nodes::alive(&subject.home, subject.kind.name()).len()),
+        (Path::new("genesis"), 0)
+    );
+    let since = network.chains[0].height();
+    fs::remove_file(subject.binary("upgrades/v2")).expect("it is there");
+    subject.place("v2", "upgrades/v2");
+    network.upgraded(since, &[SUBJECT]);
+    network.ends_well(since, "failed and taken back, from when another binary came (it lies for 5 s first)");
+}
+
+struct Network {
+    chains: [Chain; 4],
+    watchers: Vec<Supervisor>,
+    /// One network at a time: twelve nodes on two processors tell nothing.
+    _alone: MutexGuard<'static, ()>,
+}
+
+impl Network {
+    /// Four nodes that make blocks, each under `watcher`, with these versions in the place of v2.
+    fn begin(placed: &[&str; 4]) -> Option<Self> {
+        static ALONE: Mutex<()> = Mutex::new(());
+        let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+        let chains = Chain::four(VOTE)?;
+        let mut network = Self { chains, watchers: Vec::new(), _alone: alone };
+        for (chain, version) in network.chains.iter().zip(placed).filter(|(_, version)| !version.is_empty()) {
+            chain.place(version, "upgrades/v2");
+        }
+        network.watchers =
+            network.chains.iter().map(|chain| Supervisor::start(&chain.home, chain.kind.name(), POLICY)).collect();
+        Some(network)
+    }
+
+    fn start(&mut self, number: usize) {
+        let chain = &self.chains[number];
+        self.watchers[number] = Supervisor::start(&chain.home, chain.kind.name(), POLICY);
+    }
+
+    /// Votes the upgrade through, and waits for the halt. Gives its height.
+    fn halts(&self) -> u64 {
+        let height = self.chains[0].propose("v2", BLOCKS, "");
+        wait::until("the network halts", LONG, || self.chains[0].upgrade_info());
+        height
+    }
+
+    /// Waits until these have upgraded and made blocks above a height.
+    fn upgraded(&self, height: u64, which: &[usize]) {
+        for number in which {
+            self.chains[*number].wait_for_blocks_by("v2", height + 2, LONG);
+        }
+    }
+
+    /// All four sign, nobody ever twice, and the subject missed hardly more blocks than by a mere restart of its node.
+    fn ends_well(&mut self, since: u64, story: &str) {
+        let missed = self.missed(since);
+        let floor = self.floor();
+        say(&format!("{story}: {missed} blocks missed, {floor} by a mere restart of the node"));
+
+        let last = self.chains[0].height();
+        for height in 1..=last {
+            let block = get(self.chains[0].port, &format!("/block?height={height}")).expect("the node answers");
+            let evidence = block["result"]["block"]["evidence"]["evidence"].as_array().expect("it is a list");
+            assert!(evidence.is_empty(), "evidence in block {height}: {evidence:?}");
+        }
+        for (chain, watcher) in self.chains.iter().zip(&mut self.watchers) {
+            assert!(watcher.stop().success());
+            let log = fs::read(log_of(&chain.home)).expect("the log is there");
+            let log = String::from_utf8_lossy(&log).to_lowercase();
+            assert!(!log.contains("conflicting vote"), "{}", chain.home.display());
+        }
+        say(&format!("{story}: no evidence in {last} blocks, no conflicting vote in four logs"));
+    }
+
+    /// How many blocks from a height on lack the subject's signature, up to where all four sign again.
+    fn missed(&self, since: u64) -> usize {
+        let addresses = self.chains.each_ref().map(address);
+        let signers = |height: u64| {
+            // What the next block says of it is final.
+            let commit = get(self.chains[0].port, &format!("/commit?height={height}"))?;
+            commit["result"]["canonical"].as_bool().filter(|canonical| *canonical)?;
+            let signatures = commit["result"]["signed_header"]["commit"]["signatures"].as_array()?.clone();
+            let signed = |address: &String| signatures.iter().any(|its| its["validator_address"] == **address);
+            Some(addresses.each_ref().map(signed))
+        };
+        let (mut height, mut missed, mut row) = (since + 1, 0, 0);
+        wait::until("all four sign, three blocks in a row", LONG, || {
+            while let Some(signed) = signers(height) {
+                missed += usize::from(!signed[SUBJECT]);
+                row = if signed == [true; 4] { row + 1 } else { 0 };
+                height += 1;
+            }
+            (row >= 3).then_some(missed)
+        })
+    }
+
+    /// The blocks that are missed where the subject's node is just stopped and started again, without `watcher`.
+    fn floor(&mut self) -> usize {
+        assert!(self.watchers[SUBJECT].stop().success());
+        let subject = &self.chains[SUBJECT];
+        let node =
+            || Supervisor::spawn(Command::new(subject.binary("upgrades/v2")), &subject.home, subject.kind.name(), &[]);
+        let mut first = node();
+        subject.wait_for_blocks_by("v2", self.chains[0].height() + 1, LONG);
+        self.missed(self.chains[0].height());
+        let since = self.chains[0].height();
+        assert!(first.stop().success());
+        let mut second = node();
+        let missed = self.missed(since);
+        assert!(second.stop().success());
+        self.start(SUBJECT);
+        let subject = &self.chains[SUBJECT];
+        subject.wait_for_blocks_by("v2", self.chains[0].height(), LIMIT);
+        self.missed(self.chains[0].height());
+        missed
+    }
+}
+
+/// As which the validator signs.
+fn address(chain: &Chain) -> String {
+    let key = fs::read(chain.home.join("config/priv_validator_key.json")).expect("the home is written");
+    let key: Value = serde_json::from_slice(&key).expect("it is JSON");
+    key["address"].as_str().expect("it is text").to_owned()
+}
