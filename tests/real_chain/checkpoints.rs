@@ -18,7 +18,7 @@ use watcher::{
     decide::plan::Plan,
     home::{
         Home,
-        backup::{self, Completion, Manner, keep, restore, verify},
+        backup::{self, Completion, Manner, ahead, keep, restore, verify},
     },
 };
 
@@ -32,7 +32,7 @@ use crate::{
 
 #[test]
 fn a_checkpoint_stays_what_it_was_and_a_node_runs_on_from_it() {
-    goes_on(8, 10);
+    goes_on(4, 5);
 }
 
 #[test]
@@ -77,6 +77,7 @@ fn goes_on(rounds: u32, blocks: u64) {
         let mut running = node.start("upgrades/v2");
         node.chain.wait_for_blocks_by("v2", chain.height(), LIMIT);
         node.chain.wait_for_blocks_by("v2", node.chain.height() + blocks, LIMIT);
+        ahead::copy(&node.home, &AtomicBool::new(false)).expect("it fits");
         kill(running.pid(), signal).expect("it runs");
         wait::until("it ends", LIMIT, || running.ended());
         number += blocks;
@@ -128,9 +129,18 @@ impl Node {
         let backup = backup::take(&self.home, &plan, &Zoned::now(), &AtomicBool::new(false), &|_, _| {});
         let backup = backup.expect("it fits");
         let (took, held) = (began.elapsed(), keep::pinned(&backup));
-        say(&format!("{took:?}: {} bytes copied, {} shared, {held} held alone", backup.bytes, backup.shared));
+        let Completion { bytes, ahead, shared, .. } = &backup;
+        say(&format!("{took:?}: {bytes} bytes copied, {ahead} ahead, {shared} shared, {held} held alone"));
         assert!(backup.shared > 0, "something is linked");
         let digests = digests(&backup.path);
+        for part in &backup.parts {
+            let saved = backup.path.join(&part.at);
+            let saved = digests.iter().filter_map(|(path, digest)| Some((path.strip_prefix(&saved).ok()?, digest)));
+            for (path, digest) in saved.filter(|(path, _)| !path.starts_with(".watcher")) {
+                let live = fs::read(part.live.join(path)).expect("what is saved is there");
+                assert_eq!(*digest, hex::encode(Sha256::digest(live)), "{}", path.display());
+            }
+        }
         self.saved.push((backup, digests));
     }
 
