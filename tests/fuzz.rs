@@ -12,6 +12,8 @@ mod bent;
 mod memory;
 #[path = "fuzz/plans.rs"]
 mod plans;
+#[path = "support/say.rs"]
+mod say;
 #[path = "support/servers.rs"]
 #[expect(dead_code, reason = "what says the same to everybody is used by other tests")]
 mod servers;

@@ -147,6 +147,24 @@ fn recorded_answers_that_are_bent_are_read_or_refused_by_name() {
 }
 
 #[test]
+fn what_was_found_so_before_stays_mended() {
+    let (_company, endpoint) = (in_company(), Endpoint::open());
+    let long = "a\\u001b[2J".repeat(100_000);
+    for (question, text, found) in [
+        (Question::Status, recorded!("cometbft-0.40/status.json"), "\"49\""),
+        (Question::Block, recorded!("cometbft-0.40/header.json"), "\"2026-11-22T22:21:03.82938967Z\""),
+        (Question::Plan, recorded!("cometbft-0.40/unknown-path.json"), "6"),
+        (Question::RestBlock, recorded!("cometbft-0.40/rest-blocks-latest.json"), "\"49\""),
+        (Question::RestApplied, recorded!("cometbft-0.40/rest-applied_plan-applied.json"), "\"116\""),
+    ] {
+        assert!(text.contains(found), "{question:?}");
+        for odd in [format!("\"{long}\""), "18446744073709551615".to_owned(), format!("[\"{long}\"]")] {
+            endpoint.check(question, text.replace(found, &odd).into_bytes()).unwrap();
+        }
+    }
+}
+
+#[test]
 fn protobuf_inside_an_answer_that_is_bent_is_read_or_refused_by_name() {
     let (_company, endpoint) = (in_company(), Endpoint::open());
     let inside: Vec<_> = RECORDED.into_iter().filter(|(_, text)| text.contains("\"response\"")).collect();
