@@ -43,7 +43,7 @@ fn cases(usual: u32) -> ProptestConfig {
 /// # Panics
 /// Where it takes longer than anything here may.
 fn in_time<T>(run: impl FnOnce() -> T) -> T {
-    const LONGEST: Duration = Duration::from_secs(10);
+    const LONGEST: Duration = Duration::from_mins(1);
     let begun = Instant::now();
     let value = run();
     assert!(begun.elapsed() < LONGEST, "it took {:?}", begun.elapsed());

@@ -34,8 +34,12 @@ struct Place {
 }
 
 impl Place {
-    fn new() -> Self {
-        let root = tempfile::tempdir().expect("a folder can be made");
+    /// In memory, where there is such a place: thousands of files come and go.
+    fn in_memory() -> Self {
+        Self::of(tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).expect("a folder can be made"))
+    }
+
+    fn of(root: TempDir) -> Self {
         for name in
             ["outside/keep", "home/config/config.toml", "home/cosmovisor/genesis/bin/noded", "noded", "bin/noded"]
         {
@@ -453,7 +457,7 @@ fn check(place: &Place, extension: &str, bytes: &[u8]) -> Result<bool, TestCaseE
 
 #[test]
 fn no_hostile_archive_gets_out_of_its_folder() {
-    let (_company, place) = (in_company(), Place::new());
+    let (_company, place) = (in_company(), Place::in_memory());
     let hostile = hostile(&place.outside());
     let mut escaped = Vec::new();
     for (words, extension, bytes) in &hostile {
@@ -466,7 +470,7 @@ fn no_hostile_archive_gets_out_of_its_folder() {
 
 #[test]
 fn archives_that_are_bent_do_not_get_out_either() {
-    let (_company, place) = (in_company(), Place::new());
+    let (_company, place) = (in_company(), Place::in_memory());
     let link = Member { name: b"bin/noded", kind: b'2', target: b"../lib/real", ..Member::default() };
     let lib = Member { name: b"lib/real", content: PROGRAM, ..Member::default() };
     let plain = tar(&[link, lib, Member { name: &b"n/".repeat(60), kind: b'5', ..Member::default() }]);
@@ -492,7 +496,7 @@ fn archives_that_are_bent_do_not_get_out_either() {
 
 #[test]
 fn a_fetch_of_hostile_archives_leaves_nothing_but_what_is_verified() {
-    let (_company, place) = (in_company(), Place::new());
+    let (_company, place) = (in_company(), Place::of(tempfile::tempdir().expect("a folder can be made")));
     let says = Arc::<Mutex<Bytes>>::default();
     let answer = async |State(says): State<Arc<Mutex<Bytes>>>| says.lock().expect("nobody panics with it").clone();
     let server = Server::open(Router::new().fallback(answer).with_state(Arc::clone(&says)));
