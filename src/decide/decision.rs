@@ -4,7 +4,7 @@ use ::core::time::Duration;
 use alloc::{string::String, vec::Vec};
 
 use super::{
-    event::{EndpointId, Signal},
+    event::{EndpointId, NodeExit, Signal},
     facts::{Fingerprint, Receipt, Record, Version},
     note::Note,
     orders::Exact,
@@ -64,6 +64,9 @@ pub enum NodeSignal {
 pub enum HomeJob {
     /// Ask the node for its height: its RPC first, then `<current binary> status`.
     Ask,
+    /// Ask the node's RPC alone, again and again, until it answers for the first time: a node serves it before it takes a
+    /// block from a peer.
+    Greet,
     /// Write the record.
     Remember(Record),
     /// Move a stored artifact to `upgrades/<folder>/`.
@@ -94,6 +97,8 @@ pub enum HomeJob {
         /// How long it may take.
         grace: Duration,
     },
+    /// Look whether a backup for this plan would find its place and room for it: asked while the node still runs.
+    Room(Plan),
     /// Copy the data directory.
     BackUp(Plan),
     /// Run the operator's script `COSMOVISOR_CUSTOM_PREUPGRADE`.
@@ -157,7 +162,9 @@ pub enum FetchJob {
 pub enum Exit {
     /// The node exited 0, or a stop was asked for and the node exited 0.
     Fine,
-    /// The node failed; the text is what is reported: `exit status 7`, `signal: killed`.
+    /// The node failed by itself.
+    NodeEnded(NodeExit),
+    /// There is no node to run, or it cannot be run; the text says why.
     NodeFailed(String),
     /// An upgrade cannot go on; the text says why.
     UpgradeFailed(String),
