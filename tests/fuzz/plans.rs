@@ -38,12 +38,12 @@ fn plans_seen_in_the_wild_that_are_bent_are_read_or_refused_in_few_words() {
         let bytes = bent::bytes(bent::json(&info, &bends).as_bytes(), &cuts);
         let text = String::from_utf8_lossy(&bytes);
         for asks in in_time(|| [info::asks(&text, &platform, strict), info::document(&bytes, &platform, strict)]) {
-            prop_assert!(refused_in_few_words(&asks), "{asks:?}");
+            prop_assert!(refused_in_few_words(&asks), "{:.300}", format!("{asks:?}"));
         }
         let plan = format!(r#"{{"name":"v2","height":7,"info":{}}}"#, serde_json::Value::from(text));
         let bytes = bent::bytes(bent::json(&plan, &bends).as_bytes(), &cuts[cuts.len().saturating_sub(1)..]);
         if let Err(error) = in_time(|| upgrade_info::parse(&bytes)) {
-            prop_assert!(is_fit(&error.to_string()), "{error}");
+            prop_assert!(is_fit(&error.to_string()), "{:.300}", error.to_string());
         }
         Ok(())
     };
@@ -61,12 +61,12 @@ fn sums_that_are_bent_are_found_or_refused_in_few_words() {
         let text = String::from_utf8_lossy(&bytes);
         for name in ["gaiad", "", "\u{1b}[2J", &"x".repeat(9_000)] {
             if let Err(error) = in_time(|| find_sum(&text, name)) {
-                prop_assert!(is_fit(&error.to_string()), "{error}");
+                prop_assert!(is_fit(&error.to_string()), "{:.300}", error.to_string());
             }
         }
         for line in text.lines() {
             if let Err(error) = line.trim().parse::<Checksum>() {
-                prop_assert!(is_fit(&error.to_string()), "{error}");
+                prop_assert!(is_fit(&error.to_string()), "{:.300}", error.to_string());
             }
         }
         Ok(())
@@ -111,7 +111,7 @@ fn executables_that_are_bent_are_told_apart_in_few_words() {
     let run = |(head, cuts, os_arch): (Vec<u8>, Vec<_>, &str)| {
         fs::write(&path, bent::bytes(&head, &cuts)).expect("the folder can be written");
         if let Err(error) = in_time(|| inspect(&path, &Platform { os_arch: os_arch.to_owned() })) {
-            prop_assert!(is_fit(&error.to_string()), "{error}");
+            prop_assert!(is_fit(&error.to_string()), "{:.300}", error.to_string());
         }
         Ok(())
     };
