@@ -84,7 +84,7 @@ impl Pace {
     /// does not agree with the others, to find where a pause or a change was.
     #[must_use]
     pub fn wanted(&self) -> Option<u64> {
-        const NEXT_SCALE: u64 = 12;
+        const NEXT_SCALE: u64 = 5;
         let (oldest, newest) = (self.samples.first()?.0, self.samples.last()?.0);
         let (reach, pace) = (newest - oldest, self.consensus());
         let week = pace.map_or(NEAR, |pace| WEEK / pace.max(1)).max(NEAR);
@@ -256,7 +256,7 @@ mod tests {
     #[test]
     fn a_steady_chain_is_foretold_to_the_millisecond_from_few_blocks() {
         let pace = asked(|height| height * 6_000, 1_000_000, 0);
-        assert_eq!(pace.samples().len(), 5);
+        assert_eq!(pace.samples().len(), 7);
         assert_eq!(pace.block_time(1), Some(Duration::from_secs(6)));
         let eta = pace.eta(1_100_000, 6_000_000_000).unwrap();
         assert_eq!(eta.at, 6_600_000_000);
