@@ -8,7 +8,7 @@ use alloc::{
 use super::{
     super::{
         decision::HomeJob,
-        facts::{Facts, Staged},
+        facts::{Facts, Record, RecordFact, Staged},
         run::Run,
     },
     Core,
@@ -28,7 +28,9 @@ impl Core {
             Run::Never | Run::Ended { .. } => String::from("no node runs"),
         };
         let job = self.home.job().filter(|job| !matches!(job, HomeJob::Ask | HomeJob::Greet));
-        let what = if let Some(upgrade) = pending(facts) {
+        let what = if let RecordFact::Present(Record { plan, failure: Some(failure), .. }) = &facts.record {
+            format!("upgrade {} at {} failed: {}", plan.name, plan.height, failure.state)
+        } else if let Some(upgrade) = pending(facts) {
             let doing = job.map_or("waiting", name_of);
             format!("upgrade {} at {}: {doing}", upgrade.plan.name, upgrade.plan.height)
         } else if let Some(next) = self.knowledge.scheduled().first() {
