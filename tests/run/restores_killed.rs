@@ -102,7 +102,7 @@ impl Trial {
             of.filter(|file| fs::read_to_string(file).is_ok_and(|text| text == "after")).count()
         };
         assert_eq!((after("new.db/CURRENT"), after("state/code")), (1, 1), "nothing is lost: {kill_at:?}");
-        let parts = ["/.watcher-restored", "/.watcher-leaving", "restore.json"];
+        let parts = ["-restored-", "/.watcher-leaving", "restore.json"];
         let unfinished = |path: &PathBuf| parts.iter().any(|part| path.to_string_lossy().contains(part));
         assert!(!all.iter().any(unfinished), "nothing unfinished is left: {kill_at:?}");
     }
