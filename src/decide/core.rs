@@ -8,6 +8,7 @@ mod fetch;
 mod home;
 mod orders;
 mod restored;
+mod status;
 
 use ::core::time::Duration;
 use alloc::{

@@ -29,7 +29,7 @@ use serde::{Deserialize, Serialize};
 use super::{Home, sync_folder, write_whole, write_with_mode};
 use crate::decide::{facts::Backup, plan::Plan};
 pub use carry::{CarryError, Progress};
-use layout::{INNER, Layout, OURS, beside};
+use layout::{INNER, Layout, OURS, beside, ours};
 pub use signing::Unreadable;
 pub use work::Part;
 use work::{Way, Work};
@@ -70,6 +70,8 @@ pub struct Completion {
     pub plan: Plan,
     /// Where it is.
     pub path: PathBuf,
+    /// What is written in that folder as well: another of that name is not it.
+    pub token: String,
     /// How it was made.
     pub means: Means,
     /// When, RFC 3339.
@@ -149,7 +151,7 @@ pub fn state(home: &Home, plan: Option<&Plan>) -> Backup {
 #[must_use]
 pub fn all(home: &Home) -> Vec<Completion> {
     let noted = fs::read(index(home)).ok().and_then(|bytes| serde_json::from_slice::<Vec<Completion>>(&bytes).ok());
-    noted.unwrap_or_default().into_iter().filter(|backup| backup.path.is_dir()).collect()
+    noted.unwrap_or_default().into_iter().filter(is_there).collect()
 }
 
 /// The backup that was made for a plan. Its info is left out: a record does without it.
@@ -193,26 +195,28 @@ pub fn take(
     let place = place(home, chosen)?;
     fs::create_dir_all(&place).map_err(at(&place))?;
     let noted = all(home);
-    clear(&place, &noted)?;
+    clear(home, &place, &noted)?;
     let path = free_name(&place, now);
     let layout = Layout::of(home).map_err(at(&home.path))?;
     let (work, means) = work_for(home, &layout, &place, &layout::file_name(&path))?;
     for part in &work.parts {
-        clear(&beside(&part.live), &noted)?;
+        clear(home, &beside(&part.live), &noted)?;
     }
     keep::make_room(home, &work)?;
-    let unfinished = place.join(UNFINISHED);
-    let taken = saved(&layout, &work, &unfinished, stop, progress);
-    let (bytes, shared) = taken.inspect_err(|error| {
+    let unfinished = place.join(ours(home, UNFINISHED));
+    let token = ours(home, &now.timestamp().as_nanosecond().to_string());
+    let made = saved(&layout, &work, &unfinished, &token, stop, progress);
+    let (bytes, shared) = made.inspect_err(|error| {
         // A copy that is not whole is worth nothing, and its room may be what the node needs. One that was asked to
         // stop is in a hurry; the next one takes it away.
         if !matches!(error, BackupError::Stopped) {
-            let _ = clear(&place, &noted);
+            let _ = clear(home, &place, &noted);
         }
     })?;
     let completion = Completion {
         plan: plan.clone(),
         path,
+        token,
         means,
         made: now.timestamp().to_string(),
         milliseconds: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
@@ -251,9 +255,11 @@ pub fn fits(home: &Home) -> Result<(), BackupError> {
 }
 
 /// What lies in a place until it is complete.
-const UNFINISHED: &str = ".watcher-backup-unfinished";
+const UNFINISHED: &str = "backup-unfinished";
 /// How the name of everything begins that a backup leaves outside its own folder.
-const APART: &str = ".watcher-backup-";
+const APART: &str = "backup-";
+/// Within a backup: what tells it from every other.
+const TOKEN: &str = ".watcher/token";
 /// Within a backup: each file, how it was saved, and how it was then.
 const FILES: &str = ".watcher/files";
 
@@ -261,7 +267,7 @@ const FILES: &str = ".watcher/files";
 fn work_for(home: &Home, layout: &Layout, place: &Path, name: &str) -> Result<(Work, Means), At> {
     let (mut work, means) = work_without(home, layout, place, name)?;
     if means == Means::Checkpoint {
-        ahead::use_in(&mut work, place);
+        ahead::use_in(&mut work, home, place);
     }
     Ok((work, means))
 }
@@ -274,21 +280,25 @@ fn work_without(home: &Home, layout: &Layout, place: &Path, name: &str) -> Resul
     let near = device(place)? == device(&layout.roots[0].live)?;
     let means = if near { home.manner.means } else { Means::Copy };
     let apart = (means == Means::Checkpoint).then_some(name);
-    Work::of_backup(layout, place, apart, means).map(|work| (work, means))
+    let apart = apart.map(|name| ours(home, &format!("{APART}{name}")));
+    Work::of_backup(layout, place, apart.as_deref(), means).map(|work| (work, means))
 }
 
 fn saved(
     layout: &Layout,
     work: &Work,
     folder: &Path,
+    token: &str,
     stop: &AtomicBool,
     progress: Progress<'_>,
 ) -> Result<(u64, u64), BackupError> {
     fs::create_dir_all(folder.join(INNER)).map_err(at(folder))?;
     let copied = carry::carry(work, folder, stop, progress)?;
     let inner = folder.join(INNER);
-    let files = folder.join(FILES);
-    fs::write(&files, verify::listed(work)).and_then(|()| fs::File::open(&files)?.sync_all()).map_err(at(&files))?;
+    for (path, content) in [(FILES, verify::listed(work)), (TOKEN, token.as_bytes().to_vec())] {
+        let path = folder.join(path);
+        fs::write(&path, content).and_then(|()| fs::File::open(&path)?.sync_all()).map_err(at(&path))?;
+    }
     match fs::read(&layout.signing) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         content => {
@@ -317,15 +327,20 @@ fn place(home: &Home, chosen: &Path) -> Result<PathBuf, BackupError> {
 }
 
 /// Takes away what nothing notes.
-fn clear(place: &Path, noted: &[Completion]) -> Result<(), At> {
+fn clear(home: &Home, place: &Path, noted: &[Completion]) -> Result<(), At> {
     let known = |path: &Path| noted.iter().flat_map(|backup| &backup.parts).any(|part| part.at == path);
+    let prefix = ours(home, APART);
     for entry in fs::read_dir(place).map_err(at(place))? {
         let path = entry.map_err(at(place))?.path();
-        if layout::file_name(&path).starts_with(APART) && !known(&path) {
+        if layout::file_name(&path).starts_with(&prefix) && !known(&path) {
             carry::remove(&path)?;
         }
     }
     Ok(())
+}
+
+fn is_there(backup: &Completion) -> bool {
+    fs::read_to_string(backup.path.join(TOKEN)).is_ok_and(|token| token == backup.token)
 }
 
 fn index(home: &Home) -> PathBuf {
@@ -440,6 +455,25 @@ mod tests {
 
     fn inode(path: &Path) -> u64 {
         fs::metadata(path).unwrap().ino()
+    }
+
+    #[test]
+    fn two_homes_that_keep_their_backups_in_one_place_leave_each_other_alone() {
+        let place = tempfile::tempdir().unwrap();
+        let [one, other] = [(); 2].map(|()| {
+            let (keep, mut home) = home_with(&["genesis"]);
+            home.backups = Some(place.path().to_owned());
+            (keep, home)
+        });
+        let unfinished = place.path().join(ours(&other.1, UNFINISHED));
+        fs::create_dir(&unfinished).unwrap();
+        let first = take(&one.1, &plan(5), &Zoned::now(), &AtomicBool::new(false), &|_, _| {}).unwrap();
+        assert!(unfinished.exists());
+        let second = take(&other.1, &plan(5), &Zoned::now(), &AtomicBool::new(false), &|_, _| {}).unwrap();
+        assert!(!unfinished.exists() && first.path != second.path);
+        // Whoever noted a name that the other one has got by then has no backup.
+        note(&one.1, &[Completion { path: second.path, ..first }]).unwrap();
+        assert_eq!(state(&one.1, Some(&plan(5))), Backup::Missing);
     }
 
     #[test]

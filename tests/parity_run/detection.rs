@@ -30,7 +30,7 @@ pub(crate) fn plan(name: &str, height: u64) -> String {
 fn wait_for_settled(home: &Home, name: &str) {
     let settled = || {
         let record = fs::read_to_string(home.at("cosmovisor/watcher/record.json")).unwrap_or_default();
-        (record.contains(&format!("{name:?}")) && record.contains("passed")).then_some(())
+        (record.contains(&format!("{name:?}")) && record.contains("committed")).then_some(())
     };
     wait::until(&format!("{name} is settled"), LIMIT, settled);
 }

@@ -147,6 +147,11 @@ impl World {
 
     fn runs(&mut self, number: usize) {
         let next = self.data.committed + 1;
+        // The header of the next block names another state than its own.
+        let forked = self.ways.fork && self.chain.applied.iter().any(|plan| plan.height == self.data.committed);
+        if forked {
+            return self.nudge_node(5_000);
+        }
         if next > self.chain.height {
             return;
         }

@@ -2,7 +2,7 @@
 
 use watcher::decide::{
     event::Trouble,
-    facts::{FailureState, Receipt, Version},
+    facts::{FailureState, Receipt, Verdict, Version},
     settings::OnFailure,
 };
 
@@ -426,4 +426,19 @@ fn what_an_earlier_binary_may_have_committed_is_not_taken_back_because_the_next_
     assert_eq!((stands(&world), world.times(Moment::AppHook)), (Some(FailureState::Held), 2));
     assert_eq!((world.data.committed, world.times(Moment::Restore)), (16, 0));
     world.finish().unwrap();
+}
+
+#[test]
+fn success_is_a_state_that_the_network_agrees_with_and_a_validator_that_signs() {
+    let verdict = |world: &World| world.disk.record().map(|record| record.verdict);
+    let mut world = World::begin(Setup::default());
+    world.live(&[Act::Until(Moment::Passed), Act::Blocks(12)]).unwrap();
+    assert_eq!(verdict(&world), Some(Verdict::Signing));
+
+    let mut world = World::begin(Setup { on_failure: OnFailure::Rollback, ..Setup::default() });
+    world.live(&[Act::Fork(true), Act::Until(Moment::Passed), Act::Blocks(30)]).unwrap();
+    assert_eq!((verdict(&world), world.times(Moment::Restore)), (Some(Verdict::Forked), 0));
+    assert!(world.process.is_some() && is_at(&world, "V1"), "it is told, and nothing is done about it");
+    world.live(&[Act::Fork(false), Act::Blocks(12)]).unwrap();
+    assert_ne!(verdict(&world), Some(Verdict::Forked), "it has applied the block after all");
 }

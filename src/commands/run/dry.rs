@@ -72,7 +72,7 @@ fn of_the_home(config: &Config, facts: &Facts) -> String {
         "backup",
         match (&home.backups, facts.backup) {
             (Some(place), Backup::Missing | Backup::Complete) => {
-                format!("data is copied to {} before a switch", place.display())
+                format!("the node is saved to {} before a switch", place.display())
             }
             _ => "none (UNSAFE_SKIP_BACKUP)".to_owned(),
         },

@@ -12,7 +12,8 @@ use super::{
         decision::{Decision, Exit, HomeJob},
         event::{Event, NodeExit, Trouble, Words},
         facts::{
-            Backup, Current, Facts, Failure, FailureState, NodeLock, Record, RecordFact, Staged, Verdict, Version,
+            Backup, Current, Facts, Failure, FailureState, Info, NodeLock, Origin, Record, RecordFact, Staged, Verdict,
+            Version,
         },
         note::Note,
         orders::Ruling,
@@ -70,7 +71,8 @@ impl Core {
                 return false;
             }
             // It committed the height in an earlier start, and ends of something else.
-            Some(Words::At { began, .. }) if *began >= record.plan.height => {
+            // At a height that the operator named, the old binary did.
+            Some(Words::At { began, .. }) if *began >= record.plan.height && !named_by_hand(&event.facts) => {
                 self.passed(record, decision);
                 return true;
             }
@@ -306,6 +308,10 @@ impl Core {
         let (plan, failure) = (record.plan.clone(), failure.clone());
         self.tell(key, decision, || Note::UpgradeFailed { plan, failure: *failure });
     }
+}
+
+fn named_by_hand(facts: &Facts) -> bool {
+    matches!(facts.info, Info::Plan { origin: Origin::Operator, .. })
 }
 
 const fn is_on_its_way(state: FailureState) -> bool {

@@ -11,7 +11,7 @@ use std::{
 
 use super::{
     BackupError, Means, at, carry, keep,
-    layout::Layout,
+    layout::{Layout, ours},
     place,
     work::{State, Way, Work},
     work_without,
@@ -19,7 +19,7 @@ use super::{
 use crate::home::{Home, write_whole};
 
 /// The folder within the place of backups.
-const FOLDER: &str = ".watcher-ahead";
+const FOLDER: &str = "ahead";
 /// Filesystems keep times in ticks: a change within one is seen by no time.
 const QUIET: Duration = Duration::from_secs(2);
 
@@ -37,13 +37,13 @@ pub(super) fn copied(home: &Home, stop: &AtomicBool, quiet: Duration) -> Result<
     let place = place(home, chosen)?;
     let layout = Layout::of(home).map_err(at(&home.path))?;
     let (mut work, means) = work_without(home, &layout, &place, FOLDER)?;
-    let folder = place.join(FOLDER);
+    let folder = place.join(ours(home, FOLDER));
     if means == Means::Copy {
         // That would be everything, twice.
         return Ok(0);
     }
     keep::check_room(home, &work)?;
-    let known = ready(&place);
+    let known = ready(&folder);
     let wanted = |state: &State| work.files.iter().any(|file| file.way == Way::Copy && file.state == *state);
     let (mut kept, dropped): (HashMap<_, _>, HashMap<_, _>) = known.into_iter().partition(|(state, _)| wanted(state));
     fs::create_dir_all(&folder).map_err(at(&folder))?;
@@ -75,8 +75,8 @@ pub(super) fn copied(home: &Home, stop: &AtomicBool, quiet: Duration) -> Result<
 }
 
 /// Has what lies ready and is still what it was linked in the place of copied.
-pub(super) fn use_in(work: &mut Work, place: &Path) {
-    let ready = ready(place);
+pub(super) fn use_in(work: &mut Work, home: &Home, place: &Path) {
+    let ready = ready(&place.join(ours(home, FOLDER)));
     for file in work.files.iter_mut().filter(|file| file.way == Way::Copy) {
         if let Some(path) = ready.get(&file.state) {
             file.from.clone_from(path);
@@ -86,12 +86,12 @@ pub(super) fn use_in(work: &mut Work, place: &Path) {
 }
 
 /// Takes away what lies ready.
-pub(super) fn clear(place: &Path) -> Result<(), super::At> {
-    carry::remove(&place.join(FOLDER))
+pub(super) fn clear(home: &Home, place: &Path) -> Result<(), super::At> {
+    carry::remove(&place.join(ours(home, FOLDER)))
 }
 
-fn ready(place: &Path) -> HashMap<State, PathBuf> {
-    let list = fs::read(place.join(FOLDER).join("list")).ok();
+fn ready(folder: &Path) -> HashMap<State, PathBuf> {
+    let list = fs::read(folder.join("list")).ok();
     let list = list.and_then(|text| serde_json::from_slice::<Vec<(State, PathBuf)>>(&text).ok());
     list.unwrap_or_default().into_iter().filter(|(_, path)| path.is_file()).collect()
 }

@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     APART, BackupError, at, carry,
-    layout::Layout,
+    layout::{Layout, ours},
     place, saved,
     work::{Way, Work},
     work_for,
@@ -82,13 +82,13 @@ fn rehearsed(home: &Home, place: &Path, stop: &AtomicBool) -> Result<(Work, Dura
     };
     work.files = rehearsed;
     let done = work.bytes(Way::Copy);
-    let folder = place.join(format!("{APART}rehearsal"));
+    let folder = place.join(ours(home, &format!("{APART}rehearsed")));
     let clear = || {
         let apart = work.parts.iter().map(|part| &part.at).filter(|at| at.is_absolute());
         apart.chain([&folder, &folder.with_extension("done")]).try_for_each(|folder| carry::remove(folder))
     };
     clear()?;
-    let result = saved(&layout, &work, &folder, stop, &|_, _| {});
+    let result = saved(&layout, &work, &folder, "", stop, &|_, _| {});
     let done_folder = folder.with_extension("done");
     let noted = write_whole(&folder.join("note"), &[], true).map_err(at(&folder));
     let noted = noted.and_then(|()| carry::rename(&folder, &done_folder));

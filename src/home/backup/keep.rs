@@ -11,7 +11,7 @@ use std::{
 use nix::sys::statvfs::statvfs;
 use serde::{Deserialize, Serialize};
 
-use super::{APART, At, BackupError, Completion, Means, all, carry, note, work::Work};
+use super::{APART, At, BackupError, Completion, Means, all, carry, layout::ours, note, work::Work};
 use crate::{
     decide::{
         facts::{RecordFact, Verdict},
@@ -79,7 +79,7 @@ pub fn look(home: &Home, now: u64, height: u64) -> Result<Vec<Completion>, At> {
 /// [`At`].
 pub fn prune(home: &Home) -> Result<Vec<Completion>, At> {
     if let Some(place) = home.backups.as_ref().and_then(|chosen| super::place(home, chosen).ok()) {
-        super::ahead::clear(&place)?;
+        super::ahead::clear(home, &place)?;
     }
     let checkpoints = all(home).into_iter().filter(|backup| backup.means == Means::Checkpoint);
     let newest: Vec<_> = checkpoints.rev().take(home.manner.keep).map(|backup| backup.path).collect();
@@ -93,7 +93,7 @@ pub fn prune(home: &Home) -> Result<Vec<Completion>, At> {
 pub fn remove(home: &Home, backup: &Completion) -> Result<(), At> {
     let place = backup.path.parent().unwrap_or(&backup.path);
     // From here on it is one that is not complete: the next one takes away what is left of it.
-    let gone = place.join(format!("{APART}dropped"));
+    let gone = place.join(ours(home, &format!("{APART}dropped")));
     carry::remove(&gone)?;
     carry::rename(&backup.path, &gone)?;
     note(home, &all(home))?;

@@ -154,6 +154,12 @@ impl Layout {
     }
 }
 
+/// A name for something of this home's own: another home may keep its backups in the same place.
+pub(super) fn ours(home: &Home, what: &str) -> String {
+    let (device, inode) = identity(&home.path).unwrap_or_default();
+    format!("{OURS}{device:x}-{inode:x}-{what}")
+}
+
 /// A folder on the same filesystem as this one and outside it, or this one itself where it is a mount point, or where
 /// nothing may be put beside it.
 pub(super) fn beside(folder: &Path) -> PathBuf {

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     At, CarryError, Completion, Progress, at, carry, free,
-    layout::{Layout, OURS, Pattern, beside, file_name, identity},
+    layout::{Layout, OURS, Pattern, beside, file_name, identity, ours},
     signing::{self, Unreadable},
     verify::verify,
     work::Work,
@@ -136,7 +136,7 @@ pub fn restore(
     for (number, part) in backup.parts.iter().enumerate() {
         fs::create_dir_all(&part.live).map_err(at(&part.live))?;
         let beside = beside(&part.live);
-        let new = beside.join(format!("{OURS}restored-{number}"));
+        let new = beside.join(ours(home, &format!("restored-{number}")));
         carry::remove(&new)?;
         let (year, month, day) = (now.year(), now.month(), now.day());
         let prefix = if beside == part.live { OURS.to_owned() } else { format!("{}-", file_name(&part.live)) };

@@ -227,7 +227,7 @@ impl<'a> Walk<'a> {
         {
             target = beside(live);
             let number = self.work.parts.len();
-            let apart = target.join(format!("{OURS}backup-{name}-{number}"));
+            let apart = target.join(format!("{name}-{number}"));
             self.work.links.push((apart.clone(), to));
             to = apart;
         }
