@@ -28,6 +28,8 @@ mod server;
 mod backups;
 #[path = "run/crashing.rs"]
 mod crashing;
+#[path = "run/disks.rs"]
+mod disks;
 #[path = "run/dry_run.rs"]
 mod dry_run;
 #[path = "run/failing.rs"]

@@ -208,8 +208,11 @@ impl<'story> Trial<'story> {
             let kept =
                 |folder: &PathBuf| fs::read(folder.join("application.db/CURRENT")).is_ok_and(|text| text == b"after\n");
             assert!(failed.iter().any(kept), "what the failed binary left is kept: {failed:?}");
-            let parts = ["data/.watcher-restored", "data/.watcher-leaving", "cosmovisor/watcher/restore.json"];
-            assert!(parts.iter().all(|part| !self.home.join(part).exists()), "nothing unfinished is left");
+            let unfinished = [named("-restored-"), named(".watcher-leaving")].concat();
+            assert!(
+                unfinished.is_empty() && !self.home.join("cosmovisor/watcher/restore.json").exists(),
+                "{unfinished:?}"
+            );
         }
     }
 

@@ -1,0 +1,135 @@
+//! A disk that is full or read-only for a while, and a clock that jumps back. Needs root for the disks, and a C compiler for
+//! the clock.
+
+use std::{fs, path::PathBuf, process::Command};
+
+use serde_json::json;
+use sha2::{Digest as _, Sha256};
+
+use crate::{
+    home::{Home, output},
+    orders::command,
+    server::{Server, found},
+    tools, wait,
+};
+
+/// A folder of a home on a filesystem of its own, in memory; what was in it is there again.
+struct Disk(PathBuf);
+
+impl Disk {
+    /// None where this user may not mount one.
+    fn over(home: &Home, folder: &str) -> Option<Self> {
+        let (path, before) = (home.at(folder), home.at("before"));
+        fs::rename(&path, &before).expect("the home can be written");
+        fs::create_dir(&path).expect("the home can be written");
+        let disk = Self(path);
+        let mounted = disk.mount("size=2m");
+        let copied = Command::new("cp").arg("-a").arg(before.join(".")).arg(&disk.0).status().expect("cp is there");
+        assert!(copied.success());
+        fs::remove_dir_all(before).expect("the home can be written");
+        (mounted || tools::missing("mount", "may not be used here")).then_some(disk)
+    }
+
+    fn mount(&self, options: &str) -> bool {
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", options, "watcher-test"]).arg(&self.0);
+        mount.output().is_ok_and(|ended| ended.status.success())
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        // Where it was never mounted there is nothing to take away.
+        let _ = Command::new("umount").arg("--lazy").arg(&self.0).output();
+    }
+}
+
+#[test]
+fn a_disk_that_is_full_in_the_middle_of_a_download_costs_a_pause() {
+    let binary = format!("#!/bin/sh\nversion=v2\n. \"$DAEMON_HOME/node.sh\"\n{}", "#\n".repeat(300 << 10));
+    let sum = hex::encode(Sha256::digest(&binary));
+    let host = Server::plain(move |_| found(binary.as_bytes()));
+    let home = Home::halting();
+    home.remove("cosmovisor/upgrades");
+    let Some(_disk) = Disk::over(&home, "cosmovisor") else { return };
+    let info = json!({ "binaries": { "any": format!("{}/noded?checksum=sha256:{sum}", host.base) } });
+    home.write("plan.json", &json!({ "name": "v2", "height": 10, "info": info.to_string() }).to_string());
+    let mut watcher = home.start(&[("DAEMON_ALLOW_DOWNLOAD_BINARIES", "true")]);
+    home.wait_for_call("start genesis");
+    home.write("cosmovisor/ballast", &"x".repeat(1800 << 10));
+    home.halt();
+    home.wait_for_log("No space left on device");
+    assert_eq!((home.count("stop genesis"), home.nodes().len(), watcher.ended()), (0, 1, None));
+    assert!(!home.at("cosmovisor/upgrades/v2/bin/noded").exists(), "nothing but the whole is placed");
+    home.remove("cosmovisor/ballast");
+    home.expect_upgraded();
+    assert!(watcher.stop().success());
+}
+
+#[test]
+fn a_place_for_backups_that_becomes_read_only_costs_a_pause() {
+    let home = Home::halting();
+    fs::create_dir(home.at("place")).expect("the home can be written");
+    let Some(disk) = Disk::over(&home, "place") else { return };
+    let place = home.at("place");
+    let mut watcher = home.start(&[("DAEMON_DATA_BACKUP_DIR", place.to_str().expect("it is text"))]);
+    home.wait_for_call("start genesis");
+    assert!(disk.mount("remount,ro"));
+    home.halt();
+    let line = home.wait_for_log("the node is not stopped before it can");
+    assert!(line.contains("Read-only file system"), "{line}");
+    assert_eq!((home.count("stop genesis"), home.nodes().len(), watcher.ended()), (0, 1, None));
+    assert!(disk.mount("remount,rw"));
+    home.expect_upgraded();
+    let saved =
+        fs::read_dir(&place).expect("it is there").flatten().filter(|entry| entry.path().join("height").exists());
+    assert_eq!(saved.count(), 1);
+    assert!(watcher.stop().success());
+}
+
+/// Puts the wall clock a day back as long as the file exists that `CLOCK_BACK` names.
+const CLOCK: &str = r#"
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+int clock_gettime(clockid_t clock, struct timespec *now) {
+  int (*real)(clockid_t, struct timespec *) = dlsym(RTLD_NEXT, "clock_gettime");
+  int result = real(clock, now);
+  const char *back = getenv("CLOCK_BACK");
+  if (clock == CLOCK_REALTIME && back && access(back, F_OK) == 0) now->tv_sec -= 24 * 60 * 60;
+  return result;
+}
+"#;
+
+#[test]
+fn a_clock_that_jumps_back_a_day_and_forth_again_keeps_no_upgrade_and_no_rollback_up() {
+    if !tools::found("cc", "--version") {
+        return;
+    }
+    let home = Home::halting();
+    home.write("data/application.db/CURRENT", "before");
+    home.write("clock.c", CLOCK);
+    let (back, library) = (home.at("back"), home.at("clock.so"));
+    let built =
+        output(Command::new("cc").args(["-shared", "-fPIC", "-o"]).arg(&library).arg(home.at("clock.c")).arg("-ldl"));
+    assert!(built.status.success(), "{built:?}");
+    let text = |path: &PathBuf| path.to_str().expect("it is text").to_owned();
+    let mut watcher = home.start(&[("LD_PRELOAD", &text(&library)), ("CLOCK_BACK", &text(&back))]);
+    home.wait_for_call("start genesis");
+    home.write("back", "");
+    home.halt();
+    home.expect_upgraded();
+    let day = |line: &str| line[..10].to_owned();
+    let (first, last) = (day(&home.wait_for_log("INFO")), day(&home.wait_for_log("has passed")));
+    assert!(last < first, "the clock has jumped: {last}, {first}");
+    home.write("data/application.db/CURRENT", "after");
+    home.remove("back");
+    assert!(output(&mut command(&home, &["rollback", "--yes"])).status.success());
+    wait::until("it is taken back", crate::home::LIMIT, || (home.current() == "genesis").then_some(()));
+    home.wait_for_log("rolled back");
+    assert_eq!((home.read("data/application.db/CURRENT").as_str(), home.nodes().len()), ("before", 0));
+    assert_eq!(watcher.stop().code(), Some(75));
+}
