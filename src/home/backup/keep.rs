@@ -11,7 +11,7 @@ use std::{
 use nix::sys::statvfs::statvfs;
 use serde::{Deserialize, Serialize};
 
-use super::{APART, At, BackupError, Completion, Means, all, carry, layout::ours, note, work::Work};
+use super::{APART, At, BackupError, Completion, Means, all, carry, layout::ours, note, noted, work::Work};
 use crate::{
     decide::{
         facts::{RecordFact, Verdict},
@@ -59,7 +59,7 @@ impl Health {
 /// # Errors
 /// [`At`].
 pub fn look(home: &Home, now: u64, height: u64) -> Result<Vec<Completion>, At> {
-    let (mut backups, record) = (all(home), record::read(home));
+    let (mut backups, record) = (noted(home)?, record::read(home));
     let mut passed: Vec<_> = backups.iter_mut().filter(|backup| may_go(&record, backup)).collect();
     if passed.is_empty() {
         return Ok(Vec::new());
@@ -81,7 +81,7 @@ pub fn prune(home: &Home) -> Result<Vec<Completion>, At> {
     if let Some(place) = home.backups.as_ref().and_then(|chosen| super::place(home, chosen).ok()) {
         super::ahead::clear(home, &place)?;
     }
-    let checkpoints = all(home).into_iter().filter(|backup| backup.means == Means::Checkpoint);
+    let checkpoints = noted(home)?.into_iter().filter(|backup| backup.means == Means::Checkpoint);
     let newest: Vec<_> = checkpoints.rev().take(home.manner.keep).map(|backup| backup.path).collect();
     dropped(home, |backup| !newest.contains(&backup.path))
 }
@@ -96,7 +96,7 @@ pub fn remove(home: &Home, backup: &Completion) -> Result<(), At> {
     let gone = place.join(ours(home, &format!("{APART}dropped")));
     carry::remove(&gone)?;
     carry::rename(&backup.path, &gone)?;
-    note(home, &all(home))?;
+    note(home, &noted(home)?)?;
     for part in backup.parts.iter().filter(|part| part.at.is_absolute()) {
         carry::remove(&part.at)?;
     }
@@ -142,7 +142,8 @@ pub(super) fn make_room(home: &Home, work: &Work) -> Result<(), BackupError> {
 /// Drops those that may go and are unwanted.
 fn dropped(home: &Home, unwanted: impl Fn(&Completion) -> bool) -> Result<Vec<Completion>, At> {
     let record = record::read(home);
-    let unwanted: Vec<_> = all(home).into_iter().filter(|backup| may_go(&record, backup) && unwanted(backup)).collect();
+    let unwanted: Vec<_> =
+        noted(home)?.into_iter().filter(|backup| may_go(&record, backup) && unwanted(backup)).collect();
     unwanted.iter().try_for_each(|backup| remove(home, backup))?;
     Ok(unwanted)
 }
