@@ -95,8 +95,9 @@ pub fn remove(home: &Home, backup: &Completion) -> Result<(), At> {
     // From here on it is one that is not complete: the next one takes away what is left of it.
     let gone = place.join(ours(home, &format!("{APART}dropped")));
     carry::remove(&gone)?;
+    let others: Vec<_> = noted(home)?.into_iter().filter(|other| other.path != backup.path).collect();
     carry::rename(&backup.path, &gone)?;
-    note(home, &noted(home)?)?;
+    note(home, &others)?;
     for part in backup.parts.iter().filter(|part| part.at.is_absolute()) {
         carry::remove(&part.at)?;
     }
