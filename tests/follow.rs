@@ -5,8 +5,12 @@
 mod host;
 #[path = "follow/liars.rs"]
 mod liars;
+#[path = "follow/measure.rs"]
+mod measure;
 #[path = "support/nodes.rs"]
 mod nodes;
+#[path = "follow/quorum.rs"]
+mod quorum;
 #[path = "follow/reminders.rs"]
 mod reminders;
 #[path = "support/say.rs"]

@@ -27,8 +27,8 @@ pub enum Cause {
     /// More than this program reads.
     #[error("answers with more than {0} bytes, which are not read")]
     TooLarge(usize),
-    /// HTTP 429, with the time of `Retry-After` (RFC 9110) where it was given.
-    #[error("asks for fewer questions (HTTP 429); another endpoint in WATCHER_RPC or WATCHER_REST would help")]
+    /// HTTP 429, or 503 with a `Retry-After` (RFC 9110); the time where it was given.
+    #[error("asks for fewer questions; another endpoint in WATCHER_RPC or WATCHER_REST would help")]
     Throttled(Option<Duration>),
     /// An HTTP status that is no answer, with the beginning of what came with it.
     #[error("answers HTTP {0}, saying {1:?}")]
@@ -99,6 +99,19 @@ impl Fault {
     pub fn is_unknown(&self) -> bool {
         matches!(self.cause, Cause::Unknown(_))
     }
+
+    /// Whether the server itself failed at this very question, so that another may be answered.
+    #[must_use]
+    pub fn is_refusal(&self) -> bool {
+        matches!(self.cause, Cause::Refused { .. } | Cause::Status(500, _)) && !self.is_missing()
+    }
+
+    /// Whether what was asked for does not exist: `NotFound` of gRPC, in its own number and in that of baseapp.
+    #[must_use]
+    pub fn is_missing(&self) -> bool {
+        let Cause::Refused { code, message } = &self.cause else { return false };
+        matches!(code, 5 | 30) || message.contains("doesn't exist") || message.contains("not found")
+    }
 }
 
 /// The beginning of what was said, fit for one line.
@@ -141,6 +154,14 @@ mod tests {
         assert!(unknown(refusal(6, "unknown query path: unknown request")));
         assert!(unknown(refusal(12, "Not Implemented")));
         assert!(unknown(refusal(-32601, "Method not found")));
+        let fault = |code, message| {
+            let cause = refusal(code, message);
+            let fault = Fault { endpoint: String::new(), question: String::new(), cause };
+            (fault.is_missing(), fault.is_refusal())
+        };
+        assert_eq!(fault(5, "proposal 7 doesn't exist"), (true, false));
+        assert_eq!(fault(30, "proposal 7 doesn't exist: key not found"), (true, false));
+        assert_eq!(fault(2, "no concrete type registered for type URL /x.Msg"), (false, true));
         let refused = refusal(3, "requested block height is bigger than the chain length");
         assert!(matches!(refused, Cause::Refused { code: 3, .. }));
         let pruned = refusal(2, "failed to load state at height 5; no commit info found (latest height: 9)");

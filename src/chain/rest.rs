@@ -82,21 +82,35 @@ impl Rest {
         })
     }
 
-    /// One page of the proposals in a status, newest first; `key` is [`Page::next`] of the page before.
+    /// One page of the proposals in a status, or of all, newest first; `key` is [`Page::next`] of the page before.
     ///
     /// # Errors
     /// [`Fault`] where there is no such answer; one that [`Fault::is_unknown`] where this version of x/gov is not served.
-    pub async fn proposals(&self, gov: GovVersion, status: ProposalStatus, key: &[u8]) -> Result<Page, Fault> {
-        let mut parameters = vec![
-            ("proposal_status", super::proposals::number_of(status).to_string()),
-            ("pagination.limit", super::proposals::PAGE.to_string()),
-            ("pagination.reverse", String::from("true")),
-        ];
+    pub async fn proposals(
+        &self,
+        gov: GovVersion,
+        status: Option<ProposalStatus>,
+        limit: u64,
+        key: &[u8],
+    ) -> Result<Page, Fault> {
+        let mut parameters =
+            vec![("pagination.limit", limit.to_string()), ("pagination.reverse", String::from("true"))];
+        if status.is_some() {
+            parameters.push(("proposal_status", super::proposals::number_of(status).to_string()));
+        }
         if !key.is_empty() {
             parameters.push(("pagination.key", BASE64.encode(key)));
         }
-        let page = self.ask::<json::PageAnswer>(gov.rest_path(), &parameters).await?;
-        Ok(page.value.into_page())
+        Ok(self.ask::<json::PageAnswer>(&gov.rest_path(), &parameters).await?.value.into_page())
+    }
+
+    /// The proposal of a number, as a page that holds nothing else.
+    ///
+    /// # Errors
+    /// As [`Rest::proposals`]; one that [`Fault::is_missing`] where there is no such proposal.
+    pub async fn proposal(&self, gov: GovVersion, id: u64) -> Result<Page, Fault> {
+        let path = format!("{}/{id}", gov.rest_path());
+        Ok(self.ask::<json::SingleAnswer>(&path, &[]).await?.value.into_page())
     }
 
     async fn ask<A: DeserializeOwned>(&self, path: &str, parameters: &[(&str, String)]) -> Result<Dated<A>, Fault> {
@@ -215,6 +229,14 @@ mod tests {
                 (None, plan)
             );
         }
+    }
+
+    #[tokio::test]
+    async fn a_page_of_millions_of_things_is_passed_over() {
+        let bomb = format!(r#"{{"proposals":[{}{{}}],"pagination":{{}}}}"#, r#"{"":0},"#.repeat(1_000_000));
+        let liar = Liar::telling(move |_, _| json(bomb.clone())).await;
+        let page = rest(&liar).proposals(GovVersion::V1, None, 20, &[]).await.unwrap();
+        assert_eq!(page, Page::default());
     }
 
     #[tokio::test]

@@ -17,9 +17,9 @@ pub enum Belief {
     /// Enough endpoints say the same, to the letter of the info.
     Agreed {
         /// So many say so.
-        said: u16,
+        said: usize,
         /// Of so many that have a say.
-        of: u16,
+        of: usize,
     },
     /// It was read with a proof against a header that is trusted.
     Proven,
@@ -38,15 +38,15 @@ pub struct Voice<'a> {
     pub at: u64,
 }
 
-/// How the endpoints stand to one plan.
+/// How the endpoints stand to one plan, by their places among the voices.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Count {
-    /// So many say it.
-    pub said: u16,
-    /// Of so many that have a say.
-    pub of: u16,
-    /// The places among the voices of those that say otherwise for a height at which others say it. One that has only come
-    /// later, or not so far yet, contradicts nobody.
+    /// Those that say it.
+    pub said: Vec<usize>,
+    /// How many have a say.
+    pub of: usize,
+    /// Those that say otherwise for a height at which others say it. One that has only come later, or not so far yet,
+    /// contradicts nobody.
     pub against: Vec<usize>,
 }
 
@@ -58,13 +58,13 @@ pub fn count(plan: &Plan, voices: &[Voice<'_>]) -> Count {
     let Some(first) = voices.iter().filter(says).map(|voice| voice.since).min() else { return count };
     for (place, voice) in voices.iter().enumerate() {
         if says(&voice) {
-            count.said = count.said.saturating_add(1);
+            count.said.push(place);
         } else if voice.at < first || voice.at >= plan.height {
             continue;
         } else if voices.iter().filter(says).any(|other| voice.since.max(other.since) <= voice.at.min(other.at)) {
             count.against.push(place);
         }
-        count.of = count.of.saturating_add(1);
+        count.of += 1;
     }
     count
 }
@@ -72,9 +72,9 @@ pub fn count(plan: &Plan, voices: &[Voice<'_>]) -> Count {
 impl Count {
     /// Agreed are those who are `quorum`, at least two, and more than all others that have a say.
     #[must_use]
-    pub fn belief(&self, quorum: u16) -> Belief {
-        let (said, of) = (self.said, self.of);
-        if said >= quorum.max(2) && said > of - said { Belief::Agreed { said, of } } else { Belief::Claimed }
+    pub fn belief(&self, quorum: usize) -> Belief {
+        let (said, of) = (self.said.len(), self.of);
+        if said >= quorum.max(2) && 2 * said > of { Belief::Agreed { said, of } } else { Belief::Claimed }
     }
 }
 
@@ -126,7 +126,7 @@ mod tests {
             ("none, past the height", voice(None, 1, 100), 1, 1, vec![]),
         ] {
             let count = count(&p, &[sayer, more]);
-            assert_eq!((count.said, count.of, count.against), (said, of, against), "{what}");
+            assert_eq!((count.said.len(), count.of, count.against), (said, of, against), "{what}");
         }
         assert_eq!(count(&p, &[voice(None, 0, 5)]), Count::default());
     }
@@ -143,7 +143,7 @@ mod tests {
             (3, 4, 2, true),
             (0, 0, 1, false),
         ] {
-            let belief = Count { said, of, against: vec![] }.belief(quorum);
+            let belief = Count { said: (0..said).collect(), of, against: vec![] }.belief(quorum);
             assert_eq!(belief != Belief::Claimed, agreed, "{said} of {of}, {quorum}");
         }
         let words = [Belief::Claimed, Belief::Agreed { said: 2, of: 3 }, Belief::Proven, Belief::ProvenAsOf(7)];
@@ -177,17 +177,18 @@ mod tests {
             let turn = turn % turned.len().max(1);
             turned.rotate_left(turn);
             let counts = [drawn, turned].map(|drawn| count(&plans[0], &heard(&plans, &drawn)));
-            prop_assert_eq!((counts[0].said, counts[0].of, counts[0].against.len()), (counts[1].said, counts[1].of, counts[1].against.len()));
+            let [there, turned] = counts.map(|count| (count.said.len(), count.of, count.against.len()));
+            prop_assert_eq!(there, turned);
         }
 
         #[test]
-        fn fewer_than_the_quorum_never_agree(drawn in voices(), quorum in 0..6u16) {
+        fn fewer_than_the_quorum_never_agree(drawn in voices(), quorum in 0..6usize) {
             let plans = plans();
             let count = count(&plans[0], &heard(&plans, &drawn));
             if count.belief(quorum) != Belief::Claimed {
-                prop_assert!(count.said >= quorum.max(2) && 2 * count.said > count.of);
+                prop_assert!(count.said.len() >= quorum.max(2) && 2 * count.said.len() > count.of);
             }
-            prop_assert!(usize::from(count.said) + count.against.len() <= usize::from(count.of));
+            prop_assert!(count.said.len() + count.against.len() <= count.of);
         }
 
         #[test]
@@ -200,7 +201,7 @@ mod tests {
         }
 
         #[test]
-        fn who_says_otherwise_never_makes_it_agreed(drawn in voices(), at in 0..120u64, quorum in 0..6u16) {
+        fn who_says_otherwise_never_makes_it_agreed(drawn in voices(), at in 0..120u64, quorum in 0..6usize) {
             let plans = plans();
             let mut voices = heard(&plans, &drawn);
             let before = count(&plans[0], &voices).belief(quorum);
@@ -209,7 +210,7 @@ mod tests {
         }
 
         #[test]
-        fn of_two_plans_at_one_height_at_most_one_is_agreed(drawn in voices(), quorum in 0..6u16) {
+        fn of_two_plans_at_one_height_at_most_one_is_agreed(drawn in voices(), quorum in 0..6usize) {
             let plans = plans();
             let asked_once: Vec<_> = drawn.iter().map(|(name, _, at)| (*name, 0, *at)).collect();
             let voices = heard(&plans, &asked_once);

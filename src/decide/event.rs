@@ -164,6 +164,8 @@ pub enum News {
     Failed {
         /// What went wrong, for people.
         reason: String,
+        /// Whether it does not answer at all, or not as an endpoint of this chain.
+        silent: bool,
     },
 }
 

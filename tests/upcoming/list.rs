@@ -112,6 +112,7 @@ fn json_has_the_fields_that_scripts_rely_on_and_no_others() {
             keys(entry),
             [
                 "artifact",
+                "belief",
                 "blocks_left",
                 "eta",
                 "height",
