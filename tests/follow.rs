@@ -26,6 +26,8 @@ mod staging;
 mod supervisor;
 #[path = "follow/transfers.rs"]
 mod transfers;
+#[path = "follow/votes.rs"]
+mod votes;
 #[path = "support/wait.rs"]
 mod wait;
 #[path = "follow/world.rs"]
