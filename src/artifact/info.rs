@@ -1,7 +1,15 @@
 //! Reads what a plan's info says about binaries. The convention is cosmovisor's: JSON with a map from platform to URL, or
-//! the URL of such a document; in the wild it is as often blank or prose. Pure text in, an answer out.
+//! the URL of such a document; in the wild it is as often blank or prose. Pure text in, an answer out, but for
+//! [`local_document`].
+
+use std::{
+    fs::File,
+    io::{self, Read as _},
+    path::{Path, PathBuf},
+};
 
 use serde_json::{Map, Value};
+use url::Url;
 
 use super::{checksum::shortened, source::Source};
 use crate::decide::plan::{Artifact, Asks};
@@ -47,6 +55,39 @@ pub fn asks(info: &str, platform: &Platform, must_have_checksum: bool) -> Asks {
         Err(reason) => {
             Asks::Unusable { reason: format!("the plan's info is a reference that is not followed: {reason}") }
         }
+    }
+}
+
+/// The file on this machine that an info names: an absolute path, or a `file` URL without a host.
+#[must_use]
+pub fn local_file(info: &str) -> Option<PathBuf> {
+    let info = info.trim();
+    if !is_reference(info) {
+        return None;
+    }
+    if info.starts_with('/') {
+        return Some(info.into());
+    }
+    Url::parse(info).ok().filter(|url| url.scheme() == "file").and_then(|url| url.to_file_path().ok())
+}
+
+/// What a document on this machine asks it to run.
+#[must_use]
+pub fn local_document(path: &Path, platform: &Platform, must_have_checksum: bool) -> Asks {
+    const LONGEST: u64 = 1 << 20;
+    let read = || {
+        let file = File::open(path)?;
+        let meta = file.metadata()?;
+        if !meta.is_file() || meta.len() > LONGEST {
+            return Err(io::Error::other(format!("it is no file of at most {LONGEST} bytes")));
+        }
+        let mut bytes = Vec::new();
+        file.take(LONGEST).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    };
+    match read() {
+        Ok(bytes) => document(&bytes, platform, must_have_checksum),
+        Err(error) => Asks::Unusable { reason: format!("the plan's info is {}: {error}", path.display()) },
     }
 }
 

@@ -8,7 +8,7 @@ use std::{
     path::Path,
 };
 
-use super::{Home, backup, current, lock, orders, record, upgrade_info, version};
+use super::{Home, backup, current, lock, orders, read_small, record, upgrade_info, version};
 use crate::{
     artifact,
     decide::{
@@ -119,7 +119,7 @@ impl Observer {
         let changed = meta.ctime().saturating_mul(1_000_000_000).saturating_add(meta.ctime_nsec());
         let file = artifact::fingerprint(&meta);
         let known = self.info.as_ref().filter(|seen| seen.file == file);
-        if let Some(seen) = known.filter(|seen| seen.changed == changed) {
+        if let Some(seen) = known.filter(|seen| seen.changed == changed && !rests_on_a_file(home, &seen.info)) {
             return seen.info.clone();
         }
         let bytes = read_info(&path, file.size);
@@ -147,8 +147,17 @@ impl Default for Observer {
 /// Where the plan's name cannot be a folder.
 pub fn upgrade_of(home: &Home, plan: Plan) -> Result<Upgrade, crate::decide::plan::BadName> {
     let folder = Folder::of(&plan.name, home.keep_case)?;
-    let asks = artifact::info::asks(&plan.info, &home.platform, home.must_have_checksum);
+    let local = artifact::info::local_file(&plan.info).filter(|_| home.local_info);
+    let asks = match local {
+        Some(file) => artifact::info::local_document(&file, &home.platform, home.must_have_checksum),
+        None => artifact::info::asks(&plan.info, &home.platform, home.must_have_checksum),
+    };
     Ok(Upgrade { plan, folder, asks })
+}
+
+/// Whether what a plan asks for stands in a file on this machine, which may come later or change.
+fn rests_on_a_file(home: &Home, info: &Info) -> bool {
+    matches!(info, Info::Plan { upgrade, .. } if home.local_info && artifact::info::local_file(&upgrade.plan.info).is_some())
 }
 
 fn read_info(path: &Path, size: u64) -> Result<Vec<u8>, String> {
@@ -174,7 +183,7 @@ fn understood(home: &Home, bytes: Result<&[u8], &String>, fingerprint: Fingerpri
 
 /// The height in `priv_validator_state.json`, which CometBFT writes before it lets a signature out.
 fn signed_height(home: &Home) -> Option<u64> {
-    let state = fs::read(home.data().join("priv_validator_state.json")).ok()?;
+    let state = read_small(&home.data().join("priv_validator_state.json")).ok()?;
     let state: serde_json::Value = serde_json::from_slice(&state).ok()?;
     match state.get("height")? {
         serde_json::Value::String(text) => text.parse().ok(),
