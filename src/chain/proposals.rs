@@ -117,6 +117,13 @@ impl Reader {
     /// # Errors
     /// [`Fault`] where one of the pages is not answered.
     pub async fn passed(&mut self, source: &Source) -> Result<Vec<Proposal>, Fault> {
+        match self.passed_lists(source).await {
+            Err(fault) if fault.is_refusal() => self.passed_single(source, fault).await,
+            read => read,
+        }
+    }
+
+    async fn passed_lists(&mut self, source: &Source) -> Result<Vec<Proposal>, Fault> {
         let (mut found, mut key) = (Vec::new(), Vec::new());
         for _ in 0..MOST_PAGES_OF_ALL {
             let page = self.page(source, Some(ProposalStatus::Passed), PAGE, &key).await?;
@@ -124,6 +131,21 @@ impl Reader {
             match page.next {
                 Some(next) if next != key => key = next,
                 _ => break,
+            }
+        }
+        Ok(found)
+    }
+
+    async fn passed_single(&mut self, source: &Source, fault: Fault) -> Result<Vec<Proposal>, Fault> {
+        let newest = self.newest_number(source).await?;
+        if newest == 0 {
+            return Err(fault);
+        }
+        let mut found = Vec::new();
+        for id in (newest.saturating_sub(MOST_PAGES_OF_ALL as u64 * PAGE)..=newest).rev() {
+            match source.proposal(self.gov, id).await {
+                Err(fault) if fault.is_missing() || fault.is_refusal() => {}
+                page => found.extend(page?.proposals.into_iter().filter(|it| it.status == ProposalStatus::Passed)),
             }
         }
         Ok(found)
@@ -452,6 +474,7 @@ mod tests {
         let again = liar.asked.lock().unwrap().len() - before;
         let most = 4 + usize::try_from(GAP).unwrap();
         assert!(again <= most, "{again}: two lists, what may be new, what is open, and what was refused, once more");
+        assert_eq!(numbers(Reader::default().passed(&source).await.unwrap()), [2, 1]);
         let all_broken = Liar::saying(500, br#"{"code":2,"message":"oh no"}"#).await;
         assert!(Reader::default().read(&super::tests::source(&all_broken), 1, &[]).await.is_err());
     }
