@@ -150,6 +150,7 @@ pub fn read(
         pre_upgrade_retries: values.integer("DAEMON_PREUPGRADE_MAX_RETRIES"),
         custom_hook: custom_hook.is_some(),
         upgrade_restarts: u32::try_from(values.integer("WATCHER_UPGRADE_MAX_RESTARTS").max(0)).unwrap_or(u32::MAX),
+        quorum: usize::try_from(values.integer("WATCHER_QUORUM").max(1)).unwrap_or(usize::MAX),
         jitter: values.duration("WATCHER_DOWNLOAD_JITTER"),
         ..defaults
     };
