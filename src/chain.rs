@@ -2,10 +2,11 @@
 //! wrong, late, hostile or nothing at all; this module makes plain values or named faults of it, with bounds on time and
 //! memory, and decides nothing.
 
-pub mod agreement;
+pub mod comparison;
 mod door;
 pub mod endpoints;
 pub mod fault;
+mod few;
 pub mod history;
 mod number;
 pub mod own_node;

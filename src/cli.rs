@@ -338,6 +338,9 @@ pub struct UpcomingArgs {
     /// The home whose node is asked where no endpoint is given.
     #[arg(long, value_name = "DIR", env = "DAEMON_HOME")]
     pub home: Option<PathBuf>,
+    /// How many endpoints must say the same for it to be shown as agreed; at least two are needed in any case.
+    #[arg(long, value_name = "NUMBER", env = "WATCHER_QUORUM", default_value_t = 1)]
+    pub quorum: usize,
     /// How to print it.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub format: Format,

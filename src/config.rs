@@ -157,6 +157,7 @@ pub fn read(
         upgrade_restarts: count("WATCHER_UPGRADE_MAX_RESTARTS"),
         crash_restarts: count("WATCHER_RESTART_ON_CRASH"),
         on_upgrade_failure,
+        quorum: usize::try_from(values.integer("WATCHER_QUORUM").max(1)).unwrap_or(usize::MAX),
         jitter: values.duration("WATCHER_DOWNLOAD_JITTER"),
         ..defaults
     };

@@ -16,11 +16,7 @@ const READ_TIMEOUT: Duration = Duration::from_secs(30);
 /// # Errors
 /// Where reqwest cannot be set up; with the TLS configuration given here that is a defect of the build.
 pub fn web_client() -> reqwest::Result<Client> {
-    let policy = Policy::custom(|attempt| match refusal(attempt.previous(), attempt.url()) {
-        Some(reason) => attempt.error(reason),
-        None => attempt.follow(),
-    });
-    builder(tls()).redirect(policy).build()
+    builder(tls()).redirect(few_redirects()).build()
 }
 
 /// A client for a chain's endpoints. It speaks HTTP/1.1 only, because a websocket begins as the upgrade of such a
@@ -31,7 +27,7 @@ pub fn web_client() -> reqwest::Result<Client> {
 pub fn endpoint_client() -> reqwest::Result<Client> {
     let mut tls = tls();
     tls.alpn_protocols = vec![b"http/1.1".to_vec()];
-    builder(tls).http1_only().redirect(Policy::limited(10)).build()
+    builder(tls).http1_only().redirect(few_redirects()).build()
 }
 
 /// A client for the own node, which speaks plain HTTP on this machine: no certificates are loaded, no proxy is asked,
@@ -49,6 +45,13 @@ pub fn tls() -> ClientConfig {
     let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     tls_config(roots)
+}
+
+fn few_redirects() -> Policy {
+    Policy::custom(|attempt| match refusal(attempt.previous(), attempt.url()) {
+        Some(reason) => attempt.error(reason),
+        None => attempt.follow(),
+    })
 }
 
 /// Why a redirect is not followed; reqwest itself refuses other schemes than http and https.

@@ -222,7 +222,7 @@ impl Supervisor {
 
     fn carry_out(&mut self, decision: Decision) -> Option<Exit> {
         for note in &decision.notes {
-            report::note(note);
+            report::note(note, &self.endpoints);
         }
         for job in decision.cancel {
             self.jobs.cancel(job);

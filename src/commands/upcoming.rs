@@ -37,7 +37,7 @@ pub fn upcoming(args: UpcomingArgs) -> anyhow::Result<Ending> {
     log::start(Persona::Watcher, &log::Choices::from_environment());
     let daemon = std::env::var("DAEMON_NAME").unwrap_or_default();
     let endpoints = endpoints_of(&args, &daemon).map_err(Failure::usage)?;
-    let survey = super::wait_for(ask(&endpoints))?;
+    let survey = super::wait_for(ask(&endpoints, args.quorum))?;
     let home = Home {
         path: args.home.unwrap_or_default(),
         daemon,
@@ -82,9 +82,9 @@ fn endpoints_of(args: &UpcomingArgs, daemon: &str) -> anyhow::Result<Vec<Endpoin
 ///
 /// # Errors
 /// Where none of them answers.
-pub async fn ask(endpoints: &[Endpoint]) -> anyhow::Result<Survey> {
+pub async fn ask(endpoints: &[Endpoint], quorum: usize) -> anyhow::Result<Survey> {
     let clients = Clients::new().context("no HTTP client can be made")?;
-    match survey(endpoints, &clients, None).await {
+    match survey(endpoints, &clients, None, quorum).await {
         Ok(survey) => {
             survey.problems.iter().for_each(|problem| tracing::warn!("{problem}"));
             Ok(survey)

@@ -101,6 +101,12 @@ pub const VARIABLES: &[Variable] = &[
     flag("COSMOVISOR_DISABLE_RECASE", "false", "Keep the case of upgrade names in folder names."),
     open("WATCHER_RPC", Kind::List, "the node's own", "CometBFT RPC endpoints to hear about the chain from."),
     open("WATCHER_REST", Kind::List, "the node's own", "REST (API) endpoints to hear about the chain from."),
+    variable(
+        "WATCHER_QUORUM",
+        Kind::Integer,
+        "1",
+        "Endpoints that must say the same before what the own node does not say is fetched.",
+    ),
     variable("WATCHER_DOWNLOAD_JITTER", Kind::DurationOrZero, "10m", "Longest random delay before a download."),
     open(
         "WATCHER_BACKUP",

@@ -1,7 +1,6 @@
 //! The core itself: takes an event, answers with a decision.
 
 mod absorb;
-mod agreement;
 mod crash;
 mod failure;
 mod fetch;
@@ -9,6 +8,7 @@ mod home;
 mod orders;
 mod restored;
 mod status;
+mod success;
 
 use ::core::time::Duration;
 use alloc::{

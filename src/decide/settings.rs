@@ -28,6 +28,8 @@ pub struct Settings {
     pub on_upgrade_failure: OnFailure,
     /// `WATCHER_RESTART_ON_CRASH`: how often in a row a node that crashes outside an upgrade is started again.
     pub crash_restarts: u32,
+    /// `WATCHER_QUORUM`: how many endpoints must say the same before what the own node does not say is fetched.
+    pub quorum: usize,
     /// Longest random delay before a download that is not urgent; zero switches it off.
     pub jitter: Duration,
     /// A random number, drawn once at the start of `watcher`, for the jitter.
@@ -61,6 +63,7 @@ impl Default for Settings {
             upgrade_restarts: 3,
             on_upgrade_failure: OnFailure::Hold,
             crash_restarts: 0,
+            quorum: 1,
             jitter: Duration::from_mins(10),
             seed: 0,
         }

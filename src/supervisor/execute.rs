@@ -14,7 +14,7 @@ use super::{Stopping, Supervisor, jobs::failed, progress::Meter};
 use crate::{
     artifact,
     chain::{
-        agreement,
+        comparison,
         own_node::{self, OwnNode},
     },
     config::go_text,
@@ -153,7 +153,7 @@ impl Supervisor {
             FetchJob::Compare(height) => {
                 let (own, others, clients) = (self.own_node.clone(), self.endpoints.clone(), self.clients.clone());
                 self.jobs.spawn(id, async move {
-                    Outcome::Compared(agreement::compare(height, own, &others, &clients).await)
+                    Outcome::Compared(comparison::compare(height, own, &others, &clients).await)
                 });
             }
             FetchJob::Verify(folder) => self.jobs.spawn_blocking(id, move |_| {

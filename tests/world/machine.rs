@@ -325,6 +325,8 @@ impl World {
             on_upgrade_failure: self.setup.on_failure,
             crash_restarts: self.setup.crash_restarts,
             seed: self.generation * 137,
+            // From one alone to more than there are.
+            quorum: 1 + usize::try_from(self.generation % 4).expect("it is below 4"),
             ..Settings::default()
         };
         self.watcher = Some(Watcher {
