@@ -19,7 +19,7 @@ use crate::{
 };
 
 pub(crate) const NAME: &str = "noded";
-pub(crate) const LIMIT: Duration = Duration::from_secs(60);
+pub(crate) const LIMIT: Duration = Duration::from_mins(1);
 
 /// What belongs to a node, and what is in it at the halt.
 const SAVED: [&str; 5] = [
