@@ -387,7 +387,16 @@ fn a_watcher_that_first_comes_after_the_halt_completes_the_upgrade() {
 
 #[test]
 fn a_plan_and_its_absence_are_proven_from_a_block_that_is_trusted() {
-    let Some(chain) = Chain::with(Kind::Today, VOTE) else { return };
+    proven_from_a_block_that_is_trusted(Kind::Today);
+}
+
+#[test]
+fn a_plan_and_its_absence_are_proven_on_a_chain_of_the_generation_before_as_well() {
+    proven_from_a_block_that_is_trusted(Kind::Before);
+}
+
+fn proven_from_a_block_that_is_trusted(kind: Kind) {
+    let Some(chain) = Chain::with(kind, VOTE) else { return };
     let census = Census::of(&chain.home, chain.kind.name());
     let mut watcher = Supervisor::start(&chain.home, chain.kind.name(), &[("UNSAFE_SKIP_BACKUP", "true")]);
     chain.wait_until_served();

@@ -16,7 +16,7 @@ mod forge;
 #[cfg(test)]
 mod tests;
 
-use std::{panic::AssertUnwindSafe, sync::Arc};
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures_util::FutureExt as _;
 use tendermint::{
@@ -49,6 +49,8 @@ pub struct Proof {
 
 /// So many headers are looked at for one proof: the way to it is halved as often as validators have changed.
 const MOST_HEADERS: usize = 100;
+/// How long one proof may take. What was verified by then stays verified.
+const LIMIT: Duration = Duration::from_secs(30);
 
 /// Proves what one endpoint says.
 #[derive(Debug)]
@@ -71,8 +73,12 @@ impl Prover {
     /// # Errors
     /// [`Fault`] where the endpoint does not answer, or proves nothing, or where what is trusted has expired.
     pub async fn prove(&mut self, rpc: &Rpc, own: bool, latest: u64) -> Result<Option<Proof>, Fault> {
-        let proven = AssertUnwindSafe(self.proven(rpc, own, latest)).catch_unwind().await;
-        proven.unwrap_or_else(|panic| Err(rpc.doubted(&Doubt::Panic(panic_words(&*panic)))))
+        let proving = AssertUnwindSafe(self.proven(rpc, own, latest)).catch_unwind();
+        match tokio::time::timeout(LIMIT, proving).await {
+            Ok(Ok(proven)) => proven,
+            Ok(Err(panic)) => Err(rpc.doubted(&Doubt::Panic(panic_words(&*panic)))),
+            Err(_) => Err(rpc.doubted(&Doubt::Slow(LIMIT))),
+        }
     }
 
     async fn proven(&mut self, rpc: &Rpc, own: bool, latest: u64) -> Result<Option<Proof>, Fault> {
@@ -97,7 +103,7 @@ impl Prover {
     /// Takes the own node's header for true, so that others are verified from it. Where that cannot be, they are told why.
     async fn believe(&mut self, rpc: &Rpc, header: &Header) {
         match self.next_validators(rpc, header, None).await {
-            Ok(next) => drop(self.keep(Trusted { header: header.clone(), next })),
+            Ok(next) => self.trust.found(Trusted { header: header.clone(), next }),
             Err(fault) => self.trust.lack(fault),
         }
     }

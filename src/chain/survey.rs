@@ -175,8 +175,7 @@ async fn proven(reached: &[Reached<'_>], faults: &mut Faults, trust: &Arc<Trust>
     for at in own.into_iter().chain(others) {
         let Some(rpc) = at.source.rpc() else { continue };
         let (own, mut prover) = (at.endpoint.own.is_some(), Prover::new(Arc::clone(trust)));
-        let proving = tokio::time::timeout(QUESTION_LIMIT, prover.prove(rpc, own, at.latest.height)).await;
-        match proving.unwrap_or_else(|_| Err(at.fault("a proof", Cause::Slow(QUESTION_LIMIT)))) {
+        match prover.prove(rpc, own, at.latest.height).await {
             Ok(None) => {}
             Ok(proof) => return proof,
             // Nobody asked for proofs of what the own node says.

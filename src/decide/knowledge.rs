@@ -199,7 +199,7 @@ impl Knowledge {
     }
 
     fn take_proof(&mut self, proven: Proven) -> Vec<Change> {
-        if self.proven.as_ref().is_some_and(|before| before.height > proven.height) {
+        if self.newest_proof().is_some_and(|before| before.height > proven.height) {
             return Vec::new(); // From an endpoint that is not so far.
         }
         let before = self.proven.take().and_then(|before| before.upgrade);

@@ -32,6 +32,9 @@ pub(super) enum Doubt {
     /// The proof is not what it should be.
     #[error("its proof does not hold: {0}")]
     Proof(String),
+    /// It took too long.
+    #[error("it gave none within {} s", .0.as_secs())]
+    Slow(Duration),
     /// A decoder's panic.
     #[error("checking its proof failed: {0}")]
     Panic(String),

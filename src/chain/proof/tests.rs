@@ -9,6 +9,10 @@ use std::{
 
 use serde_json::{Value, json};
 use tendermint::Hash;
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinSet,
+};
 use url::Url;
 
 use super::{
@@ -18,12 +22,17 @@ use super::{
 };
 use crate::{
     chain::{
-        endpoints::Source,
+        endpoints::{Clients, Source, list},
         fault::Fault,
-        liar::{Liar, json as text},
+        liar::{Liar, json as text, node},
+        poller,
         rpc::Rpc,
     },
-    decide::plan::Plan,
+    decide::{
+        decision::Attention,
+        event::{Heard, News},
+        plan::{Asks, Folder, Plan, Upgrade},
+    },
     http,
 };
 
@@ -150,6 +159,15 @@ async fn the_own_node_is_the_root_where_no_other_is_named() {
     assert_eq!(proof.plan, Some(v2()));
     assert_eq!(prove(&other.url, &trust, 60).await.unwrap().unwrap().plan, Some(v2()));
     assert_eq!(prove(&other.url, &trust, 49).await, Ok(None), "it lags behind what is trusted");
+
+    // The own node's chain begins anew, and others are verified from there.
+    let anew = Forge { validators: one, plan: |_| None, latest: 30 };
+    let (own, other) = (honest(&anew).await, honest(&anew).await);
+    for _ in 0..2 {
+        Prover::new(Arc::clone(&trust)).prove(&rpc(&own.url), true, 20).await.unwrap().unwrap();
+        assert_eq!(prove(&other.url, &trust, 30).await.unwrap().unwrap().plan, None);
+    }
+    Prover::new(Arc::clone(&trust)).prove(&rpc(&honest(&CALM).await.url), true, 60).await.unwrap().unwrap();
 
     // Another chain of the same name: at that height, and further.
     let forked = Forge { validators: one, plan: |_| None, latest: 60 };
@@ -490,6 +508,46 @@ async fn it_is_proven_anew_where_something_new_is_said_or_the_proof_grows_old() 
     let first = silent.asked.lock().unwrap().len();
     assert_eq!(proving.look(&source, 60, Some(&plan)).await, Ok(None), "it is left alone for a while");
     assert_eq!(silent.asked.lock().unwrap().len(), first);
+}
+
+/// Follows an endpoint that keeps silent about the plan; the news, one after the other.
+fn followed(url: &Url, period: Duration) -> (mpsc::Receiver<Heard>, JoinSet<()>) {
+    let (tell, heard) = mpsc::channel(64);
+    let endpoints = list(None, &[url.to_string()], &[]).unwrap();
+    let upgrade_of = |plan: Plan| {
+        let folder = Folder::of(&plan.name, false).ok()?;
+        Some(Upgrade { plan, folder, asks: Asks::Nothing { reason: String::new() } })
+    };
+    let trust = trusting_for(Some(CALM.point(5)), period, None);
+    let (clients, attention) = (Clients::new().unwrap(), watch::channel(Attention::Relaxed).1);
+    let mut tasks = JoinSet::new();
+    tasks.spawn(poller::follow(endpoints, clients, None, trust, upgrade_of, attention, tell));
+    (heard, tasks)
+}
+
+#[tokio::test]
+async fn a_follower_hears_of_what_an_endpoint_hides_or_why_it_cannot_be_proven() {
+    let liar = Liar::telling(|question, parameters| match question {
+        "commit" | "validators" | "/store/upgrade/key" => wrapped(&CALM.answer(question, parameters)),
+        _ => node(question, "forged-1", 60, ""),
+    })
+    .await;
+    for (period, what) in [(DAY, "proven"), (Duration::from_mins(50), "longer ago than WATCHER_TRUST_PERIOD")] {
+        let (mut heard, _tasks) = followed(&liar.url, period);
+        let mut said = Vec::new();
+        while !said.iter().any(|it: &String| it.contains(what)) {
+            let limit = Duration::from_secs(20);
+            let heard = tokio::time::timeout(limit, heard.recv()).await.expect("it is heard in time").unwrap();
+            said.push(match heard.news {
+                News::Scheduled { height, upgrade, .. } => format!("at {height} {upgrade:?} is claimed"),
+                News::Proven { height, upgrade, .. } => format!("at {height} {} is proven", upgrade.unwrap().plan.name),
+                News::Failed { reason, silent } => format!("{silent} {reason}"),
+                _ => continue,
+            });
+        }
+        assert_eq!(said[0], "at 60 None is claimed", "what it says counts all the same");
+        assert!(said[1] == "at 59 v2 is proven" || said[1].starts_with("false http"), "{said:?}");
+    }
 }
 
 #[tokio::test]

@@ -160,16 +160,26 @@ impl Trust {
         self.held().lack.clone().map_or(Ok(None), Err)
     }
 
+    /// Takes in the own node's header. What was held before may be of a chain that has begun anew since.
+    pub(super) fn found(&self, root: Trusted) {
+        if !self.expired(&root) {
+            self.hold(&mut self.held(), &Arc::new(root));
+        }
+    }
+
     /// Takes in a header that was verified.
     pub(super) fn keep(&self, trusted: &Arc<Trusted>) {
         let mut held = self.held();
-        let time = trusted.header.time;
-        if held.newest.as_ref().is_some_and(|newest| newest.header.height >= trusted.header.height) {
-            return;
+        if held.newest.as_ref().is_none_or(|newest| newest.header.height < trusted.header.height) {
+            self.hold(&mut held, trusted);
         }
+    }
+
+    fn hold(&self, held: &mut Held, trusted: &Arc<Trusted>) {
+        let time = trusted.header.time;
         held.newest = Some(Arc::clone(trusted));
         let due =
-            |written: &Arc<Trusted>| time.duration_since(written.header.time).is_ok_and(|age| age >= WRITTEN_EVERY);
+            |written: &Arc<Trusted>| time.duration_since(written.header.time).map_or(true, |age| age >= WRITTEN_EVERY);
         let Some(path) = self.file.as_ref().filter(|_| held.written.as_ref().is_none_or(due)) else { return };
         match newest::write(path, self.chosen.point.as_ref(), trusted) {
             Ok(()) => held.written = Some(Arc::clone(trusted)),
