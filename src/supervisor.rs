@@ -27,7 +27,9 @@ use crate::{
     home::{changes::Changes, lock, observe::Observer, orders},
     process::{
         node::Node,
+        orphans,
         signals::{Signals, forwarded},
+        systemd::Manager,
     },
 };
 use jobs::Jobs;
@@ -50,6 +52,7 @@ pub struct Supervisor {
     own_node: Option<OwnNode>,
     endpoints: Vec<Endpoint>,
     web: reqwest::Client,
+    manager: Manager,
     heard: mpsc::Receiver<Heard>,
     attention: watch::Sender<Attention>,
     began: Instant,
@@ -105,6 +108,7 @@ impl Supervisor {
             own_node: ears.own_node,
             endpoints: ears.endpoints,
             web: ears.web,
+            manager: Manager::of_environment(),
             heard: ears.heard,
             attention: ears.attention,
             began: Instant::now(),
@@ -128,6 +132,8 @@ impl Supervisor {
         if !orders::read(&self.config.home).queue.is_empty() {
             tracing::info!("starting the batch watcher loop");
         }
+        tokio::spawn(orphans::reap());
+        self.manager.ready();
         loop {
             let kind = match self.events.pop_front() {
                 Some(kind) => kind,
@@ -135,7 +141,11 @@ impl Supervisor {
             };
             let facts = self.observer.observe(&self.config.home, &self.core.interest(&kind), self.node.is_some());
             let event = Event { now: self.began.elapsed(), wall: wall_clock(), facts, kind };
+            if matches!(event.kind, Kind::Signal(_)) {
+                self.manager.stopping(self.config.settings.shutdown_grace);
+            }
             let decision = self.core.decide(&event);
+            self.manager.status(|| self.core.status(&event.facts));
             tracing::trace!(?event.kind, ?decision, "decided");
             if let Some(exit) = self.carry_out(decision) {
                 if self.switched && exit == Exit::Fine && !self.config.settings.restart_after_upgrade {
@@ -162,6 +172,10 @@ impl Supervisor {
             () = change(changes) => Ok(Kind::Tick),
             () = sleep_until(deadline) => {
                 self.kill_after_grace();
+                Ok(Kind::Tick)
+            }
+            () = sleep_until(self.manager.beat_at()) => {
+                self.manager.beat();
                 Ok(Kind::Tick)
             }
             () = sleep_until(wake) => Ok(Kind::Tick),

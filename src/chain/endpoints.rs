@@ -101,7 +101,10 @@ pub fn address(text: &str) -> Result<Url, BadAddress> {
         Some(("tcp", rest)) => format!("http://{rest}"),
         Some(_) => text.to_owned(),
     };
-    let shown = || text.rsplit_once('@').map_or(text, |(_, host)| host).to_owned();
+    let shown = || {
+        let host = text.rsplit_once('@').map_or(text, |(_, host)| host);
+        host.split('?').next().unwrap_or_default().to_owned()
+    };
     let url = Url::parse(&absolute).map_err(|error| BadAddress { address: shown(), reason: error.to_string() })?;
     match url.scheme() {
         "http" | "https" if url.has_host() => Ok(url),
@@ -310,6 +313,7 @@ mod tests {
             "http://",
             "https://u:secret@ho st/",
             "https://u:secret@h:99999",
+            "https://h:99999/?key=secret",
         ] {
             let error = address(text).unwrap_err().to_string();
             assert!(error.contains("https://host:port") && !error.contains("secret"), "{error}");

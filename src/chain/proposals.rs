@@ -144,7 +144,7 @@ impl Reader {
         let mut found = Vec::new();
         for id in (newest.saturating_sub(MOST_PAGES_OF_ALL as u64 * PAGE)..=newest).rev() {
             match source.proposal(self.gov, id).await {
-                Err(fault) if fault.is_missing() || fault.is_refusal() => {}
+                Err(fault) if fault.is_refusal() => {}
                 page => found.extend(page?.proposals.into_iter().filter(|it| it.status == ProposalStatus::Passed)),
             }
         }
@@ -203,9 +203,9 @@ impl Reader {
                 continue;
             }
             let settled = match source.proposal(self.gov, id).await {
+                Err(fault) if fault.is_missing() => true,
                 // It may have been something that passes; twice it is not.
                 Err(fault) if fault.is_refusal() => !self.refused.insert(id),
-                Err(fault) if fault.is_missing() => true,
                 page => match page?.proposals.into_iter().next() {
                     Some(proposal) if proposal.status != ProposalStatus::Passed => {
                         open.insert(id, proposal);

@@ -1,7 +1,10 @@
 //! The SDK's REST gateway: the same questions as over RPC, for those who have no other endpoint, and for the own node
 //! where its `abci_query` does not answer.
 
-use std::time::Duration;
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use reqwest::Client;
@@ -23,6 +26,8 @@ use crate::decide::{event::ProposalStatus, plan::Plan};
 #[derive(Debug, Clone)]
 pub struct Rest {
     door: Door,
+    /// The id of the node behind it, where it says so; asked for once.
+    node_id: Arc<OnceLock<Option<String>>>,
 }
 
 impl Rest {
@@ -30,7 +35,7 @@ impl Rest {
     /// `limit`.
     #[must_use]
     pub fn new(client: Client, url: Url, label: String, limit: Duration) -> Self {
-        Self { door: Door { client, base: url, label, limit } }
+        Self { door: Door { client, base: url, label, limit }, node_id: Arc::default() }
     }
 
     /// Where the node is: its latest block, and whether it is syncing.
@@ -41,12 +46,16 @@ impl Rest {
         let path = "/cosmos/base/tendermint/v1beta1/blocks/latest";
         let header = self.ask::<BlockAnswer>(path, &[]).await?.value.block.header;
         let syncing = self.ask::<SyncingAnswer>("/cosmos/base/tendermint/v1beta1/syncing", &[]).await;
+        if self.node_id.get().is_none() {
+            let info = self.ask::<InfoAnswer>("/cosmos/base/tendermint/v1beta1/node_info", &[]).await;
+            self.node_id.get_or_init(|| Some(info.ok()?.value.default_node_info.default_node_id.to_ascii_lowercase()));
+        }
         Ok(Latest {
+            node_id: self.node_id.get().cloned().flatten(),
             height: header.height.0,
             time: header.time_at(header.height.0).unwrap_or_default(),
             chain_id: header.chain_id,
             catching_up: syncing.is_ok_and(|answer| answer.value.syncing),
-            node_id: None,
         })
     }
 
@@ -153,6 +162,16 @@ struct SyncingAnswer {
 }
 
 #[derive(Deserialize)]
+struct InfoAnswer {
+    default_node_info: NodeInfo,
+}
+
+#[derive(Deserialize)]
+struct NodeInfo {
+    default_node_id: String,
+}
+
+#[derive(Deserialize)]
 struct PlanAnswer {
     /// Null where nothing is scheduled; a page that has no such field is no answer to this question.
     #[serde(deserialize_with = "Option::deserialize")]
@@ -192,6 +211,7 @@ mod tests {
                 json(recorded!("cometbft-0.40/rest-blocks-latest.json"))
             }
             "/cosmos/base/tendermint/v1beta1/syncing" => json(recorded!("cometbft-0.40/rest-syncing.json")),
+            "/cosmos/base/tendermint/v1beta1/node_info" => json(recorded!("cometbft-0.40/rest-node_info.json")),
             "/cosmos/upgrade/v1beta1/current_plan" => {
                 gateway(91, recorded!("cometbft-0.40/rest-current_plan-scheduled.json"))
             }
@@ -204,6 +224,7 @@ mod tests {
         let rest = rest(&liar);
         let latest = rest.latest().await.unwrap();
         assert_eq!((latest.chain_id.as_str(), latest.height, latest.time), ("local-1", 49, 1_795_386_111_303));
+        assert_eq!(latest.node_id.map(|id| id.len()), Some(40));
         assert_eq!(rest.header_time(49).await.unwrap(), latest.time);
         assert!(
             rest.header_time(50).await.unwrap_err().to_string().contains("code 3: requested block height is bigger")

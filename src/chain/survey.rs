@@ -12,7 +12,7 @@ use super::{
     proposals::Reader,
 };
 use crate::decide::{
-    agreement::{Belief, Voice, count},
+    agreement::{Belief, Voice, count, repeats},
     event::Proposal,
     plan::Plan,
 };
@@ -139,13 +139,15 @@ async fn scheduled(reached: &[Reached<'_>], faults: &mut Faults, quorum: usize) 
         faults.unanswered.push(SCHEDULED);
     }
     // One that is still catching up with the chain says what was.
-    let (heard, voices): (Vec<_>, Vec<_>) = answered
-        .iter()
-        .filter(|(at, _)| !at.latest.catching_up)
-        .map(|(at, dated)| {
-            let (plan, read) = (dated.value.as_ref(), dated.height.unwrap_or(at.latest.height));
-            (at.endpoint, Voice { plan, since: 0, at: read })
-        })
+    let in_step: Vec<_> = answered.iter().filter(|(at, _)| !at.latest.catching_up).collect();
+    let named = in_step.iter().map(|(at, dated)| {
+        let (plan, read) = (dated.value.as_ref(), dated.height.unwrap_or(at.latest.height));
+        (at.latest.node_id.as_deref(), Voice { plan, since: 0, at: read })
+    });
+    let named: Vec<_> = named.collect();
+    let (heard, voices): (Vec<_>, Vec<_>) = (0..named.len())
+        .filter(|place| !repeats(&named, *place))
+        .map(|place| (in_step[place].0.endpoint, named[place].1))
         .unzip();
     let mut plans: Vec<&Plan> = Vec::new();
     for plan in answered.iter().filter_map(|(_, dated)| dated.value.as_ref()) {

@@ -69,6 +69,14 @@ pub fn count(plan: &Plan, voices: &[Voice<'_>]) -> Count {
     count
 }
 
+/// Whether the same node has said the same at an earlier place: it may be known by several addresses. Its id is only what it
+/// says of itself, so one that takes another's and says otherwise is heard as well.
+#[must_use]
+pub fn repeats(voices: &[(Option<&str>, Voice<'_>)], place: usize) -> bool {
+    let (node, voice) = voices[place];
+    node.is_some() && voices[..place].iter().any(|(other, earlier)| *other == node && earlier.plan == voice.plan)
+}
+
 impl Count {
     /// Agreed are those who are `quorum`, at least two, and more than all others that have a say.
     #[must_use]

@@ -2,10 +2,10 @@
 //! and telling.
 
 use ::core::time::Duration;
-use alloc::{collections::BTreeMap, vec::Vec};
+use alloc::{collections::BTreeMap, string::String, vec::Vec};
 
 use super::{
-    agreement::{Belief, Voice, count},
+    agreement::{Belief, Voice, count, repeats},
     event::{EndpointId, Heard, News, OWN_NODE, Proposal, ProposalStatus},
     forecast::Pace,
     plan::{Plan, Upgrade},
@@ -26,6 +26,8 @@ pub struct Knowledge {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct View {
     height: Option<u64>,
+    /// The id of the node that answers there.
+    node: Option<String>,
     catching_up: bool,
     pace: Pace,
     /// The plan it says is scheduled, and the height at which it read that.
@@ -88,6 +90,10 @@ impl Knowledge {
                 if *height > 0 && *time > 0 {
                     view.pace.add(*height, *time);
                 }
+                Vec::new()
+            }
+            News::Node(id) => {
+                view.node = Some(id.clone());
                 Vec::new()
             }
             News::Scheduled { height, upgrade, applied } => view.take_plan(*height, upgrade.as_ref(), applied.as_ref()),
@@ -164,8 +170,10 @@ impl Knowledge {
 
     /// What those endpoints say that answer and are in step with the chain.
     fn voices(&self) -> impl Iterator<Item = (EndpointId, Voice<'_>)> {
-        let heard = self.views.iter().filter(|(_, view)| !view.silent && view.is_in_step());
-        heard.map(|(endpoint, view)| (*endpoint, view.voice()))
+        let heard: Vec<_> = self.views.iter().filter(|(_, view)| !view.silent && view.is_in_step()).collect();
+        let voices = heard.iter().map(|(_, view)| (view.node.as_deref(), view.voice())).collect::<Vec<_>>();
+        let is_new = move |place: &usize| !repeats(&voices, *place);
+        (0..heard.len()).filter(is_new).map(move |place| (*heard[place].0, heard[place].1.voice()))
     }
 
     /// Who says that this plan is scheduled: the own node, else the first of the others.
@@ -341,6 +349,20 @@ mod tests {
         let by = vec![first, second];
         assert_eq!(disputes, [Dispute { plan: plan.plan.clone(), by, against: vec![third] }]);
         assert_eq!(says(third, 54, Some(&lie)).0, Belief::Agreed { said: 2, of: 3 });
+        // A node that is named twice says the same only once; one that takes its id and says otherwise silences nobody.
+        for who in [first, second, third] {
+            knowledge.absorb(&Heard { endpoint: who, news: News::Node("id".into()) });
+        }
+        assert_eq!(knowledge.belief(&plan.plan, 2), Belief::Claimed);
+        assert_eq!(knowledge.disputes().len(), 2, "{:?}", knowledge.disputes());
+        for (who, id) in [(first, "one"), (second, "two"), (third, "three")] {
+            knowledge.absorb(&Heard { endpoint: who, news: News::Node(id.into()) });
+        }
+        let mut says = |who, height, upgrade: Option<&Upgrade>| {
+            knowledge.absorb(&block(who, height, false));
+            knowledge.absorb(&read(who, height, upgrade, None));
+            (knowledge.belief(&plan.plan, 2), knowledge.disputes())
+        };
         // One that is past the height has no plan left, and no say.
         assert_eq!(says(third, 100, None).0, Belief::Agreed { said: 2, of: 2 });
         knowledge.absorb(&Heard { endpoint: first, news: News::Failed { reason: String::new(), silent: true } });

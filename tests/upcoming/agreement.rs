@@ -43,6 +43,12 @@ fn who_says_the_same_agrees_whatever_the_order() {
     ] {
         assert_eq!(beliefs(worlds, more), [belief], "{more:?}");
     }
+    // The same node by another address is no second opinion.
+    let told = watcher(
+        &["upcoming", "--rpc", &first.network.rpc.url(), "--rest", &first.network.rest.url(), "--format", "json"],
+        &[],
+    );
+    assert!(told.quietly().contains(r#""belief": "claimed""#), "{told:?}");
     let home = first.home.to_str().expect("a plain path");
     let told = watcher(
         &["upcoming", "--rpc", &first.network.rpc.url(), "--rpc", &second.network.rpc.url(), "--format", "json"],

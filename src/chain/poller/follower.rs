@@ -82,6 +82,8 @@ pub(super) struct Follower<U> {
     heard: mpsc::Sender<Heard>,
     proving: Proving,
     reader: Reader,
+    /// Which node answers.
+    node: Option<String>,
     /// The greatest height it told.
     highest: u64,
     /// The last block that was told with all that belongs to it.
@@ -121,6 +123,7 @@ impl<U: Fn(Plan) -> Option<Upgrade> + Send + Sync + 'static> Follower<U> {
             heard,
             proving,
             reader: Reader::default(),
+            node: None,
             highest: 0,
             told: None,
             believed: None,
@@ -190,7 +193,11 @@ impl<U: Fn(Plan) -> Option<Upgrade> + Send + Sync + 'static> Follower<U> {
     async fn look(&mut self) -> Result<bool, Stop> {
         let latest = self.source.latest().await?;
         self.check(&latest)?;
-        let Latest { height, time, catching_up, .. } = latest;
+        let Latest { height, time, catching_up, node_id, .. } = latest;
+        if let Some(id) = node_id.filter(|id| self.node.as_ref() != Some(id)) {
+            self.node = Some(id.clone());
+            self.tell(News::Node(id)).await?;
+        }
         let block = News::Block { height, time, catching_up, committed: self.source.committed().await? };
         if self.told.as_ref() == Some(&block) {
             return Ok(false);
