@@ -23,8 +23,8 @@ const PAGE: u64 = 20;
 const MOST_PAGES: usize = 10;
 /// Pages read of all passed proposals: more than any chain has.
 const MOST_PAGES_OF_ALL: usize = 1000;
-/// Proposals read of one page: some gateways know no limit but their own, which is 100.
-const MOST_OF_A_PAGE: usize = 100;
+/// Proposals read of one page, whatever limit a gateway has of its own.
+const MOST_OF_A_PAGE: usize = 1_000;
 /// What one proposal can do to upgrades, and how deep that may be wrapped, before the rest is passed over.
 const MOST_ACTIONS: usize = 16;
 const DEEPEST: usize = 4;

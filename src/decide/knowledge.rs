@@ -349,6 +349,7 @@ mod tests {
         let by = vec![first, second];
         assert_eq!(disputes, [Dispute { plan: plan.plan.clone(), by, against: vec![third] }]);
         assert_eq!(says(third, 54, Some(&lie)).0, Belief::Agreed { said: 2, of: 3 });
+        assert_eq!(says(first, 55, Some(&plan)).0, Belief::Agreed { said: 2, of: 3 });
         // A node that is named twice says the same only once; one that takes its id and says otherwise silences nobody.
         for who in [first, second, third] {
             knowledge.absorb(&Heard { endpoint: who, news: News::Node("id".into()) });
