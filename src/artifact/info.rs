@@ -12,7 +12,10 @@ use serde_json::{Map, Value};
 use url::Url;
 
 use super::{checksum::shortened, source::Source};
-use crate::decide::plan::{Artifact, Asks};
+use crate::{
+    decide::plan::{Artifact, Asks},
+    json,
+};
 
 /// The platform that binaries are wanted for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -119,6 +122,9 @@ fn binaries(text: &str, platform: &Platform, must_have_checksum: bool) -> Asks {
     let none = |why: &str| nothing(format!("{}: {why}", not_found(platform)));
     if text.is_empty() {
         return nothing("cannot parse upgrade info: plan info must not be blank".into());
+    }
+    if json::is_bloated(text.as_bytes()) {
+        return nothing(format!("the plan's info has more parts than one can need: {:?}", shortened(text)));
     }
     let fields = match serde_json::from_str(text) {
         Ok(Value::Object(fields)) => fields,

@@ -56,6 +56,7 @@ impl Rest {
             time: header.time_at(header.height.0).unwrap_or_default(),
             chain_id: header.chain_id,
             catching_up: syncing.is_ok_and(|answer| answer.value.syncing),
+            earliest: 0,
         })
     }
 

@@ -10,7 +10,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use prost::Message;
 use reqwest::Client;
 use serde::{Deserialize, de::DeserializeOwned};
-use serde_json::{Value, value::RawValue};
+use serde_json::Value;
 use tendermint_rpc::{
     endpoint::{abci_info, abci_query, block, header, status},
     request::RequestMessage,
@@ -21,7 +21,7 @@ use super::{
     Dated, Latest,
     door::{Answer, Door},
     fault::{Cause, Fault, refusal},
-    number::{Number, milliseconds},
+    number::{Number, Words, milliseconds},
 };
 
 /// One endpoint that speaks CometBFT's JSON-RPC.
@@ -51,6 +51,7 @@ impl Rpc {
             height: answer.sync_info.latest_block_height.0,
             time: milliseconds(&answer.sync_info.latest_block_time).unwrap_or_default(),
             catching_up: answer.sync_info.catching_up,
+            earliest: answer.sync_info.earliest_block_height.0.parse().unwrap_or_default(),
             node_id: (!answer.node_info.id.is_empty()).then(|| answer.node_info.id.to_ascii_lowercase()),
         })
     }
@@ -189,13 +190,13 @@ pub(super) struct RpcError {
     code: i64,
     #[serde(default)]
     message: String,
-    data: Option<Box<RawValue>>,
+    #[serde(default)]
+    data: Words,
 }
 
 impl RpcError {
     pub(super) fn words(&self) -> String {
-        let data = self.data.as_ref().and_then(|data| serde_json::from_str::<String>(data.get()).ok());
-        format!("{} {}", self.message, data.unwrap_or_default())
+        format!("{} {}", self.message, self.data.0)
     }
 }
 
@@ -224,6 +225,9 @@ struct SyncInfo {
     latest_block_time: String,
     #[serde(default)]
     catching_up: bool,
+    /// Only a hint, so nothing is refused for what stands here.
+    #[serde(default)]
+    earliest_block_height: Words,
 }
 
 #[derive(Deserialize)]
@@ -325,7 +329,9 @@ mod tests {
             let mut odd: Value = serde_json::from_str(file).unwrap();
             odd["result"]["validator_info"]["pub_key"] =
                 serde_json::json!({"type": "cometbft/PubKeySecp256k1eth", "value": "BA=="});
-            for (version, height) in [("0.39.4", height), ("1.0.1", 1 << 60), ("", u64::MAX), ("v5.0.1-app", 0)] {
+            for (version, height) in
+                [("0.39.4", height), ("1.0.1", 1 << 60), ("", i64::MAX.cast_unsigned()), ("v5.0.1-app", 0)]
+            {
                 odd["id"] = version.into();
                 odd["result"]["node_info"]["version"] = version.into();
                 odd["result"]["sync_info"]["latest_block_height"] = height.into();

@@ -111,8 +111,9 @@ async fn connect(client: &Client, url: &Url) -> Result<WebSocketStream<reqwest::
 
 /// One message. Only the id tells whose it is: gateways rewrite the text of a query.
 fn read(message: &[u8], id: &str) -> Result<Option<NewBlock>, Ended> {
-    let Ok(Event { id: Some(found), result, error }) = serde_json::from_slice(message) else { return Ok(None) };
-    let Ok(found) = serde_json::from_str::<String>(found.get()) else { return Ok(None) };
+    let Ok(Event { id: Some(found), result, error }) = serde_json::from_slice(message) else {
+        return Ok(None);
+    };
     // Tendermint up to 0.33 added `#event` to the id.
     if found.strip_suffix("#event").unwrap_or(&found) != id {
         return Ok(None);
@@ -130,7 +131,7 @@ fn read(message: &[u8], id: &str) -> Result<Option<NewBlock>, Ended> {
 
 #[derive(Deserialize)]
 struct Event {
-    id: Option<Box<serde_json::value::RawValue>>,
+    id: Option<String>,
     result: Option<EventResult>,
     error: Option<RpcError>,
 }
