@@ -10,6 +10,7 @@ pub mod history;
 mod number;
 pub mod own_node;
 pub mod poller;
+pub mod proof;
 pub mod proposals;
 pub mod rest;
 pub mod rpc;

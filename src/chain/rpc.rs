@@ -112,7 +112,11 @@ impl Rpc {
         })
     }
 
-    async fn ask<A: DeserializeOwned>(&self, request: impl RequestMessage, question: &str) -> Result<A, Fault> {
+    pub(super) async fn ask<A: DeserializeOwned>(
+        &self,
+        request: impl RequestMessage,
+        question: &str,
+    ) -> Result<A, Fault> {
         let call = request.into_json();
         if self.by_get.get() == Some(&true) {
             return self.ask_by_get(&call, question).await;
@@ -197,8 +201,8 @@ impl RpcError {
 }
 
 #[derive(Deserialize)]
-struct Wrapped<A> {
-    response: A,
+pub(super) struct Wrapped<A> {
+    pub(super) response: A,
 }
 
 #[derive(Deserialize)]

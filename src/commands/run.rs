@@ -7,7 +7,7 @@ use std::{
     fs,
     hash::{BuildHasher as _, RandomState},
     path::Path,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -20,6 +20,7 @@ use crate::{
         endpoints::{self, Clients, Endpoint},
         own_node::OwnNode,
         poller,
+        proof::Trust,
     },
     config::{Config, arguments},
     decide::{
@@ -176,7 +177,8 @@ fn listen(config: &Config, endpoints: Vec<Endpoint>) -> anyhow::Result<Ears> {
             .ok()
     };
     let clients = Clients::new().context("no HTTP client can be made")?;
-    tokio::spawn(poller::follow(endpoints.clone(), clients, None, upgrade_of, attended, tell));
+    let trust = Arc::new(Trust::new(config.trust.clone(), Some(config.home.trusted_header()), false));
+    tokio::spawn(poller::follow(endpoints.clone(), clients, None, trust, upgrade_of, attended, tell));
     let web = http::web_client().context("no HTTP client can be made")?;
     Ok(Ears { heard, attention, own_node, endpoints, web })
 }
