@@ -25,6 +25,7 @@ use crate::{
         event::{Event, Heard, Kind, NodeExit, Outcome, Words},
     },
     home::{changes::Changes, lock, observe::Observer, orders},
+    http::Web,
     process::{
         node::Node,
         signals::{Signals, forwarded},
@@ -49,7 +50,7 @@ pub struct Supervisor {
     switched: bool,
     own_node: Option<OwnNode>,
     endpoints: Vec<Endpoint>,
-    web: reqwest::Client,
+    web: Web,
     heard: mpsc::Receiver<Heard>,
     attention: watch::Sender<Attention>,
     began: Instant,
@@ -77,7 +78,7 @@ pub struct Ears {
     /// Who says it.
     pub endpoints: Vec<Endpoint>,
     /// For downloads.
-    pub web: reqwest::Client,
+    pub web: Web,
 }
 
 impl Supervisor {
