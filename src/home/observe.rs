@@ -173,7 +173,8 @@ fn understood(home: &Home, bytes: Result<&[u8], &String>, fingerprint: Fingerpri
 }
 
 /// The height in `priv_validator_state.json`, which CometBFT writes before it lets a signature out.
-fn signed_height(home: &Home) -> Option<u64> {
+#[must_use]
+pub fn signed_height(home: &Home) -> Option<u64> {
     let state = fs::read(home.data().join("priv_validator_state.json")).ok()?;
     let state: serde_json::Value = serde_json::from_slice(&state).ok()?;
     match state.get("height")? {

@@ -39,6 +39,22 @@ impl PageAnswer {
     }
 }
 
+/// What a proposal would do that is not submitted yet, by the file that a client would send: the draft of a proposal, or a
+/// transaction. None where it is neither.
+#[must_use]
+pub fn drafted(text: &str) -> Option<Vec<Action>> {
+    let draft: Value = serde_json::from_str(text).ok()?;
+    let places = [&draft, &draft["body"], &draft["tx"]["body"]];
+    let messages = places.into_iter().find_map(|place| place["messages"].as_array())?;
+    let of = |message: &Value| {
+        // A transaction submits the proposal, or carries out what others allowed.
+        let lists = ["messages", "msgs"].iter().filter_map(|list| message[list].as_array()).flatten();
+        let inner = || lists.chain(message.get("content")).filter_map(action).collect();
+        action(message).map_or_else(inner, |action| vec![action])
+    };
+    Some(messages.iter().flat_map(of).collect())
+}
+
 /// `id` in v1, `proposal_id` in v1beta1.
 fn number(proposal: &Value) -> Option<u64> {
     ["id", "proposal_id"].iter().find_map(|key| Number::deserialize(proposal.get(key)?).ok()).map(|number| number.0)
@@ -130,6 +146,32 @@ mod tests {
             found += wanted.len();
         }
         assert_eq!((expected.len(), found), (7, 21));
+    }
+
+    #[derive(Deserialize)]
+    struct Row {
+        file: String,
+        draft: Value,
+        /// Name and height of each plan, null for a cancel; none where it is no draft with messages.
+        plans: Option<Vec<Option<(String, u64)>>>,
+    }
+
+    #[test]
+    fn drafts_and_transactions_seen_in_the_wild_are_read() {
+        let rows = include_str!("../../../fixtures/plans/drafts.jsonl").lines();
+        let (mut drafts, mut plans) = (0, 0);
+        for row in rows.map(|line| serde_json::from_str::<Row>(line).unwrap()) {
+            let shown = |action| match action {
+                Action::Schedule(plan) => Some((plan.name, plan.height)),
+                Action::Cancel => None,
+            };
+            let found = drafted(&row.draft.to_string());
+            let found = found.map(|actions| actions.into_iter().map(shown).collect::<Vec<_>>());
+            assert_eq!(found, row.plans, "{}", row.file);
+            drafts += 1;
+            plans += found.map_or(0, |found| found.len());
+        }
+        assert_eq!((drafts, plans), (99, 70));
     }
 
     #[test]
