@@ -1,7 +1,7 @@
 //! `watcher upcoming`: which upgrades are coming, from a home's own node or from any endpoint.
 
 mod list;
-mod moment;
+pub(super) mod moment;
 pub(super) mod text;
 
 use std::{
@@ -11,6 +11,7 @@ use std::{
 
 use anyhow::{Context as _, bail};
 use jiff::Zoned;
+use serde::Serialize;
 
 use super::say;
 use crate::{
@@ -27,7 +28,8 @@ use crate::{
     log,
     persona::Persona,
 };
-pub use list::{State, Upcoming, list};
+pub use list::{Entry, EtaTimes, State, Upcoming, list};
+pub use moment::Moment;
 
 /// Prints what is coming.
 ///
@@ -36,7 +38,7 @@ pub use list::{State, Upcoming, list};
 pub fn upcoming(args: UpcomingArgs) -> anyhow::Result<Ending> {
     log::start(Persona::Watcher, &log::Choices::from_environment());
     let daemon = std::env::var("DAEMON_NAME").unwrap_or_default();
-    let endpoints = endpoints_of(&args, &daemon).map_err(Failure::usage)?;
+    let endpoints = endpoints_of(&args.rpc, &args.rest, args.home.as_deref(), &daemon).map_err(Failure::usage)?;
     let survey = super::wait_for(ask(&endpoints))?;
     let home = Home {
         path: args.home.unwrap_or_default(),
@@ -58,11 +60,16 @@ pub fn upcoming(args: UpcomingArgs) -> anyhow::Result<Ending> {
 }
 
 /// The endpoints that are named, else the node of the home.
-fn endpoints_of(args: &UpcomingArgs, daemon: &str) -> anyhow::Result<Vec<Endpoint>> {
-    if !args.rpc.is_empty() || !args.rest.is_empty() {
-        return Ok(endpoints::list(None, &args.rpc, &args.rest)?);
+pub(super) fn endpoints_of(
+    rpc: &[String],
+    rest: &[String],
+    home: Option<&Path>,
+    daemon: &str,
+) -> anyhow::Result<Vec<Endpoint>> {
+    if !rpc.is_empty() || !rest.is_empty() {
+        return Ok(endpoints::list(None, rpc, rest)?);
     }
-    let Some(home) = &args.home else {
+    let Some(home) = home else {
         bail!("no endpoint is known: give --rpc or --rest, or --home for the home of a node that runs here");
     };
     if !home.join("config").is_dir() {
@@ -114,9 +121,9 @@ pub fn own_endpoint(home: &Path, args: &[std::ffi::OsString], daemon: &str) -> O
     Some((url, Own { home: PathBuf::from(home), rest }))
 }
 
-/// The list as JSON. What a terminal would act on is escaped beyond what JSON demands: C1 controls, marks of direction.
-fn json(list: &Upcoming) -> serde_json::Result<String> {
-    let text = serde_json::to_string_pretty(list)? + "\n";
+/// Something as JSON. What a terminal would act on is escaped beyond what JSON demands: C1 controls, marks of direction.
+pub(super) fn json(value: &impl Serialize) -> serde_json::Result<String> {
+    let text = serde_json::to_string_pretty(value)? + "\n";
     let mut json = String::with_capacity(text.len());
     // Outside strings all is ASCII, so whatever is escaped here stands in a string.
     for c in text.chars() {
