@@ -21,7 +21,12 @@ mod tools;
 #[path = "support/wait.rs"]
 mod wait;
 
-use std::{fs, path::Path, process::Command, time::Duration};
+use std::{
+    fs,
+    path::Path,
+    process::{Command, Stdio},
+    time::Duration,
+};
 
 use census::Census;
 use chain::{Chain, Kind};
@@ -281,6 +286,38 @@ fn stops_before_an_exact_height(kind: Kind) {
     let halt = if matches!(kind, Kind::Today) { height } else { height - 1 };
     let armed = String::from_utf8_lossy(&log).matches(&format!("\"--halt-height\",\"{halt}\"")).count();
     assert_eq!(armed, 1, "one restart is armed, and the new binary is not");
+    chain.wait_until_served();
+    stops_in_order(&chain, &mut watcher, census, 3);
+}
+
+/// SDK 0.46 stops by itself once it has committed the block before the height. Killed right then, `watcher` could not write
+/// down that it did.
+#[test]
+fn a_halt_that_nobody_lived_to_see_does_not_let_the_old_binary_execute_the_exact_height() {
+    const HEIGHT: u64 = 30;
+    let Some(chain) = Chain::paced(Kind::Before, VOTE, "500ms") else { return };
+    let name = chain.kind.name();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_watcher"));
+    command.args(["add-upgrade", "hotfix"]).arg(chain.version("v2"));
+    command.args(["--exact", "--upgrade-height", &HEIGHT.to_string()]);
+    let added = command.env("DAEMON_HOME", &chain.home).env("DAEMON_NAME", name).output().expect("it runs");
+    assert!(added.status.success(), "{added:?}");
+    let before = (HEIGHT - 1).to_string();
+    let mut old = Command::new(chain.binary("genesis"));
+    old.args(["start", "--halt-height", &before, "--home"])
+        .arg(&chain.home)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    let ended = old.status().expect("it runs").code();
+    assert!(matches!(ended, Some(0 | 130)), "it stops by itself: {ended:?}");
+
+    let census = Census::of(&chain.home, name);
+    let mut watcher = Supervisor::start(&chain.home, name, &[("UNSAFE_SKIP_BACKUP", "true")]);
+    chain.wait_for_blocks_by("v2", HEIGHT, LIMIT);
+    let log = fs::read(supervisor::log_of(&chain.home)).expect("the log is there");
+    let log = String::from_utf8_lossy(&log);
+    assert!(log.contains("it stood before the exact height already") && !log.contains("executed it already"));
+    assert_eq!(chain.current(), Path::new("upgrades/hotfix"));
     chain.wait_until_served();
     stops_in_order(&chain, &mut watcher, census, 3);
 }

@@ -87,6 +87,8 @@ pub struct Core {
     stands: Option<(u64, Duration)>,
     /// How often another version was chosen for the data in this process.
     chosen: u32,
+    /// The plan for whose backup there was room when it was looked for last.
+    roomy: Option<Plan>,
     /// What `upgrade-info.json` is that is no plan, and since when.
     unreadable: Option<(Fingerprint, Duration)>,
     told: BTreeSet<String>,
@@ -144,6 +146,7 @@ impl Core {
             sought: None,
             stands: None,
             chosen: 0,
+            roomy: None,
             unreadable: None,
             told: BTreeSet::new(),
             strays: 0,

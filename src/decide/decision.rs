@@ -64,6 +64,9 @@ pub enum NodeSignal {
 pub enum HomeJob {
     /// Ask the node for its height: its RPC first, then `<current binary> status`.
     Ask,
+    /// Ask the node's RPC alone, again and again, until it answers for the first time: a node serves it before it takes a
+    /// block from a peer.
+    Greet,
     /// Write the record.
     Remember(Record),
     /// Move a stored artifact to `upgrades/<folder>/`.
@@ -94,6 +97,8 @@ pub enum HomeJob {
         /// How long it may take.
         grace: Duration,
     },
+    /// Look whether a backup for this plan would find its place and room for it: asked while the node still runs.
+    Room(Plan),
     /// Copy the data directory.
     BackUp(Plan),
     /// Run the operator's script `COSMOVISOR_CUSTOM_PREUPGRADE`.

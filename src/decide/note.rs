@@ -97,6 +97,13 @@ pub enum Note {
         /// When it is tried again.
         again: Duration,
     },
+    /// A backup would not find its place, or no room in it.
+    NoRoom {
+        /// For which plan it is to be made.
+        plan: Plan,
+        /// What is in the way.
+        reason: String,
+    },
     /// Something failed and will not be tried again by itself.
     GivenUp {
         /// What was tried.
@@ -167,6 +174,7 @@ impl Note {
             | Self::Unreadable(_)
             | Self::Held { .. }
             | Self::GivenUp { .. }
+            | Self::NoRoom { .. }
             | Self::NotExact { .. }
             | Self::Missed { .. } => Level::Error,
             Self::Missing { .. }
@@ -244,6 +252,11 @@ impl fmt::Display for Note {
             Self::Failed { what, reason, again } => {
                 write!(f, "{what} failed and is tried again in {again:?}: {reason}")
             }
+            Self::NoRoom { plan, reason } => write!(
+                f,
+                "the backup for upgrade {} cannot be made, and the node is not stopped before it can: {reason}",
+                Described(plan)
+            ),
             Self::GivenUp { what, reason } => write!(f, "{what} failed: {reason}"),
             Self::Held { plan, reason } => {
                 let reason = if reason.is_empty() { String::new() } else { format!(" ({reason})") };

@@ -30,6 +30,7 @@ pub enum Run {
 
 /// What is known of one run of the node.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is one thing that was seen, and any may go with any")]
 pub struct Life {
     /// Its identity.
     pub id: RunId,
@@ -53,6 +54,9 @@ pub struct Life {
     pub reaped: bool,
     /// The height of the exact upgrade before which its `--halt-height` stops it.
     pub halt: Option<u64>,
+    /// Whether that `--halt-height` lets it execute what comes after it, where it stands there from the start (SDK below 0.50
+    /// stops once it has committed a block that high, and compares nothing before).
+    pub goes_beyond: bool,
     /// Whether it is listened to, and what it said at its end.
     pub ear: Ear,
     /// Whether its application committed a block on top of others in this run: its data are in order.
@@ -87,6 +91,7 @@ impl Life {
             unwanted: false,
             reaped: false,
             halt: None,
+            goes_beyond: false,
             ear: Ear::Closed,
             grew: false,
         }
@@ -123,6 +128,13 @@ impl Life {
         let by_itself = exit == NodeExit::Code(130);
         let ended = says || by_itself || self.is_near(height) && AS_ASKED.contains(&exit);
         self.halt == Some(height) && !self.unwanted && ended
+    }
+
+    /// Whether it was started where it was to stop, and would execute the height: an earlier run had stopped there, and nobody
+    /// lived to see it.
+    #[must_use]
+    pub fn stands_before(&self, height: u64) -> bool {
+        self.goes_beyond && self.halt == Some(height) && !self.grew && self.committed.is_some_and(|at| at + 1 == height)
     }
 
     /// Whether it was heard of within a few blocks of a height: what is heard lags a little.
@@ -186,6 +198,9 @@ impl Run {
         let Question { height, fingerprint, origin, plausible } = *plan;
         let Some(life) = self.life() else { return Due::No };
         if life.latest.is_some_and(|latest| latest >= height) {
+            return Due::Yes;
+        }
+        if life.stands_before(height) {
             return Due::Yes;
         }
         let written_since = origin == Origin::Node && Some(fingerprint) != life.info_before;

@@ -101,13 +101,12 @@ pub fn take(home: &Home, plan: &Plan, now: &Zoned, stop: &AtomicBool) -> Result<
         let path = path.to_owned();
         move |source| BackupError::Disk { path, source }
     };
-    fs::create_dir_all(backups).map_err(at(backups))?;
+    room(home)?;
     let (data, backups) = places(home, backups)?;
     let unfinished = backups.join(".watcher-backup-unfinished");
     if unfinished.exists() {
         fs::remove_dir_all(&unfinished).map_err(at(&unfinished))?;
     }
-    fits(home)?;
     let bytes = copy_folder(&data, &unfinished, &mut vec![identity(&backups).map_err(at(&backups))?], stop)
         .inspect_err(|error| {
             // A copy that is not whole is worth nothing, and its room may be what the node needs. One that was asked to
@@ -123,6 +122,16 @@ pub fn take(home: &Home, plan: &Plan, now: &Zoned, stop: &AtomicBool) -> Result<
     let text = serde_json::to_vec_pretty(&completion).map_err(io::Error::other);
     text.and_then(|text| write_whole(&note(home), &text, true)).map_err(at(&note(home)))?;
     Ok(completion)
+}
+
+/// Makes the place for backups where it is missing, and looks whether the next one would fit.
+///
+/// # Errors
+/// [`BackupError`].
+pub fn room(home: &Home) -> Result<(), BackupError> {
+    let Some(place) = &home.backups else { return Ok(()) };
+    fs::create_dir_all(place).map_err(|source| BackupError::Disk { path: place.clone(), source })?;
+    fits(home)
 }
 
 /// Whether a backup would find its place there already, and room for it. Nothing is written.

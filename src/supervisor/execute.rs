@@ -1,6 +1,11 @@
 //! Carries out one job: the short ones at once on this thread, the long ones in the background.
 
-use std::{ffi::OsStr, io, sync::Arc, time::Instant};
+use std::{
+    ffi::OsStr,
+    io,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use jiff::Zoned;
 use nix::sys::signal::Signal;
@@ -32,6 +37,7 @@ impl Supervisor {
         let home = self.config.home.clone();
         match job {
             HomeJob::Ask => self.jobs.spawn(id, ask(home, self.own_node.clone())),
+            HomeJob::Greet => self.jobs.spawn(id, greet(self.own_node.clone())),
             HomeJob::Remember(record) => {
                 if record.verdict == Verdict::Passed
                     && let Err(error) = current::mark(&home)
@@ -58,6 +64,9 @@ impl Supervisor {
             HomeJob::Stop { grace, .. } => self.stop(id, Instant::now() + grace),
             HomeJob::StopStray { grace } => {
                 self.jobs.spawn_heeding(id, |requests| async move { done(stray::stop(&home, grace, requests).await) });
+            }
+            HomeJob::Room(_) => {
+                self.jobs.spawn_blocking(id, move |_| backup::room(&home).map_or_else(failed, |()| Outcome::Done));
             }
             HomeJob::BackUp(plan) => self.back_up(id, home, plan),
             HomeJob::CustomHook(plan) => {
@@ -228,6 +237,21 @@ async fn ask(home: Home, own_node: Option<OwnNode>) -> Outcome {
         }
     };
     Outcome::Answered(NodeAnswer { latest, committed: None })
+}
+
+/// What the node's RPC says first: it is up before the node takes a block from a peer.
+async fn greet(own_node: Option<OwnNode>) -> Outcome {
+    const PAUSE: Duration = Duration::from_millis(10);
+    const PATIENCE: Duration = Duration::from_mins(10);
+    let Some(own_node) = own_node else { return Outcome::Answered(NodeAnswer::default()) };
+    let began = Instant::now();
+    loop {
+        let answer = own_node.ask().await;
+        if answer.committed.is_some() || began.elapsed() > PATIENCE {
+            return Outcome::Answered(answer);
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
 }
 
 /// What was fetched for heights that have passed is not needed in the store any more; what is placed stays. An order that

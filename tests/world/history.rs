@@ -156,6 +156,7 @@ pub enum Moment {
     Place,
     SetAside,
     Stop,
+    Room,
     BackUp,
     CustomHook,
     Switch,
@@ -309,12 +310,12 @@ fn acts() -> impl Strategy<Value = Act> {
 
 fn moments() -> impl Strategy<Value = Moment> {
     use Moment::{
-        AppHook, Ask, BackUp, CustomHook, Exit, Fetch, Halt, Order, Passed, Place, Remember, SetAside, Spawn, Start,
-        Stop, Switch, Verify,
+        AppHook, Ask, BackUp, CustomHook, Exit, Fetch, Halt, Order, Passed, Place, Remember, Room, SetAside, Spawn,
+        Start, Stop, Switch, Verify,
     };
     prop::sample::select(vec![
-        Halt, Exit, Spawn, Passed, Ask, Remember, Place, SetAside, Stop, BackUp, CustomHook, Switch, AppHook, Start,
-        Fetch, Verify, Order,
+        Halt, Exit, Spawn, Passed, Ask, Remember, Place, SetAside, Stop, Room, BackUp, CustomHook, Switch, AppHook,
+        Start, Fetch, Verify, Order,
     ])
 }
 

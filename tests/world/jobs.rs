@@ -39,11 +39,12 @@ impl Work {
 
     pub const fn moment(&self) -> Moment {
         match self {
-            Self::Home(HomeJob::Ask) => Moment::Ask,
+            Self::Home(HomeJob::Ask | HomeJob::Greet) => Moment::Ask,
             Self::Home(HomeJob::Remember(_)) => Moment::Remember,
             Self::Home(HomeJob::Place { .. } | HomeJob::Renew { .. }) => Moment::Place,
             Self::Home(HomeJob::SetAside(_)) => Moment::SetAside,
             Self::Home(HomeJob::Stop { .. } | HomeJob::StopStray { .. }) => Moment::Stop,
+            Self::Home(HomeJob::Room(_)) => Moment::Room,
             Self::Home(HomeJob::BackUp(_)) => Moment::BackUp,
             Self::Home(HomeJob::CustomHook(_)) => Moment::CustomHook,
             Self::Home(HomeJob::Switch { .. }) => Moment::Switch,
@@ -103,7 +104,14 @@ impl World {
         };
         let ends = match &job.work {
             Work::Fetch(_)
-            | Work::Home(HomeJob::Ask | HomeJob::BackUp(_) | HomeJob::CustomHook(_) | HomeJob::AppHook) => true,
+            | Work::Home(
+                HomeJob::Ask
+                | HomeJob::Greet
+                | HomeJob::Room(_)
+                | HomeJob::BackUp(_)
+                | HomeJob::CustomHook(_)
+                | HomeJob::AppHook,
+            ) => true,
             Work::Home(HomeJob::Start { .. }) => job.step == 0,
             Work::Home(_) => false,
         };
@@ -134,7 +142,7 @@ impl World {
 
     fn home_step(&mut self, job: &HomeJob, step: u8) -> Next {
         match job {
-            HomeJob::Ask => Next::End(Outcome::Answered(self.answer())),
+            HomeJob::Ask | HomeJob::Greet => Next::End(Outcome::Answered(self.answer())),
             HomeJob::Remember(record) => self.remember(record),
             HomeJob::Place { receipt, upgrade } => self.place(receipt, upgrade),
             HomeJob::SetAside(folder) => self.set_aside(folder),
@@ -167,6 +175,7 @@ impl World {
                 self.disk.sync_backup();
                 Next::End(Outcome::Done)
             }
+            HomeJob::Room(_) => Next::End(Outcome::Done),
             HomeJob::CustomHook(plan) => {
                 self.past.custom.insert((plan.name.clone(), plan.height));
                 Next::End(Outcome::Done)

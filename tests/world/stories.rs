@@ -22,12 +22,15 @@ fn story(setup: Setup, acts: &[Act]) -> World {
 
 #[test]
 fn an_upgrade_takes_its_steps_in_the_order_of_the_contract() {
-    use Moment::{AppHook, BackUp, CustomHook, Exit, Fetch, Halt, Passed, Place, Remember, Spawn, Start, Stop, Switch};
+    use Moment::{
+        AppHook, BackUp, CustomHook, Exit, Fetch, Halt, Passed, Place, Remember, Room, Spawn, Start, Stop, Switch,
+    };
     let world = story(Setup::default(), &[]);
     let told = |moment: &&Moment| !matches!(moment, Moment::Ask | Moment::Verify);
     let moments: Vec<Moment> = world.moments.iter().filter(told).copied().collect();
-    let begins = [Remember, Start, Spawn, Fetch, Place, Halt];
-    let swaps = [Remember, Stop, Exit, BackUp, CustomHook, Switch, AppHook, Remember, Start, Spawn, Passed, Remember];
+    let begins = [Remember, Start, Spawn, Fetch, Place, Room, Halt];
+    let swaps =
+        [Remember, Room, Stop, Exit, BackUp, CustomHook, Switch, AppHook, Remember, Start, Spawn, Passed, Remember];
     assert_eq!(moments, [begins.as_slice(), swaps.as_slice()].concat());
 }
 

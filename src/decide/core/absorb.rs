@@ -52,7 +52,7 @@ impl Core {
                 decision.notes.push(Note::Ended(life.version.clone(), exit));
                 self.gone_since = Some(now);
                 self.run = Run::Ended { life, exit, at: now };
-                if matches!(self.home.job(), Some(HomeJob::Ask)) {
+                if matches!(self.home.job(), Some(HomeJob::Ask | HomeJob::Greet)) {
                     decision.cancel.extend(self.home.cancel());
                 }
             }
@@ -70,11 +70,11 @@ impl Core {
             self.home_failed(&job, reason, event, decision);
             return;
         }
-        if !matches!(job, HomeJob::Ask) {
+        if !matches!(job, HomeJob::Ask | HomeJob::Greet) {
             self.acting = Retry::default();
         }
         match (job, outcome) {
-            (HomeJob::Ask, outcome) => {
+            (HomeJob::Ask | HomeJob::Greet, outcome) => {
                 let answer = if let Outcome::Answered(answer) = outcome { *answer } else { NodeAnswer::default() };
                 if let Run::Alive(life) = &mut self.run {
                     life.answered(asked_about(&event.facts), answer, event.now);
@@ -95,6 +95,8 @@ impl Core {
                     life.reaped = true;
                 }
             }
+            // What was free when it was staged may be taken at the halt.
+            (HomeJob::Room(plan), Outcome::Done) if pending(&event.facts).is_some() => self.roomy = Some(plan),
             (HomeJob::CustomHook(plan), Outcome::Done) => self.hooks_for(&plan).custom = true,
             (HomeJob::AppHook, Outcome::PreUpgrade(code)) => self.pre_upgrade_ended(*code, event, decision),
             (HomeJob::Start { .. }, Outcome::Started) => {
@@ -111,12 +113,18 @@ impl Core {
 
     pub(super) fn home_failed(&mut self, job: &HomeJob, reason: &str, event: &Event, decision: &mut Decision) {
         match job {
-            HomeJob::Ask => {
+            HomeJob::Ask | HomeJob::Greet => {
                 if let Run::Alive(life) = &mut self.run {
                     life.answered(asked_about(&event.facts), NodeAnswer::default(), event.now);
                 }
             }
             HomeJob::Generation => self.generation = Some((version_of(&event.facts), None)),
+            HomeJob::Room(plan) => {
+                decision.notes.push(Note::NoRoom { plan: plan.clone(), reason: reason.to_string() });
+                if pending(&event.facts).is_some() {
+                    self.acting.failed(event.now, FAST_RETRY, None);
+                }
+            }
             HomeJob::Replace(_) => {
                 // What ran before runs again: a replacement that cannot be made is no reason to stand still.
                 self.given_up.clone_from(&event.facts.orders.replacement);
@@ -266,12 +274,14 @@ impl Core {
 const fn name_of(job: &HomeJob) -> &'static str {
     match job {
         HomeJob::Ask => "asking the node for its height",
+        HomeJob::Greet => "waiting for the node's first answer",
         HomeJob::Remember(_) => "writing the record",
         HomeJob::Place { .. } => "placing the binary",
         HomeJob::SetAside(_) => "setting the placed binary aside",
         HomeJob::Renew { .. } => "writing the receipt",
         HomeJob::Stop { .. } => "stopping the node",
         HomeJob::StopStray { .. } => "stopping the node of an earlier watcher",
+        HomeJob::Room(_) => "looking for room for the backup",
         HomeJob::BackUp(_) => "backing up the data directory",
         HomeJob::CustomHook(_) => "running the custom pre-upgrade script",
         HomeJob::Switch { .. } => "switching the current link",

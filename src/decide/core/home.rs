@@ -12,7 +12,8 @@ use super::{
         decision::{Decision, Exit, HomeJob, JobId, RunId},
         event::{Event, NodeExit},
         facts::{
-            Current, Facts, Fingerprint, Info, NodeLock, Origin, Receipt, Record, RecordFact, Staged, Verdict, Version,
+            Backup, Current, Facts, Fingerprint, Info, NodeLock, Origin, Receipt, Record, RecordFact, Staged, Verdict,
+            Version,
         },
         ladder::{self, Context, Rung},
         note::Note,
@@ -50,6 +51,9 @@ impl Core {
         }
         if event.now < self.acting.not_before {
             wake_by(decision, self.acting.not_before);
+            return;
+        }
+        if self.stops_at_once(decision) {
             return;
         }
         let facts = &event.facts;
@@ -234,6 +238,10 @@ impl Core {
             }
             Rung::SetAside => self.begin(HomeJob::SetAside(folder), decision),
             Rung::Place(receipt) => self.begin(HomeJob::Place { receipt, upgrade: upgrade.clone() }, decision),
+            // Whoever has no room for a backup learns it while the node still stands.
+            Rung::Stop if event.facts.backup == Backup::Missing && self.roomy.as_ref() != Some(&plan) => {
+                self.begin(HomeJob::Room(plan), decision);
+            }
             Rung::Stop => self.stop(decision),
             Rung::StopStray => self.stop_stray(decision),
             Rung::BackUp | Rung::CustomHook | Rung::Switch if self.resting(event, decision) => {}
@@ -418,7 +426,22 @@ impl Core {
             _ => None,
         });
         if let Some(folder) = withdrawn {
-            self.begin(HomeJob::SetAside(folder), decision);
+            return self.begin(HomeJob::SetAside(folder), decision);
+        }
+        self.look_for_room(&scheduled, facts, decision);
+    }
+
+    /// Whether a backup will fit is looked at once when an upgrade is staged, and once more when its height is near.
+    fn look_for_room(&mut self, scheduled: &[Upgrade], facts: &Facts, decision: &mut Decision) {
+        if facts.backup == Backup::NotWanted {
+            return;
+        }
+        for upgrade in scheduled {
+            let staged = matches!(facts.staged.get(&upgrade.folder), Some(Staged::Operator | Staged::Ours(_)));
+            let asked = format!("room {} {}", self.is_near(&upgrade.folder), key(&upgrade.plan));
+            if staged && self.is_ahead(upgrade, facts) && self.told.insert(asked) {
+                return self.begin(HomeJob::Room(upgrade.plan.clone()), decision);
+            }
         }
     }
 
@@ -433,8 +456,8 @@ impl Core {
         }
         let version = version_of(facts);
         let exact = self.exact_ahead(facts).map(|exact| exact.height);
-        let before = self.generation.as_ref().and_then(|(_, before)| *before);
-        let halt = exact.zip(before).map(|(height, before)| if before { height } else { height - 1 });
+        let stops_before = self.generation.as_ref().and_then(|(_, before)| *before);
+        let halt = exact.zip(stops_before).map(|(height, before)| if before { height } else { height - 1 });
         let id = RunId(self.next_identity());
         let before = match &facts.info {
             Info::Absent => None,
@@ -444,6 +467,7 @@ impl Core {
         self.run = Run::Alive(Life {
             began: self.now,
             halt: halt.and(exact),
+            goes_beyond: halt.is_some() && stops_before == Some(false),
             ear: if listen { Ear::Open } else { Ear::Closed },
             ..life
         });
@@ -451,11 +475,15 @@ impl Core {
     }
 
     pub(super) fn stop(&mut self, decision: &mut Decision) {
+        self.stop_within(self.settings.shutdown_grace, decision);
+    }
+
+    pub(super) fn stop_within(&mut self, grace: Duration, decision: &mut Decision) {
         if let Run::Alive(life) = &mut self.run
             && !life.reaped
         {
             life.unwanted = true;
-            let stop = HomeJob::Stop { run: life.id, grace: self.settings.shutdown_grace };
+            let stop = HomeJob::Stop { run: life.id, grace };
             self.begin(stop, decision);
         }
     }

@@ -1,5 +1,6 @@
 //! Standing orders of the operator: the brake, the queue, an exact height, a replacement.
 
+use ::core::time::Duration;
 use alloc::{
     format,
     string::{String, ToString},
@@ -68,6 +69,10 @@ impl Core {
     fn ask_for_its_height(&mut self, event: &Event, decision: &mut Decision) -> bool {
         let orders = &event.facts.orders;
         let Run::Alive(life) = &self.run else { return false };
+        if life.goes_beyond && life.asked.is_none() {
+            self.begin(HomeJob::Greet, decision);
+            return true;
+        }
         let heights = orders.queue.iter().map(|plan| plan.height);
         let heights = heights.chain(orders.exact.iter().map(|exact| exact.height));
         let heights = heights.chain(orders.replacement.iter().filter_map(|replacement| replacement.at));
@@ -148,6 +153,18 @@ impl Core {
             self.begin(HomeJob::Generation, decision);
         }
         asks
+    }
+
+    /// Ends a node that would execute the height before which it is to stop: each moment counts, and CometBFT is made to be
+    /// killed.
+    pub(super) fn stops_at_once(&mut self, decision: &mut Decision) -> bool {
+        let Run::Alive(life) = &self.run else { return false };
+        let beyond = life.halt.is_some_and(|height| life.stands_before(height)) && !life.reaped;
+        if beyond {
+            decision.notes.push(Note::Restarts { why: "because it stood before the exact height already" });
+            self.stop_within(Duration::ZERO, decision);
+        }
+        beyond
     }
 
     /// Restarts the node once, shortly before the height but not within a hundred blocks of it, so that it stops there.
