@@ -29,6 +29,8 @@ pub struct Needs {
     pub loader: Option<String>,
     /// The libraries, by name.
     pub libraries: Vec<String>,
+    /// The version of the GNU C library that it needs at least: the number behind `2.`.
+    pub glibc: Option<u32>,
     /// Folders beside itself in which it looks for them first.
     pub places: Vec<PathBuf>,
 }
@@ -113,6 +115,10 @@ fn read(file: &File, origin: &Path) -> io::Result<Needs> {
         (into < segment.p_filesz(endian)).then(|| segment.p_offset(endian).checked_add(into))?
     });
     let strings = bytes(file, loaded.ok_or_else(|| bad("its strings are nowhere"))?, size)?;
+    // Versions of symbols are named among the other texts.
+    let versions = strings.split(|byte| *byte == 0).filter_map(|text| text.strip_prefix(b"GLIBC_2."));
+    let minor = |rest: &[u8]| core::str::from_utf8(rest).ok()?.split('.').next()?.parse().ok();
+    needs.glibc = versions.filter_map(minor).max();
     for entry in entries.iter().take(MOST_ENTRIES) {
         let at = usize::try_from(entry.d_val.get(endian)).unwrap_or(usize::MAX);
         match entry.tag32(endian) {
@@ -165,6 +171,7 @@ mod tests {
     fn the_libraries_of_this_very_program_are_known() {
         let needs = needs(&std::env::current_exe().unwrap()).unwrap();
         assert_eq!(needs.loader.is_some(), cfg!(target_env = "gnu"), "{needs:?}");
+        assert_eq!(needs.glibc.is_some(), cfg!(target_env = "gnu"), "{needs:?}");
         assert!(needs.foreign_loader().is_none() && needs.foreign().next().is_none(), "{needs:?}");
         assert_eq!(of(b"#!/bin/sh\n").unwrap(), Needs::default());
     }

@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     artifact::{Platform, info},
-    chain::endpoints::{Clients, Endpoint},
+    chain::endpoints::{self, Clients, Endpoint},
     cli::{CheckArgs, CheckFormat},
     config::{self, Config},
     decide::plan::Artifact,
@@ -108,8 +108,9 @@ struct Wanted<'a> {
 
 impl<'a> Wanted<'a> {
     fn read(args: &'a CheckArgs) -> anyhow::Result<Self> {
-        let set = |path: &&Path| !path.as_os_str().is_empty();
-        let path = args.home.as_deref().filter(set);
+        // An empty variable counts as none.
+        let set = |urls: &[String]| urls.iter().filter(|url| !url.is_empty()).cloned().collect::<Vec<_>>();
+        let path = args.home.as_deref().filter(|path| !path.as_os_str().is_empty());
         if let Some(path) = path.filter(|path| !path.join("config").is_dir()) {
             let text = format!("{} is not the home of a node: it has no config folder", path.display());
             return Err(Failure::usage(text));
@@ -119,11 +120,17 @@ impl<'a> Wanted<'a> {
             return Err(Failure::usage("a home is looked at by its executable's name: give it with --daemon-name"));
         }
         let info = args.info_file.as_deref().map(subject::text_of).transpose().map_err(Failure::usage)?;
-        let endpoints = if info.is_some() && args.rpc.is_empty() && args.rest.is_empty() {
+        let endpoints = if info.is_some() && set(&args.rpc).is_empty() && set(&args.rest).is_empty() {
             Vec::new()
         } else {
-            upcoming::endpoints_of(&args.rpc, &args.rest, path, &daemon).map_err(Failure::usage)?
+            let own = path.and_then(|path| upcoming::own_endpoint(path, &[], &daemon));
+            endpoints::list(own, &set(&args.rpc), &set(&args.rest)).map_err(Failure::usage)?
         };
+        if endpoints.is_empty() && info.is_none() {
+            return Err(Failure::usage(
+                "nothing is named that could be looked at: give --rpc or --rest, --home or --info-file",
+            ));
+        }
         let environment = |name: &str| match name {
             "DAEMON_HOME" => path.and_then(Path::to_str).map(str::to_owned),
             "DAEMON_NAME" => Some(daemon.clone()),
@@ -182,7 +189,8 @@ async fn look(wanted: &Wanted<'_>) -> anyhow::Result<Report> {
             about.add(severity, id, reason, help);
         } else {
             for platform in &wanted.platforms {
-                let fetched = host.look(subject, platform, &mut about, &mut found).await;
+                let own = own.as_deref().filter(|_| *platform == wanted.home.platform);
+                let fetched = host.look(subject, platform, own.is_some(), &mut about, &mut found).await;
                 here = here.or(fetched.filter(|_| *platform == wanted.home.platform));
             }
         }

@@ -75,6 +75,11 @@ impl Findings {
         self.0.extend(found.0.into_iter().map(named));
     }
 
+    /// With something else in place of what was looked at, nothing of it breaks anything.
+    pub(in crate::commands) fn soften(&mut self) {
+        self.0.iter_mut().for_each(|finding| finding.severity = finding.severity.max(Severity::Warning));
+    }
+
     /// The weightiest first.
     pub(in crate::commands) fn sorted(&self) -> Vec<&Finding> {
         let mut sorted: Vec<_> = self.0.iter().collect();

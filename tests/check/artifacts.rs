@@ -31,6 +31,8 @@ fn every_way_in_which_a_binary_is_of_no_use_is_told_apart() {
         ("/page", b"<!DOCTYPE html><p>Sign in".to_vec()),
         ("/plain", with(&["libc.so.6", "libm.so.6", "libgcc_s.so.1"])),
         ("/wasm", with(&["libwasmvm.x86_64.so", "libc.so.6"])),
+        // The version of a symbol stands among the texts, wherever.
+        ("/new", program(AMD64, GLIBC, &["libc.so.6"], "GLIBC_2.39")),
         ("/musl", program(AMD64, "/lib/ld-musl-x86_64.so.1", &["libc.so.6"], "")),
         ("/brought.tar.gz", brought),
         ("/beside.tar.gz", beside),
@@ -67,6 +69,7 @@ fn every_way_in_which_a_binary_is_of_no_use_is_told_apart() {
         (pinned("/page"), "error", "binary-unfit", "HTML"),
         (pinned("/wasm"), "error", "library-missing", "libwasmvm.x86_64.so"),
         (pinned("/beside.tar.gz"), "error", "library-missing", "libwasmvm.x86_64.so"),
+        (pinned("/new"), "warning", "glibc-version", "2.39"),
         (pinned("/musl"), "error", "loader-missing", "/lib/ld-musl-x86_64.so.1"),
         (pinned("/other.tar.gz"), "error", "daemon-name", "bin/noded or noded"),
         (pinned("/deep.tar.gz"), "error", "daemon-name", "bin/noded or noded"),

@@ -147,7 +147,7 @@ fn where_nobody_answers_it_cannot_be_told() {
 #[test]
 fn a_wrong_command_line_ends_with_64_and_the_remedy() {
     for (arguments, words) in [
-        (&[][..], "give --rpc or --rest, or --home"),
+        (&[][..], "give --rpc or --rest, --home or --info-file"),
         (&["--rpc", "ftp://host"], "write it as https://host:port/path"),
         (&["--home", "/nonexistent"], "/nonexistent is not the home of a node"),
         (&["--rpc", "http://x", "--os-arch", "linux"], "linux/amd64"),

@@ -94,11 +94,37 @@ fn what_is_staged_and_is_not_the_plans_is_told() {
 }
 
 #[test]
+fn libraries_are_looked_for_on_the_host_of_the_home() {
+    let program = crate::elf::program(host_machine(), host_loader(), &["libc.so.6", "libwasmvm.so"], "");
+    let release = Release::of(&[("/script", program.clone())]);
+    let home = Home::with(scheduled(&release));
+    expect(&home.check(&[ON], &[]), "error", "library-missing", "libwasmvm.so");
+    home.write("cosmovisor/upgrades/v2/lib/libwasmvm.so", "library");
+    assert_eq!(report(&home.check(&[ON], &[]))["findings"], serde_json::json!([]));
+    // The same holds for the operator's own binary, which makes what the plan names unimportant.
+    let place = home.world.place_binary("upgrades/v2");
+    fs::write(&place, &program).expect("the home can be written");
+    assert_eq!(report(&home.check(&[ON], &[]))["findings"], serde_json::json!([]));
+    fs::remove_dir_all(home.world.home.join("cosmovisor/upgrades/v2/lib")).expect("the home can be written");
+    expect(&home.check(&[ON], &["--offline"]), "error", "library-missing", "libwasmvm.so");
+}
+
+#[test]
+fn too_little_room_is_told_before_the_binary_is_fetched() {
+    let home = Home::with(scheduled(&script()));
+    let current = home.world.home.join("cosmovisor/genesis/bin/noded");
+    // It takes no room, and says that such binaries take more than there is.
+    let size = 8 << 40;
+    fs::File::options().write(true).open(current).and_then(|file| file.set_len(size)).expect("a sparse file");
+    expect(&home.check(&[ON], &["--offline"]), "error", "disk-space", "17592186044416");
+}
+
+#[test]
 fn an_operator_who_placed_the_binary_needs_none_in_the_plan() {
     let home = Home::with(Plan { name: "v2".into(), height: FAR, info: "see the forum".into() });
     expect(&home.check(&[], &[]), "error", "info-not-json", "not JSON");
     home.world.place_binary("upgrades/v2");
-    let told = home.check(&[], &[]);
+    let told = home.check(&[("WATCHER_RPC", &home.world.network.rpc.url())], &[]);
     assert_eq!((told.code, findings(&report(&told))[0]["severity"].as_str()), (Some(0), Some("note")), "{told:?}");
 }
 
@@ -138,6 +164,15 @@ fn variables_with_which_run_would_not_start_and_backups_without_a_place_are_told
     let told = watcher(&["check", "--home", home.world.home.to_str().expect("a plain path")], &[]);
     assert_eq!(told.code, Some(64), "{told:?}");
     assert!(told.stderr.contains("--daemon-name"), "{told:?}");
+}
+
+/// In ELF's words, where this test runs.
+fn host_machine() -> u16 {
+    if cfg!(target_arch = "aarch64") { crate::elf::ARM64 } else { crate::elf::AMD64 }
+}
+
+fn host_loader() -> &'static str {
+    if cfg!(target_arch = "aarch64") { "/lib/ld-linux-aarch64.so.1" } else { "/lib64/ld-linux-x86-64.so.2" }
 }
 
 /// Each file and folder below with its size.

@@ -4,12 +4,12 @@ use core::{
     sync::atomic::{AtomicU64, Ordering::Relaxed},
     time::Duration,
 };
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use tempfile::TempDir;
 
-use super::{Found, Subject, Wanted};
+use super::{Found, Subject, Wanted, home};
 use crate::{
     artifact::{self, FetchError, Part, Platform, Progress, Request, Store, info, info::Flaw, needs},
     commands::findings::Findings,
@@ -22,6 +22,8 @@ use crate::{
 
 /// One artifact may take this long.
 const LONGEST_FETCH: Duration = Duration::from_mins(15);
+/// What Ubuntu 22.04 has: 2.35. Debian 12 has 2.36.
+const USUAL_GLIBC: u32 = 35;
 /// What executables are taken for where nobody said what they are called.
 const ANY_NAME: &str = "node";
 
@@ -54,18 +56,23 @@ impl<'a> Host<'a> {
         Ok(Self { wanted, anywhere, public, store, _folder: folder })
     }
 
-    /// Looks at what a plan names for a platform.
+    /// Looks at what a plan names for a platform; `replaced` where an operator's own binary is used instead.
     pub(super) async fn look(
         &self,
         subject: &Subject,
         platform: &Platform,
+        replaced: bool,
         findings: &mut Findings,
         found: &mut Found,
     ) -> Option<Fetched> {
         let mut about = Findings::default();
         let fetched = self.fetch(subject, platform, &mut about, found).await;
         if let Some(fetched) = &fetched {
-            runs(fetched, &mut about);
+            let has = |library: &str| home::has_library(self.wanted, subject, platform, library);
+            loads(&fetched.executable, &has, &mut about);
+        }
+        if replaced {
+            about.soften();
         }
         findings.about(&platform.os_arch, about);
         fetched
@@ -223,9 +230,9 @@ fn unpinned(sha256: Option<&str>, findings: &mut Findings) {
     findings.warning("checksum-missing", message, help);
 }
 
-/// Whether a host without anything special can load it.
-fn runs(fetched: &Fetched, findings: &mut Findings) {
-    let needs = match needs(&fetched.executable) {
+/// Whether a host can load a program that has nothing special, but what `has` says.
+pub(super) fn loads(executable: &Path, has: &dyn Fn(&str) -> bool, findings: &mut Findings) {
+    let needs = match needs(executable) {
         Ok(needs) => needs,
         Err(error) => {
             let help = "build it anew: the loader would not understand it either";
@@ -236,7 +243,11 @@ fn runs(fetched: &Fetched, findings: &mut Findings) {
         let message = format!("it is loaded by {loader}, which ordinary hosts do not have");
         findings.error("loader-missing", message, "link it statically, or against the GNU C library");
     }
-    let foreign: Vec<&str> = needs.foreign().collect();
+    if let Some(minor) = needs.glibc.filter(|minor| *minor > USUAL_GLIBC) {
+        let message = format!("it needs version 2.{minor} of the GNU C library, and many hosts have 2.{USUAL_GLIBC}");
+        findings.warning("glibc-version", message, "link it statically, or build it on an older distribution");
+    }
+    let foreign: Vec<&str> = needs.foreign().filter(|library| !has(library)).collect();
     if !foreign.is_empty() {
         let message = format!("it needs {}, which a bare host lacks", foreign.join(", "));
         let help = "link it statically (for libwasmvm: the tag `muslc` with libwasmvm_muslc.a), or have every operator \

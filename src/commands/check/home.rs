@@ -6,9 +6,12 @@ use std::{
     path::PathBuf,
 };
 
-use super::{Subject, Wanted, artifacts::Fetched};
+use super::{
+    Subject, Wanted,
+    artifacts::{self, Fetched},
+};
 use crate::{
-    artifact::{self, inspect::inspect},
+    artifact::{self, Platform, inspect::inspect},
     chain::own_node::own_setting,
     commands::findings::Findings,
     decide::{
@@ -30,6 +33,22 @@ pub(super) fn staged(wanted: &Wanted<'_>, subject: &Subject) -> Option<PathBuf> 
     matches!(staged, Staged::Operator | Staged::Arriving).then(|| home.executable(&home.upgrade(&folder)))
 }
 
+/// Whether the host of the home has a library, where its loader finds it or where the operator put it for this version.
+pub(super) fn has_library(wanted: &Wanted<'_>, subject: &Subject, platform: &Platform, library: &str) -> bool {
+    let home = &wanted.home;
+    if !wanted.has_home() || *platform != home.platform {
+        return false;
+    }
+    let own = Folder::of(&subject.plan.name, home.keep_case).map(|folder| home.upgrade(&folder).join("lib"));
+    let own = own.ok().filter(|lib| artifact::is_operators(lib));
+    let usual = ["/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib"].map(PathBuf::from);
+    // Debian and its kin have a folder for each kind of machine.
+    let inner =
+        ["/lib", "/usr/lib"].into_iter().flat_map(|folder| fs::read_dir(folder).into_iter().flatten().flatten());
+    let inner = inner.map(|entry| entry.path()).filter(|path| path.to_string_lossy().ends_with("-linux-gnu"));
+    own.into_iter().chain(usual).chain(inner).any(|folder| folder.join(library).is_file())
+}
+
 /// Looks at what is staged for a plan, or at the room for it.
 pub(super) fn look(wanted: &Wanted<'_>, subject: &Subject, fetched: Option<&Fetched>, findings: &mut Findings) {
     let home = &wanted.home;
@@ -44,6 +63,7 @@ pub(super) fn look(wanted: &Wanted<'_>, subject: &Subject, fetched: Option<&Fetc
     }
     match artifact::read_staged(&home.upgrades(), &upgrade.folder, &home.daemon) {
         Staged::Operator | Staged::Arriving => {
+            artifacts::loads(&place, &|library| has_library(wanted, subject, &home.platform, library), findings);
             let wanted = fetched.map(|fetched| fetched.receipt.sha256.clone()).or_else(|| raw_checksum(&upgrade));
             let found = File::open(&place).and_then(|mut file| artifact::sha256_of(&mut file));
             match (wanted, found) {

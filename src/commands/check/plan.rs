@@ -71,6 +71,13 @@ fn height(subject: &Subject, chain: Option<&Chain>, findings: &mut Findings) {
     let height = subject.plan.height;
     if let Some(now) = chain.map(|chain| chain.survey.height).filter(|now| height > 0 && height <= *now) {
         let message = format!("height {height} is not ahead of the chain, which is at {now}");
+        if subject.is_scheduled() {
+            return findings.warning(
+                "height-passed",
+                message,
+                "the chain halts there now, for every node without its binary",
+            );
+        }
         return findings.error(
             "height-passed",
             message,
