@@ -377,6 +377,7 @@ mod tests {
         #[test]
         fn no_text_makes_it_panic(text in "\\PC*", entry in "[a-z:/?#&=%@+ ]*") {
             let _ = asks(&text, &linux(), true);
+            let _ = bad_entries(&serde_json::json!({"binaries": {&text: entry, "a/b": entry}}).to_string());
             let _ = asks(&entry, &linux(), false);
             let _ = asks(&serde_json::json!({"binaries": {"any": entry}}).to_string(), &linux(), false);
             let _ = document(text.as_bytes(), &linux(), false);

@@ -38,7 +38,7 @@ pub use moment::Moment;
 pub fn upcoming(args: UpcomingArgs) -> anyhow::Result<Ending> {
     log::start(Persona::Watcher, &log::Choices::from_environment());
     let daemon = std::env::var("DAEMON_NAME").unwrap_or_default();
-    let endpoints = endpoints_of(&args.rpc, &args.rest, args.home.as_deref(), &daemon).map_err(Failure::usage)?;
+    let endpoints = endpoints_of(&args, &daemon).map_err(Failure::usage)?;
     let survey = super::wait_for(ask(&endpoints))?;
     let home = Home {
         path: args.home.unwrap_or_default(),
@@ -60,16 +60,11 @@ pub fn upcoming(args: UpcomingArgs) -> anyhow::Result<Ending> {
 }
 
 /// The endpoints that are named, else the node of the home.
-pub(super) fn endpoints_of(
-    rpc: &[String],
-    rest: &[String],
-    home: Option<&Path>,
-    daemon: &str,
-) -> anyhow::Result<Vec<Endpoint>> {
-    if !rpc.is_empty() || !rest.is_empty() {
-        return Ok(endpoints::list(None, rpc, rest)?);
+fn endpoints_of(args: &UpcomingArgs, daemon: &str) -> anyhow::Result<Vec<Endpoint>> {
+    if !args.rpc.is_empty() || !args.rest.is_empty() {
+        return Ok(endpoints::list(None, &args.rpc, &args.rest)?);
     }
-    let Some(home) = home else {
+    let Some(home) = &args.home else {
         bail!("no endpoint is known: give --rpc or --rest, or --home for the home of a node that runs here");
     };
     if !home.join("config").is_dir() {

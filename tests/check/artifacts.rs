@@ -40,6 +40,7 @@ fn every_way_in_which_a_binary_is_of_no_use_is_told_apart() {
         ("/deep.tar.gz", tar_gz(&[("v2/bin/noded", &good), ("v2/README", b"x")])),
         ("/cut.tar.gz", tar_gz(&[("noded", &good), ("x", b"x")])[..40].to_vec()),
         ("/loop", Vec::new()),
+        ("/endless", vec![0]),
         ("/sums", format!("{}  good\n{}  bad\n", sha256(&good), "0".repeat(64)).into_bytes()),
         ("/page.json", b"<html>".to_vec()),
     ]);
@@ -58,6 +59,7 @@ fn every_way_in_which_a_binary_is_of_no_use_is_told_apart() {
             "arm",
         ),
         (format!("{}?checksum=sha256:{zeros}", release.url("/gone")), "error", "url-unreachable", "404"),
+        (pinned("/endless"), "error", "url-unreachable", "larger than 2147483648 bytes"),
         (pinned("/loop"), "error", "url-unreachable", "more than 10 redirects"),
         (format!("https://127.0.0.1:1/x?checksum=sha256:{zeros}"), "error", "url-unreachable", "refused"),
         ("ftp://example.org/x".into(), "error", "url-unusable", "\"ftp\""),
@@ -167,6 +169,8 @@ fn a_draft_a_plan_and_an_info_are_taken_as_they_are_written() {
     let transaction = json!({ "body": { "messages": [message] } });
     let nested =
         json!({ "body": { "messages": [{ "@type": "/cosmos.gov.v1.MsgSubmitProposal", "messages": [message] }] } });
+    let more = json!({ "binaries": { "any": release.pinned("/amd64") }, "name": "V2", "height": 7 });
+    assert_eq!(of_info(&more.to_string(), &["--offline"]).code, Some(0), "an info may say more than it has to");
     for text in [&draft, &transaction, &nested, &plan] {
         let told = of_info(&text.to_string(), &["--offline"]);
         expect(&told, "warning", "name-folder", "v2-Next: its binary lies in upgrades/v2-next");

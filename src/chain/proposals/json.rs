@@ -210,6 +210,7 @@ mod tests {
             let proposal = json!({"id": text, "status": end, "voting_end_time": end, "content": {"@type": text}});
             let _ = page(&json!({"proposals": [proposal, text], "pagination": {"next_key": text}}).to_string());
             let _ = serde_json::from_str::<PageAnswer>(&text);
+            let _ = drafted(&json!({"body": {"messages": [{"msgs": text, "content": end}, text]}}).to_string());
         }
     }
 }

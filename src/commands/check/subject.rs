@@ -3,6 +3,7 @@
 use std::{fs::File, io::Read, path::Path};
 
 use anyhow::{Context as _, bail};
+use serde_json::Value;
 
 use super::{Found, Wanted, chain::Chain};
 use crate::{
@@ -133,10 +134,10 @@ fn drafts(wanted: &Wanted<'_>, text: &str) -> anyhow::Result<Vec<Subject>> {
                 "--info-file is a proposal or transaction in which no message schedules an upgrade by name and height"
             );
         }
-    } else if let Ok(plan) = upgrade_info::parse(text.as_bytes()) {
-        plans.push(plan);
     } else {
-        plans.push(Plan { name: String::new(), height: 0, info: text.to_owned() });
+        let is_info = serde_json::from_str::<Value>(text).is_ok_and(|value| value.get("binaries").is_some());
+        let plan = upgrade_info::parse(text.as_bytes()).ok().filter(|_| !is_info);
+        plans.push(plan.unwrap_or_else(|| Plan { name: String::new(), height: 0, info: text.to_owned() }));
     }
     for plan in &mut plans {
         plan.name = args.name.clone().unwrap_or_else(|| plan.name.clone());
