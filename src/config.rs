@@ -36,6 +36,8 @@ pub struct Config {
     pub rpc: Vec<String>,
     /// `WATCHER_REST`.
     pub rest: Vec<String>,
+    /// `WATCHER_PASS_EXIT_CODE`.
+    pub pass_exit_code: bool,
     /// `WATCHER_ALLOW_HOME_MISMATCH`.
     pub allow_home_mismatch: bool,
     /// How log lines are written.
@@ -149,6 +151,7 @@ pub fn read(
         backups,
         platform: Platform::host(),
         must_have_checksum: values.flag("DAEMON_DOWNLOAD_MUST_HAVE_CHECKSUM"),
+        local_info: values.flag("WATCHER_LOCAL_INFO"),
     };
     Ok(Config {
         home,
@@ -157,6 +160,7 @@ pub fn read(
         custom_hook,
         rpc: values.list("WATCHER_RPC"),
         rest: values.list("WATCHER_REST"),
+        pass_exit_code: values.flag("WATCHER_PASS_EXIT_CODE"),
         allow_home_mismatch: values.flag("WATCHER_ALLOW_HOME_MISMATCH"),
         logs: values.logs(),
         unknown: unknown::advice(names, file),

@@ -17,6 +17,8 @@ pub enum Ending {
     Usage,
     /// 130: somebody pressed Ctrl-C, as shells count it; only `demo` ends so.
     Interrupted,
+    /// The node's own, as shells count it (`WATCHER_PASS_EXIT_CODE`).
+    AsTheNode(u8),
     /// 75: an upgrade failed and is held or rolled back (`EX_TEMPFAIL`).
     UpgradeFailed,
 }
@@ -33,6 +35,7 @@ impl Ending {
             Self::Usage => 64,
             Self::UpgradeFailed => 75,
             Self::Interrupted => 130,
+            Self::AsTheNode(code) => code,
         }
     }
 }

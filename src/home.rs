@@ -36,6 +36,8 @@ pub struct Home {
     pub platform: Platform,
     /// `DAEMON_DOWNLOAD_MUST_HAVE_CHECKSUM`.
     pub must_have_checksum: bool,
+    /// `WATCHER_LOCAL_INFO`: a plan's info that is the path of a file on this machine is read.
+    pub local_info: bool,
 }
 
 impl Home {
@@ -111,6 +113,19 @@ impl Home {
     }
 }
 
+/// Reads a small file of the home. What is no file is refused: a pipe in its place would never end.
+///
+/// # Errors
+/// As the file system gives them, and for what is no file or too long.
+pub(crate) fn read_small(path: &Path) -> io::Result<Vec<u8>> {
+    const LONGEST: u64 = 16 << 20;
+    let meta = fs::metadata(path)?;
+    if !meta.is_file() || meta.len() > LONGEST {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, format!("it is no file of at most {LONGEST} bytes")));
+    }
+    fs::read(path)
+}
+
 /// Writes a whole file beside its place and renames it there, so that a reader sees the old or the new content.
 ///
 /// # Errors
@@ -162,6 +177,7 @@ pub(crate) mod tests {
             backups: None,
             platform: Platform::host(),
             must_have_checksum: false,
+            local_info: false,
         };
         fs::create_dir_all(home.data()).unwrap();
         home.prepare().unwrap();

@@ -29,7 +29,7 @@ impl Persona {
     #[must_use]
     pub const fn code(self, ending: Ending) -> u8 {
         match (self, ending) {
-            (Self::Watcher, ending) => ending.code(),
+            (Self::Watcher, ending) | (Self::Cosmovisor, ending @ Ending::AsTheNode(_)) => ending.code(),
             (Self::Cosmovisor, Ending::Fine) => 0,
             (Self::Cosmovisor, _) => 1,
         }

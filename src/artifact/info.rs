@@ -1,7 +1,15 @@
 //! Reads what a plan's info says about binaries. The convention is cosmovisor's: JSON with a map from platform to URL, or
-//! the URL of such a document; in the wild it is as often blank or prose. Pure text in, an answer out.
+//! the URL of such a document; in the wild it is as often blank or prose. Pure text in, an answer out, but for
+//! [`local_document`].
+
+use std::{
+    fs::File,
+    io::{self, Read as _},
+    path::{Path, PathBuf},
+};
 
 use serde_json::{Map, Value};
+use url::Url;
 
 pub use super::source::{Flaw, Refusal};
 use super::{checksum::shortened, source::Source};
@@ -38,10 +46,19 @@ impl Platform {
 /// What a plan's info asks a machine to run.
 #[must_use]
 pub fn asks(info: &str, platform: &Platform, must_have_checksum: bool) -> Asks {
-    read(info, platform, must_have_checksum).unwrap_or_else(|Refusal { flaw, reason }| match flaw {
-        Flaw::Blank | Flaw::NotParsable | Flaw::NoBinaries => Asks::Nothing { reason },
-        _ => Asks::Unusable { reason },
-    })
+    read(info, platform, must_have_checksum).unwrap_or_else(Refusal::into_asks)
+}
+
+impl Refusal {
+    /// What a plan asks for that is refused.
+    #[must_use]
+    pub fn into_asks(self) -> Asks {
+        let Self { flaw, reason } = self;
+        match flaw {
+            Flaw::Blank | Flaw::NotParsable | Flaw::NoBinaries => Asks::Nothing { reason },
+            _ => Asks::Unusable { reason },
+        }
+    }
 }
 
 /// The same, with what is wrong told apart. One bad entry does not spoil the others: only the entry for `platform` (else
@@ -58,6 +75,45 @@ pub fn read(info: &str, platform: &Platform, must_have_checksum: bool) -> Result
         refusal.flaw.because(format!("the plan's info is a reference that is not followed: {refusal}"))
     };
     Source::parse(info, must_have_checksum).map(|_| Asks::Document { url: info.to_owned() }).map_err(refused)
+}
+
+/// The file on this machine that an info names: an absolute path, or a `file` URL without a host.
+#[must_use]
+pub fn local_file(info: &str) -> Option<PathBuf> {
+    let info = info.trim();
+    if !is_reference(info) {
+        return None;
+    }
+    if info.starts_with('/') {
+        return Some(info.into());
+    }
+    Url::parse(info).ok().filter(|url| url.scheme() == "file").and_then(|url| url.to_file_path().ok())
+}
+
+/// What a document on this machine asks it to run.
+///
+/// # Errors
+/// As [`read`]; it lists binaries or is unusable.
+pub fn local_document(path: &Path, platform: &Platform, must_have_checksum: bool) -> Result<Asks, Refusal> {
+    const LONGEST: u64 = 1 << 20;
+    let read = || {
+        let file = File::open(path)?;
+        let meta = file.metadata()?;
+        if !meta.is_file() || meta.len() > LONGEST {
+            return Err(io::Error::other(format!("it is no file of at most {LONGEST} bytes")));
+        }
+        let mut bytes = Vec::new();
+        file.take(LONGEST).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    };
+    let bytes = read().map_err(|error| {
+        let reason = format!("the plan's info is {}: {error}", path.display());
+        Flaw::Url.because(reason)
+    })?;
+    document(&bytes, platform, must_have_checksum).map(Asks::Artifact).map_err(|refusal| match refusal.flaw {
+        Flaw::Blank | Flaw::NotParsable | Flaw::NoBinaries => Flaw::NoMap.because(refusal.reason),
+        _ => refusal,
+    })
 }
 
 /// What a fetched document asks a machine to run. It must list binaries itself: references are followed once.

@@ -21,13 +21,13 @@ use super::{
     say, upcoming,
 };
 use crate::{
-    artifact::{Platform, info},
+    artifact::Platform,
     chain::endpoints::{self, Clients, Endpoint},
     cli::{CheckArgs, CheckFormat},
     config::{self, Config},
     decide::plan::Artifact,
     exit::{Ending, Failure},
-    home::Home,
+    home::{Home, observe},
     log,
     persona::Persona,
 };
@@ -147,6 +147,7 @@ impl<'a> Wanted<'a> {
                 backups: None,
                 platform: Platform::host(),
                 must_have_checksum: is_true("DAEMON_DOWNLOAD_MUST_HAVE_CHECKSUM"),
+                local_info: false,
             },
         };
         let platforms = args.os_arch.iter().map(|os_arch| Platform { os_arch: os_arch.clone() });
@@ -180,7 +181,7 @@ async fn look(wanted: &Wanted<'_>) -> anyhow::Result<Report> {
             chain.applied(subject, &mut about).await;
         }
         let own = home::staged(wanted, subject);
-        let refusal = info::read(&subject.plan.info, &wanted.platforms[0], false).err();
+        let refusal = observe::asks(&wanted.home, &subject.plan.info, &wanted.platforms[0]).err();
         let no_info = refusal.and_then(|refusal| Some((artifacts::of_the_info(refusal.flaw)?, refusal.reason)));
         let mut here = None;
         if let Some((id, reason)) = &no_info {

@@ -105,7 +105,15 @@ fn home(folder: Option<PathBuf>) -> anyhow::Result<Home> {
     };
     let path = fs::canonicalize(path)?;
     let (platform, backups) = (Platform::host(), Some(path.clone()));
-    Ok(Home { path, daemon: DAEMON.into(), keep_case: false, backups, platform, must_have_checksum: false })
+    Ok(Home {
+        path,
+        daemon: DAEMON.into(),
+        keep_case: false,
+        backups,
+        platform,
+        must_have_checksum: false,
+        local_info: false,
+    })
 }
 
 /// The host of the release: it is there from the start, and answers once it is opened.

@@ -73,6 +73,7 @@ fn home(values: &Values) -> Result<Home, ConfigError> {
         backups: None,
         platform: Platform::host(),
         must_have_checksum: false,
+        local_info: false,
     })
 }
 

@@ -59,9 +59,12 @@ pub fn run(persona: Persona, mut args: Vec<OsString>) -> anyhow::Result<Ending> 
             return dry::run(&config, &endpoints).await;
         }
         let ears = listen(&config, endpoints)?;
+        let pass_exit_code = config.pass_exit_code;
         let logged = persona == Persona::Watcher && !config.logs.disabled;
         let (ending, reason) = match Supervisor::new(config, args, ears)?.run().await? {
             Exit::Fine => return Ok(Ending::Fine),
+            Exit::NodeEnded(exit) if pass_exit_code => (Ending::AsTheNode(exit.as_shell()), exit.to_string()),
+            Exit::NodeEnded(exit) => (Ending::Failed, exit.to_string()),
             Exit::NodeFailed(reason) => (Ending::Failed, reason),
             Exit::UpgradeFailed(reason) => (Ending::UpgradeFailed, reason),
         };

@@ -47,6 +47,7 @@ pub fn upcoming(args: UpcomingArgs) -> anyhow::Result<Ending> {
         backups: None,
         platform: Platform::host(),
         must_have_checksum: false,
+        local_info: false,
     };
     let list = of(&survey, &home);
     say(

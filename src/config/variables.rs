@@ -114,6 +114,8 @@ pub const VARIABLES: &[Variable] = &[
         "SIGTERM",
         "What watcher stops the node with: SIGTERM, or SIGINT as cosmovisor 1.7.",
     ),
+    flag("WATCHER_LOCAL_INFO", "false", "Read a plan's info that is the path of a file on this machine."),
+    flag("WATCHER_PASS_EXIT_CODE", "false", "End as the node ended: with its exit code, or 128 and its signal."),
     flag("WATCHER_ALLOW_HOME_MISMATCH", "false", "Allow `--home` to differ from DAEMON_HOME."),
     open("WATCHER_LOG", Kind::Text, "info", "Which log lines are shown, as `tracing` filters are written."),
 ];

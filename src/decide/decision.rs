@@ -4,7 +4,7 @@ use ::core::time::Duration;
 use alloc::{string::String, vec::Vec};
 
 use super::{
-    event::{EndpointId, Signal},
+    event::{EndpointId, NodeExit, Signal},
     facts::{Fingerprint, Receipt, Record, Version},
     note::Note,
     orders::Exact,
@@ -162,7 +162,9 @@ pub enum FetchJob {
 pub enum Exit {
     /// The node exited 0, or a stop was asked for and the node exited 0.
     Fine,
-    /// The node failed; the text is what is reported: `exit status 7`, `signal: killed`.
+    /// The node failed by itself.
+    NodeEnded(NodeExit),
+    /// There is no node to run, or it cannot be run; the text says why.
     NodeFailed(String),
     /// An upgrade cannot go on; the text says why.
     UpgradeFailed(String),

@@ -58,6 +58,17 @@ pub enum NodeExit {
     Signal(i32),
 }
 
+impl NodeExit {
+    /// The exit code by which a shell would tell it: the node's own, or 128 and the signal's number.
+    #[must_use]
+    pub fn as_shell(self) -> u8 {
+        match self {
+            Self::Code(code) => u8::try_from(code).unwrap_or(u8::MAX),
+            Self::Signal(number) => u8::try_from(number.saturating_add(128)).unwrap_or(u8::MAX),
+        }
+    }
+}
+
 /// What a node said before it ended that tells what is to run next: words of x/upgrade and of the SDK's base application.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Words {

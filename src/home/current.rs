@@ -8,7 +8,7 @@ use std::{
 
 use nix::unistd::{AccessFlags, access, geteuid};
 
-use super::{Home, sync_folder, upgrade_info, write_whole};
+use super::{Home, read_small, sync_folder, upgrade_info, write_whole};
 use crate::decide::{
     facts::{Current, Marker, Version},
     plan::{Folder, Plan},
@@ -49,7 +49,7 @@ pub fn read(home: &Home) -> Current {
 /// The marker beside the current binary.
 #[must_use]
 pub fn marker(home: &Home) -> Option<Marker> {
-    let bytes = fs::read(home.current().join(upgrade_info::FILE)).ok()?;
+    let bytes = read_small(&home.current().join(upgrade_info::FILE)).ok()?;
     let plan = upgrade_info::parse(&bytes).ok()?;
     Some(Marker { name: plan.name, height: plan.height })
 }
@@ -74,7 +74,7 @@ pub fn switch(home: &Home, folder: &Folder, plan: &Plan) -> io::Result<()> {
 /// As the file system gives them.
 pub fn mark(home: &Home) -> io::Result<()> {
     let Current::Version(Version::Upgrade(folder)) = read(home) else { return Ok(()) };
-    let plan = fs::read(home.upgrade_info()).ok().and_then(|bytes| upgrade_info::parse(&bytes).ok());
+    let plan = read_small(&home.upgrade_info()).ok().and_then(|bytes| upgrade_info::parse(&bytes).ok());
     match plan.filter(|plan| Folder::of(&plan.name, home.keep_case).as_ref() == Ok(&folder)) {
         Some(plan) if marker(home).is_none() => write_marker(home, &folder, &plan),
         _ => Ok(()),

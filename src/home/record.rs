@@ -1,12 +1,8 @@
 //! The record: the little that the disk does not show by itself.
 
-use std::{
-    fs::{self, OpenOptions},
-    io,
-    os::unix::fs::FileExt as _,
-};
+use std::{fs::OpenOptions, io, os::unix::fs::FileExt as _};
 
-use super::{Home, write_whole};
+use super::{Home, read_small, write_whole};
 use crate::decide::facts::{Record, RecordFact, Verdict};
 
 /// What one write puts into the page cache as a whole.
@@ -15,7 +11,7 @@ const PAGE: usize = 4096;
 /// Reads the record.
 #[must_use]
 pub fn read(home: &Home) -> RecordFact {
-    match fs::read(home.record()) {
+    match read_small(&home.record()) {
         Ok(bytes) => serde_json::from_slice(&bytes).map_or(RecordFact::Unreadable, RecordFact::Present),
         Err(error) if error.kind() == io::ErrorKind::NotFound => RecordFact::Absent,
         Err(_) => RecordFact::Unreadable,
@@ -33,15 +29,15 @@ pub fn write(home: &Home, record: &Record) -> io::Result<()> {
     let mut text = serde_json::to_vec_pretty(record).map_err(io::Error::other)?;
     text.resize(text.len().max(PAGE - 1), b' ');
     text.push(b'\n');
-    if record.verdict == Verdict::Passed || text.len() > PAGE {
+    // What is no file, a pipe for example, is not opened but replaced.
+    let is_file = home.record().metadata().is_ok_and(|meta| meta.is_file());
+    if record.verdict == Verdict::Passed || text.len() > PAGE || !is_file {
         return write_whole(&home.record(), &text, true);
     }
-    match OpenOptions::new().write(true).open(home.record()) {
-        // A longer record may have been there.
-        Ok(file) => file.write_all_at(&text, 0).and_then(|()| file.set_len(PAGE as u64)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => write_whole(&home.record(), &text, true),
-        Err(error) => Err(error),
-    }
+    let file = OpenOptions::new().write(true).open(home.record())?;
+    file.write_all_at(&text, 0)?;
+    // A longer record may have been there.
+    file.set_len(PAGE as u64)
 }
 
 #[cfg(test)]
@@ -64,7 +60,7 @@ mod tests {
             write(&home, &written).unwrap();
             assert_eq!(read(&home), RecordFact::Present(written));
         }
-        fs::write(home.record(), "{\"plan\":").unwrap();
+        std::fs::write(home.record(), "{\"plan\":").unwrap();
         assert_eq!(read(&home), RecordFact::Unreadable);
     }
 }

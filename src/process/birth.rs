@@ -1,4 +1,4 @@
-//! How a child comes to be: the one place where a process is copied. The child shares this process's memory until it
+//! How a child comes to be, and how it is told what became of it: the one place where a process is copied. The child shares this process's memory until it
 //! becomes its program (`CLONE_VFORK`), so nothing is copied for it: that takes half the time of a fork. All unsafe code
 //! of the program is here and in `descriptor`.
 
@@ -14,6 +14,8 @@ use nix::{
     sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask},
     unistd::Pid,
 };
+
+use crate::decide::event::NodeExit;
 
 /// Enough for system calls that take everything they need ready-made.
 const STACK: usize = 64 * 1024;
@@ -46,6 +48,24 @@ struct Shared<'a> {
     environment: Vec<*const c_char>,
     parent: libc::pid_t,
     error: c_int,
+}
+
+/// Reaps a child that has ended.
+///
+/// # Errors
+/// `WouldBlock` where it has not, else what the system says.
+pub(super) fn reap(pid: Pid) -> io::Result<NodeExit> {
+    let mut status = 0;
+    // `nix` knows no real-time signals, and loses the end of whom one of them ended.
+    #[expect(unsafe_code, reason = "one system call that writes to a local")]
+    // SAFETY: the pointer is valid for the call.
+    let reaped = unsafe { libc::waitpid(pid.as_raw(), &raw mut status, libc::WNOHANG) };
+    match reaped {
+        -1 => Err(io::Error::last_os_error()),
+        0 => Err(io::ErrorKind::WouldBlock.into()),
+        _ if libc::WIFEXITED(status) => Ok(NodeExit::Code(libc::WEXITSTATUS(status))),
+        _ => Ok(NodeExit::Signal(libc::WTERMSIG(status))),
+    }
 }
 
 /// Starts a child; the descriptor tells of its end.

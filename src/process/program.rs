@@ -14,7 +14,7 @@ use nix::{
     fcntl::OFlag,
     sys::{
         signal::{Signal, kill, killpg},
-        wait::{WaitPidFlag, WaitStatus, waitpid},
+        wait::waitpid,
     },
     unistd::{Pid, pipe2},
 };
@@ -307,7 +307,7 @@ impl Child {
             return Ok(exit);
         }
         let pid = self.pid;
-        let exit = self.end.read(|| reap(pid)).await?;
+        let exit = self.end.read(|| birth::reap(pid)).await?;
         self.exit = Some(exit);
         Ok(exit)
     }
@@ -319,14 +319,6 @@ impl Drop for Child {
             self.signal(Signal::SIGKILL);
             let _ = waitpid(self.pid, None);
         }
-    }
-}
-
-fn reap(pid: Pid) -> io::Result<NodeExit> {
-    match waitpid(pid, Some(WaitPidFlag::WNOHANG))? {
-        WaitStatus::Exited(_, code) => Ok(NodeExit::Code(code)),
-        WaitStatus::Signaled(_, signal, _) => Ok(NodeExit::Signal(signal as i32)),
-        _ => Err(io::ErrorKind::WouldBlock.into()),
     }
 }
 

@@ -466,6 +466,19 @@ fn row_76_an_info_that_names_nothing_is_told_in_one_line_with_the_place_for_the_
 }
 
 #[test]
+fn row_76_a_file_on_this_machine_is_read_where_the_operator_allows_it() {
+    for by_url in [false, true] {
+        let (home, binary) = unstaged();
+        let body = binary.clone();
+        let server = Server::plain(move |_| found(&body));
+        home.write("info.json", &info(&format!("{}/noded?checksum=sha256:{}", server.base, sha256(&binary))));
+        let path = home.at("info.json");
+        let named = if by_url { format!("file://{}", path.display()) } else { path.display().to_string() };
+        expect_fetched(&home, &named, &[("WATCHER_LOCAL_INFO", "true")]);
+    }
+}
+
+#[test]
 fn row_76_a_document_that_names_nothing_is_told_with_its_address() {
     let neither = format!("cannot find binary for os/arch: neither {}, nor any", os_arch());
     let cases = [

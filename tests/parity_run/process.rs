@@ -62,6 +62,17 @@ fn row_16_a_node_that_fails_is_told_and_the_end_with_code_1() {
 }
 
 #[test]
+fn row_16_the_end_of_the_node_is_passed_on_where_that_is_wished() {
+    let cases =
+        [("exit 7", ("exit 7", 7)), ("killed", ("kill -KILL $$", 137)), ("a real-time signal", ("kill -40 $$", 168))];
+    each(&cases, |(end, code)| {
+        let home = Home::with_node(end);
+        let ended = output(home.watcher(&["start"]).env("WATCHER_PASS_EXIT_CODE", "true"));
+        assert_eq!(ended.status.code(), Some(*code), "{}", text(&ended.stderr));
+    });
+}
+
+#[test]
 fn row_17_standard_streams_are_the_nodes_own() {
     let home = Home::with_node("cat\necho 'a complaint' >&2");
     let mut watcher = home.watcher(&["start"]);

@@ -1,6 +1,8 @@
 //! Homes and settings as they are found in the wild: what works, and what is refused before anything is started.
 
-use std::process::Command;
+use std::{fs, process::Command};
+
+use nix::{sys::stat::Mode, unistd::mkfifo};
 
 use crate::home::{Home, each, output, text};
 
@@ -94,4 +96,17 @@ fn an_endpoint_that_cannot_be_one_is_refused_by_its_variable_and_value() {
         let home = Home::with_node(RUNS);
         expect_refused(home.watcher(&["start"]).env(variable, value), 64, &[variable, value]);
     });
+}
+
+#[test]
+fn a_pipe_in_the_place_of_a_small_file_holds_nothing_up() {
+    let home = Home::halting();
+    fs::create_dir_all(home.at("cosmovisor/watcher")).expect("the home can be written");
+    for path in ["cosmovisor/watcher/record.json", "cosmovisor/genesis/upgrade-info.json"] {
+        mkfifo(&home.at(path), Mode::S_IRWXU).expect("the home can be written");
+    }
+    let mut watcher = home.start(&[("UNSAFE_SKIP_BACKUP", "true")]);
+    home.halt();
+    home.expect_upgraded();
+    assert!(watcher.stop().success());
 }

@@ -17,6 +17,7 @@ use crate::{
         facts::Receipt,
         plan::{Artifact, Asks, Folder, Upgrade},
     },
+    home::observe,
     http::{self, Web},
 };
 
@@ -86,7 +87,7 @@ impl<'a> Host<'a> {
         found: &mut Found,
     ) -> Option<Fetched> {
         let home = &self.wanted.home;
-        let asks = match info::read(&subject.plan.info, platform, home.must_have_checksum) {
+        let asks = match observe::asks(home, &subject.plan.info, platform) {
             Ok(asks) => asks,
             Err(refusal) => {
                 let (id, help) = of_an_entry(refusal.flaw);

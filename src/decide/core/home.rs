@@ -1,11 +1,7 @@
 //! The home lane: one job at a time on the home and the node.
 
 use ::core::time::Duration;
-use alloc::{
-    format,
-    string::{String, ToString},
-    vec::Vec,
-};
+use alloc::{format, string::String, vec::Vec};
 
 use super::{
     super::{
@@ -503,6 +499,6 @@ impl Core {
 fn exit_by(exit: NodeExit) -> Exit {
     match exit {
         NodeExit::Code(0) => Exit::Fine,
-        other => Exit::NodeFailed(other.to_string()),
+        other => Exit::NodeEnded(other),
     }
 }
