@@ -28,7 +28,9 @@ use crate::{
     http::Web,
     process::{
         node::Node,
+        orphans,
         signals::{Signals, forwarded},
+        systemd::Manager,
     },
 };
 use jobs::Jobs;
@@ -51,6 +53,7 @@ pub struct Supervisor {
     own_node: Option<OwnNode>,
     endpoints: Vec<Endpoint>,
     web: Web,
+    manager: Manager,
     heard: mpsc::Receiver<Heard>,
     attention: watch::Sender<Attention>,
     began: Instant,
@@ -106,6 +109,7 @@ impl Supervisor {
             own_node: ears.own_node,
             endpoints: ears.endpoints,
             web: ears.web,
+            manager: Manager::of_environment(),
             heard: ears.heard,
             attention: ears.attention,
             began: Instant::now(),
@@ -129,6 +133,8 @@ impl Supervisor {
         if !orders::read(&self.config.home).queue.is_empty() {
             tracing::info!("starting the batch watcher loop");
         }
+        tokio::spawn(orphans::reap());
+        self.manager.ready();
         loop {
             let kind = match self.events.pop_front() {
                 Some(kind) => kind,
@@ -136,7 +142,11 @@ impl Supervisor {
             };
             let facts = self.observer.observe(&self.config.home, &self.core.interest(&kind), self.node.is_some());
             let event = Event { now: self.began.elapsed(), wall: wall_clock(), facts, kind };
+            if matches!(event.kind, Kind::Signal(_)) {
+                self.manager.stopping(self.config.settings.shutdown_grace);
+            }
             let decision = self.core.decide(&event);
+            self.manager.status(|| self.core.status(&event.facts));
             tracing::trace!(?event.kind, ?decision, "decided");
             if let Some(exit) = self.carry_out(decision) {
                 if self.switched && exit == Exit::Fine && !self.config.settings.restart_after_upgrade {
@@ -163,6 +173,10 @@ impl Supervisor {
             () = change(changes) => Ok(Kind::Tick),
             () = sleep_until(deadline) => {
                 self.kill_after_grace();
+                Ok(Kind::Tick)
+            }
+            () = sleep_until(self.manager.beat_at()) => {
+                self.manager.beat();
                 Ok(Kind::Tick)
             }
             () = sleep_until(wake) => Ok(Kind::Tick),

@@ -37,8 +37,12 @@ mod signals;
 mod starting;
 #[path = "run/stray.rs"]
 mod stray;
+#[path = "run/systemd.rs"]
+mod systemd;
 #[path = "run/taken_over.rs"]
 mod taken_over;
+#[path = "run/terminal.rs"]
+mod terminal;
 #[path = "run/wishes.rs"]
 mod wishes;
 

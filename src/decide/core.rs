@@ -5,6 +5,7 @@ mod fetch;
 mod home;
 mod orders;
 mod restored;
+mod status;
 
 use ::core::time::Duration;
 use alloc::{

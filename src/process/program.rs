@@ -20,7 +20,7 @@ use nix::{
 };
 use tokio::{io::AsyncReadExt as _, net::unix::pipe::Receiver};
 
-use super::{birth, descriptor::Readable, requests::Requests};
+use super::{birth, descriptor::Readable, orphans, requests::Requests};
 use crate::{
     decide::event::NodeExit,
     home::{Home, version::Wishes},
@@ -204,6 +204,7 @@ impl Program {
             own_group: self.own_group,
         };
         let (pid, end) = birth::start(&plan)?;
+        orphans::awaited().insert(pid.as_raw());
         Ok(Child { pid, end: Readable::new(end)?, exit: None, killed_on_drop: false })
     }
 
@@ -309,6 +310,7 @@ impl Child {
         let pid = self.pid;
         let exit = self.end.read(|| birth::reap(pid)).await?;
         self.exit = Some(exit);
+        orphans::awaited().remove(&pid.as_raw());
         Ok(exit)
     }
 }
@@ -318,6 +320,7 @@ impl Drop for Child {
         if self.killed_on_drop && self.exit.is_none() {
             self.signal(Signal::SIGKILL);
             let _ = waitpid(self.pid, None);
+            orphans::awaited().remove(&self.pid.as_raw());
         }
     }
 }

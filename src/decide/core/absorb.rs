@@ -271,7 +271,7 @@ impl Core {
     }
 }
 
-const fn name_of(job: &HomeJob) -> &'static str {
+pub(super) const fn name_of(job: &HomeJob) -> &'static str {
     match job {
         HomeJob::Ask => "asking the node for its height",
         HomeJob::Greet => "waiting for the node's first answer",

@@ -1,0 +1,43 @@
+//! What goes on, in one line.
+
+use alloc::{
+    format,
+    string::{String, ToString},
+};
+
+use super::{
+    super::{
+        decision::HomeJob,
+        facts::{Facts, Staged},
+        run::Run,
+    },
+    Core,
+    absorb::name_of,
+    pending,
+};
+
+impl Core {
+    /// What goes on, in one line for people: what runs, and what comes next or is under way.
+    #[must_use]
+    pub fn status(&self, facts: &Facts) -> String {
+        let runs = match &self.run {
+            Run::Alive(life) => match life.height() {
+                Some(height) => format!("{} runs at height {height}", life.version),
+                None => format!("{} runs", life.version),
+            },
+            Run::Never | Run::Ended { .. } => String::from("no node runs"),
+        };
+        let job = self.home.job().filter(|job| !matches!(job, HomeJob::Ask | HomeJob::Greet));
+        let what = if let Some(upgrade) = pending(facts) {
+            let doing = job.map_or("waiting", name_of);
+            format!("upgrade {} at {}: {doing}", upgrade.plan.name, upgrade.plan.height)
+        } else if let Some(next) = self.knowledge.scheduled().first() {
+            let staged = !matches!(facts.staged.get(&next.folder), None | Some(Staged::None | Staged::Arriving));
+            let staged = if staged { "its binary is there" } else { "its binary is NOT there" };
+            format!("next upgrade {} at {}, {staged}", next.plan.name, next.plan.height)
+        } else {
+            job.map_or("no upgrade is scheduled", name_of).to_string()
+        };
+        format!("{runs}; {what}")
+    }
+}
