@@ -33,6 +33,8 @@ pub struct Latest {
     pub time: u64,
     /// Whether it is still catching up with the chain.
     pub catching_up: bool,
+    /// The lowest height whose block it keeps; 0 where it does not tell.
+    pub earliest: u64,
     /// The node's id (lower-case hex), where it says so.
     pub node_id: Option<String>,
 }

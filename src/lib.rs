@@ -10,6 +10,7 @@ pub mod decide;
 pub mod exit;
 pub mod home;
 pub mod http;
+mod json;
 pub mod log;
 pub mod persona;
 pub mod process;

@@ -13,7 +13,10 @@ use url::Url;
 
 pub use super::source::{Flaw, Refusal};
 use super::{checksum::shortened, source::Source};
-use crate::decide::plan::{Artifact, Asks};
+use crate::{
+    decide::plan::{Artifact, Asks},
+    json,
+};
 
 /// The platform that binaries are wanted for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -143,6 +146,9 @@ pub fn bad_entries(text: &str) -> Vec<(String, Refusal)> {
     let is_word = |word: &str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_alphanumeric());
     let is_platform =
         |key: &str| key == "any" || key.split_once('/').is_some_and(|(os, arch)| is_word(os) && is_word(arch));
+    if json::is_bloated(text.as_bytes()) {
+        return Vec::new();
+    }
     let Ok(Value::Object(fields)) = serde_json::from_str(text.trim()) else { return Vec::new() };
     let Some(Value::Object(binaries)) = member(&fields, "binaries") else { return Vec::new() };
     let bad = |(key, value): (&String, &Value)| {
@@ -171,6 +177,10 @@ fn binaries(text: &str, platform: &Platform, must_have_checksum: bool) -> Result
     let none = |why: &str| Err(Flaw::NoBinaries.because(format!("{}: {why}", not_found(platform))));
     if text.is_empty() {
         return Err(Flaw::Blank.because("cannot parse upgrade info: plan info must not be blank"));
+    }
+    if json::is_bloated(text.as_bytes()) {
+        let reason = format!("the plan's info has more parts than one can need: {:?}", shortened(text));
+        return Err(Flaw::NotParsable.because(reason));
     }
     let fields = match serde_json::from_str(text) {
         Ok(Value::Object(fields)) => fields,

@@ -154,14 +154,19 @@ fn without_parameter(written: &str, name: &str) -> String {
     url
 }
 
-/// A URL as it may be shown: no user name, no password, no endless tail.
+/// A URL as it may be shown: no user name, no password, no endless tail, nothing that a terminal acts on.
 #[must_use]
 pub fn redacted(url: &str) -> String {
-    let Some((scheme, rest)) = url.split_once("://") else { return shortened(url) };
+    let Some((scheme, rest)) = url.split_once("://") else { return fit(url) };
     let end = rest.find(['/', '?', '#', '\\']).unwrap_or(rest.len());
     let (authority, tail) = rest.split_at(end);
     let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
-    shortened(&format!("{scheme}://{host}{tail}"))
+    fit(&format!("{scheme}://{host}{tail}"))
+}
+
+/// Text from outside, as it may be shown where it is not quoted.
+pub(super) fn fit(text: &str) -> String {
+    shortened(text).replace(char::is_control, "\u{fffd}")
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ use url::Url;
 use self::tree::Tree;
 use super::{
     disk::naming,
-    source::{parameter, redacted},
+    source::{fit, parameter, redacted},
 };
 
 /// The most entries an archive may have.
@@ -40,7 +40,7 @@ pub enum UnpackError {
     #[error("it is packed with {0}, which is not supported (gz, tar, tar.gz and zip are)")]
     UnsupportedFormat(&'static str),
     /// Truncated, followed by something else, of a wrong checksum, or no archive at all.
-    #[error("the archive is damaged: {0}")]
+    #[error("the archive is damaged: {}", fit(.0))]
     Damaged(String),
     /// An entry with an absolute path.
     #[error("entry with an absolute path: {0:?}")]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 /// An endpoint gave no usable answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{endpoint} {cause} (asked for {question})")]
+#[error("{endpoint} {cause} (asked for {})", beginning(question.as_bytes(), 200))]
 pub struct Fault {
     /// The endpoint, without user name and password.
     pub endpoint: String,
@@ -37,7 +37,10 @@ pub enum Cause {
     #[error("answers nothing; is it a CometBFT RPC or a Cosmos REST address?")]
     Empty,
     /// Something else than the JSON or protobuf that was asked for.
-    #[error("does not answer in the form of a Cosmos chain ({reason}), it says {said:?}; is the address right?")]
+    #[error(
+        "does not answer in the form of a Cosmos chain ({}), it says {said:?}; is the address right?",
+        beginning(reason.as_bytes(), 200)
+    )]
     Unreadable {
         /// What was wrong with it.
         reason: String,
@@ -59,7 +62,10 @@ pub enum Cause {
     #[error("has no state at that height, it says {0:?}; it may be pruned or restarting")]
     NoState(String),
     /// It belongs to another chain.
-    #[error("is on chain {found:?}, not {expected:?}; it is ignored, remove it from WATCHER_RPC or WATCHER_REST")]
+    #[error(
+        "is on chain {:?}, not {expected:?}; it is ignored, remove it from WATCHER_RPC or WATCHER_REST",
+        excerpt(found.as_bytes())
+    )]
     OtherChain {
         /// The chain that is followed.
         expected: String,
@@ -74,7 +80,8 @@ pub enum Cause {
     },
     /// At the own node's address another node answers.
     #[error(
-        "is not the node of this home (its id is {found}, config/node_key.json says {expected}); it is not believed"
+        "is not the node of this home (its id is {}, config/node_key.json says {expected}); it is not believed",
+        excerpt(found.as_bytes())
     )]
     OtherNode {
         /// The id that the home's key gives.

@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Deserializer, de};
 
-/// A number at or above zero, however it was written.
+/// A number from zero to the largest of an `int64`, which is what nodes count in, however it was written.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Number(pub(super) u64);
 
@@ -25,7 +25,11 @@ impl de::Visitor<'_> for AnyForm {
     }
 
     fn visit_u64<E: de::Error>(self, value: u64) -> Result<Number, E> {
-        Ok(Number(value))
+        if i64::try_from(value).is_ok() {
+            Ok(Number(value))
+        } else {
+            Err(E::invalid_value(de::Unexpected::Unsigned(value), &self))
+        }
     }
 
     fn visit_i64<E: de::Error>(self, value: i64) -> Result<Number, E> {
@@ -33,7 +37,61 @@ impl de::Visitor<'_> for AnyForm {
     }
 
     fn visit_str<E: de::Error>(self, value: &str) -> Result<Number, E> {
-        value.trim().parse().map(Number).map_err(|_| E::invalid_value(de::Unexpected::Str(value), &self))
+        let number = value.trim().parse::<i64>().ok().and_then(|value| u64::try_from(value).ok());
+        number.map(Number).ok_or_else(|| E::invalid_value(de::Unexpected::Str(value), &self))
+    }
+}
+
+/// A text, or a whole number as text; nothing of anything else, which is read over and not kept: what is kept of a nested
+/// answer can take a hundred times its length in memory.
+#[derive(Debug, Default)]
+pub(super) struct Words(pub(super) String);
+
+impl<'de> Deserialize<'de> for Words {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(AnyWords)
+    }
+}
+
+struct AnyWords;
+
+impl<'de> de::Visitor<'de> for AnyWords {
+    type Value = Words;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("anything")
+    }
+
+    fn visit_str<E: de::Error>(self, value: &str) -> Result<Words, E> {
+        Ok(Words(value.to_owned()))
+    }
+
+    fn visit_u64<E: de::Error>(self, value: u64) -> Result<Words, E> {
+        Ok(Words(value.to_string()))
+    }
+
+    fn visit_i64<E: de::Error>(self, _: i64) -> Result<Words, E> {
+        Ok(Words::default())
+    }
+
+    fn visit_f64<E: de::Error>(self, _: f64) -> Result<Words, E> {
+        Ok(Words::default())
+    }
+
+    fn visit_bool<E: de::Error>(self, _: bool) -> Result<Words, E> {
+        Ok(Words::default())
+    }
+
+    fn visit_unit<E: de::Error>(self) -> Result<Words, E> {
+        Ok(Words::default())
+    }
+
+    fn visit_seq<A: de::SeqAccess<'de>>(self, list: A) -> Result<Words, A::Error> {
+        de::IgnoredAny.visit_seq(list).map(|_| Words::default())
+    }
+
+    fn visit_map<A: de::MapAccess<'de>>(self, fields: A) -> Result<Words, A::Error> {
+        de::IgnoredAny.visit_map(fields).map(|_| Words::default())
     }
 }
 
@@ -49,10 +107,10 @@ mod tests {
 
     #[test]
     fn numbers_are_read_in_any_form() {
-        for (json, number) in [("7", Some(7)), ("\"7\"", Some(7)), ("\" 18446744073709551615 \"", Some(u64::MAX))] {
+        for (json, number) in [("7", Some(7)), ("\"7\"", Some(7)), ("\" 9223372036854775807 \"", Some(u64::MAX / 2))] {
             assert_eq!(serde_json::from_str::<Number>(json).ok().map(|n| n.0), number, "{json}");
         }
-        for json in ["-1", "\"-1\"", "1.5", "\"\"", "null", "[]", "\"18446744073709551616\""] {
+        for json in ["-1", "\"-1\"", "1.5", "\"\"", "null", "[]", "9223372036854775808", "\"9223372036854775808\""] {
             assert!(serde_json::from_str::<Number>(json).is_err(), "{json}");
         }
     }

@@ -13,11 +13,14 @@ use super::{
     door::{Answer, Door},
     fault::{Cause, Fault, refusal},
     number::Number,
-    proposals::{GovVersion, Page, json},
+    proposals::{self, GovVersion, Page},
     rpc::Header,
     schedule::JsonPlan,
 };
-use crate::decide::{event::ProposalStatus, plan::Plan};
+use crate::{
+    decide::{event::ProposalStatus, plan::Plan},
+    json,
+};
 
 /// One endpoint that speaks the gateway's REST.
 #[derive(Debug, Clone)]
@@ -46,6 +49,7 @@ impl Rest {
             time: header.time_at(header.height.0).unwrap_or_default(),
             chain_id: header.chain_id,
             catching_up: syncing.is_ok_and(|answer| answer.value.syncing),
+            earliest: 0,
             node_id: None,
         })
     }
@@ -95,7 +99,7 @@ impl Rest {
         if !key.is_empty() {
             parameters.push(("pagination.key", BASE64.encode(key)));
         }
-        let page = self.ask::<json::PageAnswer>(gov.rest_path(), &parameters).await?;
+        let page = self.ask::<proposals::json::PageAnswer>(gov.rest_path(), &parameters).await?;
         Ok(page.value.into_page())
     }
 
@@ -106,6 +110,9 @@ impl Rest {
     }
 
     fn read<A: DeserializeOwned>(&self, answer: &Answer, path: &str) -> Result<A, Fault> {
+        if json::is_bloated(&answer.body) {
+            return Err(self.door.unreadable(answer, path, &"it has more parts than an answer can need"));
+        }
         if let Ok(GatewayError { code, message }) = serde_json::from_slice(&answer.body) {
             return Err(self.door.fault(path, refusal(code, &message)));
         }

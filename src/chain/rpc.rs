@@ -17,7 +17,7 @@ use super::{
     Dated, Latest,
     door::{Answer, Door},
     fault::{Cause, Fault, refusal},
-    number::{Number, milliseconds},
+    number::{Number, Words, milliseconds},
 };
 
 /// One endpoint that speaks CometBFT's JSON-RPC.
@@ -45,6 +45,7 @@ impl Rpc {
             height: answer.sync_info.latest_block_height.0,
             time: milliseconds(&answer.sync_info.latest_block_time).unwrap_or_default(),
             catching_up: answer.sync_info.catching_up,
+            earliest: answer.sync_info.earliest_block_height.0.parse().unwrap_or_default(),
             node_id: (!answer.node_info.id.is_empty()).then(|| answer.node_info.id.to_ascii_lowercase()),
         })
     }
@@ -143,12 +144,12 @@ pub(super) struct RpcError {
     #[serde(default)]
     message: String,
     #[serde(default)]
-    data: serde_json::Value,
+    data: Words,
 }
 
 impl RpcError {
     pub(super) fn words(&self) -> String {
-        format!("{} {}", self.message, self.data.as_str().unwrap_or_default())
+        format!("{} {}", self.message, self.data.0)
     }
 }
 
@@ -177,6 +178,9 @@ struct SyncInfo {
     latest_block_time: String,
     #[serde(default)]
     catching_up: bool,
+    /// Only a hint, so nothing is refused for what stands here.
+    #[serde(default)]
+    earliest_block_height: Words,
 }
 
 #[derive(Deserialize)]

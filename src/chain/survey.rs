@@ -1,5 +1,7 @@
 //! What the chain says now, asked once: for commands that print it and end.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use futures_util::future::join_all;
 
 use super::{
@@ -8,10 +10,10 @@ use super::{
     fault::{Cause, Fault},
     proposals::Reader,
 };
-use crate::decide::{event::Proposal, plan::Plan};
+use crate::decide::{event::Proposal, forecast::Pace, plan::Plan};
 
-/// How far back blocks are looked at to learn the chain's pace.
-const STEPS_BACK: [u64; 4] = [1, 10, 100, 1000];
+/// How many blocks are asked for at most to learn the chain's pace.
+const MOST_HEADERS: u32 = 8;
 
 /// The question for the plan in x/upgrade.
 pub const SCHEDULED: &str = "scheduled";
@@ -27,9 +29,11 @@ pub struct Survey {
     pub height: u64,
     /// That block's time, milliseconds since the Unix epoch.
     pub time: u64,
-    /// Heights with their blocks' times (milliseconds since the Unix epoch), the latest first. A node keeps as many
-    /// as it was told to, so the older ones can be missing.
-    pub pace: Vec<(u64, u64)>,
+    /// The moment up to which that is the latest block, milliseconds since the Unix epoch: now, and for a node that is
+    /// still catching up its latest block's time.
+    pub as_of: u64,
+    /// The chain's pace, as far back as the endpoints keep blocks.
+    pub pace: Pace,
     /// The plan in x/upgrade.
     pub scheduled: Option<Plan>,
     /// The proposals that concern upgrades.
@@ -55,22 +59,42 @@ pub struct NoAnswer {
 /// [`NoAnswer`] where not one tells where the chain is.
 pub async fn survey(endpoints: &[Endpoint], clients: &Clients, chain_id: Option<&str>) -> Result<Survey, NoAnswer> {
     let (reached, mut faults) = reach(endpoints, clients, chain_id).await?;
-    let Latest { chain_id, height, time, .. } = reached[0].latest.clone();
+    let Latest { chain_id, height, time, catching_up, .. } = reached[0].latest.clone();
+    let as_of = if catching_up { time } else { now() };
     let scheduled = faults.first(&reached, SCHEDULED, async |at| at.source.current_plan().await).await;
     let proposals = faults.first(&reached, PROPOSED, async |at| Reader::default().read(&at.source, height).await).await;
-    let mut pace = vec![(height, time)];
-    for back in STEPS_BACK.iter().filter_map(|step| height.checked_sub(*step)).filter(|back| *back > 0) {
-        // A block that is pruned is no fault of anybody.
-        for at in &reached {
-            if let Ok(time) = at.source.header_time(back).await {
-                pace.push((back, time));
+    let pace = pace(&reached).await;
+    let (scheduled, proposals) = (scheduled.and_then(|answer| answer.value), proposals.unwrap_or_default());
+    let Faults { problems, unanswered } = faults;
+    Ok(Survey { chain_id, height, time, as_of, pace, scheduled, proposals, problems, unanswered })
+}
+
+/// Asks for the blocks that tell most of the chain's pace. One that is pruned is no fault of anybody.
+async fn pace(reached: &[Reached<'_>]) -> Pace {
+    let (mut pace, latest) = (Pace::default(), &reached[0].latest);
+    pace.add(latest.height, latest.time);
+    pace.keep_above(reached.iter().map(|at| at.latest.earliest).min().unwrap_or_default());
+    for _ in 0..MOST_HEADERS {
+        let Some(height) = pace.wanted() else { break };
+        let mut time = None;
+        for at in reached.iter().filter(|at| (at.latest.earliest..=at.latest.height).contains(&height)) {
+            time = at.source.header_time(height).await.ok().filter(|time| *time <= latest.time);
+            if time.is_some() {
                 break;
             }
         }
+        match time {
+            Some(time) => pace.add(height, time),
+            None => pace.is_missing(height),
+        }
     }
-    let (scheduled, proposals) = (scheduled.and_then(|answer| answer.value), proposals.unwrap_or_default());
-    let Faults { problems, unanswered } = faults;
-    Ok(Survey { chain_id, height, time, pace, scheduled, proposals, problems, unanswered })
+    pace
+}
+
+/// This machine's clock, milliseconds since the Unix epoch.
+fn now() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// An endpoint that told where it is.
@@ -171,7 +195,7 @@ mod tests {
         let other = Liar::telling(|question, _| node(question, "other-1", 900, "")).await;
         let behind = Liar::telling(|question, params| match question {
             "header" if params["height"] == "4900" => {
-                json(r#"{"result":{"header":{"chain_id":"local-1","height":"4900","time":"1970-01-01T00:01:00Z"}}}"#)
+                json(r#"{"result":{"header":{"chain_id":"local-1","height":"4900","time":"1970-01-01T00:00:10Z"}}}"#)
             }
             "header" => {
                 json(r#"{"error":{"code":-32603,"message":"Internal error","data":"height is not available"}}"#)
@@ -190,7 +214,7 @@ mod tests {
         let survey = survey(&endpoints, &clients, Some("local-1")).await.unwrap();
         assert_eq!((survey.chain_id.as_str(), survey.height), ("local-1", 5000));
         assert_eq!(survey.scheduled.map(|plan| plan.name).as_deref(), Some("v2"));
-        assert_eq!(survey.pace, [(5000, survey.time), (4900, 60_000)]);
+        assert_eq!(survey.pace.samples(), [(4900, 10_000), (5000, survey.time)]);
         let problems: Vec<_> = survey.problems.iter().map(ToString::to_string).collect();
         assert_eq!(problems.len(), 4, "{problems:#?}");
         for (problem, words) in

@@ -111,8 +111,7 @@ async fn connect(client: &Client, url: &Url) -> Result<WebSocketStream<reqwest::
 
 /// One message. Only the id tells whose it is: gateways rewrite the text of a query.
 fn read(message: &[u8], id: &str) -> Result<Option<NewBlock>, Ended> {
-    let Ok(Event { id: Some(serde_json::Value::String(found)), result, error }) = serde_json::from_slice(message)
-    else {
+    let Ok(Event { id: Some(found), result, error }) = serde_json::from_slice(message) else {
         return Ok(None);
     };
     // Tendermint up to 0.33 added `#event` to the id.
@@ -132,7 +131,7 @@ fn read(message: &[u8], id: &str) -> Result<Option<NewBlock>, Ended> {
 
 #[derive(Deserialize)]
 struct Event {
-    id: Option<serde_json::Value>,
+    id: Option<String>,
     result: Option<EventResult>,
     error: Option<RpcError>,
 }

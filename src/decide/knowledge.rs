@@ -116,7 +116,7 @@ impl Knowledge {
     #[must_use]
     pub fn left(&self, height: u64) -> Option<(u64, Option<Duration>)> {
         let blocks = height.saturating_sub(self.height()?);
-        let pace = self.views.values().find_map(|view| view.pace.block_time());
+        let pace = self.views.values().find_map(|view| view.pace.block_time(blocks));
         Some((blocks, pace.map(|pace| pace.saturating_mul(u32::try_from(blocks).unwrap_or(u32::MAX)))))
     }
 

@@ -123,7 +123,7 @@ impl Life {
     #[must_use]
     pub fn was_halted_before(&self, height: u64, exit: NodeExit) -> bool {
         const AS_ASKED: [NodeExit; 3] = [NodeExit::Code(0), NodeExit::Code(130), NodeExit::Code(143)];
-        let says = matches!(self.ear, Ear::Heard(Words::Halted(halted)) if halted == height || halted + 1 == height);
+        let says = matches!(self.ear, Ear::Heard(Words::Halted(halted)) if halted == height || halted.checked_add(1) == Some(height));
         // A SIGINT that nobody sent through us is the application's own, however far behind the last word of its height is.
         let by_itself = exit == NodeExit::Code(130);
         let ended = says || by_itself || self.is_near(height) && AS_ASKED.contains(&exit);

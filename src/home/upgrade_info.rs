@@ -43,7 +43,7 @@ pub fn parse(bytes: &[u8]) -> Result<Plan, NotAPlan> {
         Some(Value::String(text)) => text.parse().ok(),
         _ => None,
     };
-    let Some(height) = height.filter(|height| *height > 0) else {
+    let Some(height) = height.filter(|height| (1..=i64::MAX.cast_unsigned()).contains(height)) else {
         let height = shown(field(&object, "height"));
         return Err(NotAPlan(format!("its height is {height}, and must be a number greater than 0")));
     };
@@ -104,7 +104,7 @@ fn shown(value: Option<&Value>) -> String {
 
 fn beginning(bytes: &[u8]) -> String {
     const SHOWN: usize = 80;
-    let text = String::from_utf8_lossy(&bytes[..bytes.len().min(SHOWN)]).into_owned();
+    let text = String::from_utf8_lossy(&bytes[..bytes.len().min(SHOWN)]).replace(char::is_control, "\u{fffd}");
     if bytes.len() > SHOWN { text + "…" } else { text }
 }
 

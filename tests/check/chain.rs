@@ -39,7 +39,7 @@ fn names_and_heights_that_the_chain_or_a_disk_will_not_take_are_found() {
     let soon = HEIGHT + 2 * 14_400;
     for (proposals, severity, check, says) in [
         (vec![voted_on(plan("v2", HEIGHT + 10))], "error", "height-before-vote", "before the vote ends"),
-        (vec![voted_on(plan("v2", soon + 600))], "warning", "height-soon", "after the end of the vote"),
+        (vec![voted_on(plan("v2", soon + 600))], "warning", "height-soon", "is expected 1 h"),
         (vec![voted_on(plan("v2", HEIGHT))], "error", "height-passed", "at 120"),
         (vec![voted_on(plan("..", FAR))], "error", "name-unusable", "\"..\""),
         (vec![voted_on(plan("V2 Next", FAR))], "warning", "name-folder", "upgrades/v2%20next"),

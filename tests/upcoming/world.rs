@@ -158,6 +158,7 @@ macro_rules! assert_told {
                 (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", "[time]"),
                 (r"\d{4}-\d\d-\d\d \d\d:\d\d UTC", "[time]"),
                 (r"\d+ s ago", "[seconds] ago"),
+                (r"\(\d[\w ]+ to \d[\w ]+\)", "([earliest] to [latest])"),
             ],
             omit_expression => true,
         }, { insta::assert_snapshot!($told) })

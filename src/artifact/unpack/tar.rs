@@ -9,6 +9,7 @@ use std::{
 use tar::{Archive, EntryType};
 
 use super::{UnpackError, damaged, tree::Tree};
+use crate::artifact::checksum::shortened;
 
 /// The most bytes of names, attributes and padding before one file, and of padding at the end.
 const LARGEST_HEADER: u64 = 1 << 20;
@@ -32,10 +33,10 @@ pub(super) fn read(reader: impl Read, tree: &mut Tree<'_>) -> Result<(), UnpackE
             EntryType::Symlink => tree.symbolic_link(&name, &target(&entry)?)?,
             EntryType::Link => tree.hard_link(&name, &target(&entry)?)?,
             EntryType::XGlobalHeader => {}
-            EntryType::Char | EntryType::Block => return Err(UnpackError::Special(name, "device")),
-            EntryType::Fifo => return Err(UnpackError::Special(name, "named pipe")),
-            EntryType::GNUSparse => return Err(UnpackError::Special(name, "sparse file")),
-            _ => return Err(UnpackError::Special(name, "thing of unknown type")),
+            EntryType::Char | EntryType::Block => return Err(UnpackError::Special(shortened(&name), "device")),
+            EntryType::Fifo => return Err(UnpackError::Special(shortened(&name), "named pipe")),
+            EntryType::GNUSparse => return Err(UnpackError::Special(shortened(&name), "sparse file")),
+            _ => return Err(UnpackError::Special(shortened(&name), "thing of unknown type")),
         }
         left.set(LARGEST_HEADER);
     }
@@ -43,7 +44,7 @@ pub(super) fn read(reader: impl Read, tree: &mut Tree<'_>) -> Result<(), UnpackE
 }
 
 fn text(bytes: &[u8]) -> Result<String, UnpackError> {
-    let lossy = |_| UnpackError::BadName(String::from_utf8_lossy(bytes).into_owned());
+    let lossy = |_| UnpackError::BadName(shortened(&String::from_utf8_lossy(bytes)));
     core::str::from_utf8(bytes).map(str::to_owned).map_err(lossy)
 }
 

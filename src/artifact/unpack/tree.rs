@@ -11,6 +11,7 @@ use std::{
 use super::{MOST_ENTRIES, UnpackError, damaged};
 use crate::{
     artifact::{
+        checksum::shortened,
         disk::{below, naming},
         libraries,
     },
@@ -26,6 +27,7 @@ pub(super) struct Tree<'a> {
     limit: u64,
     left: u64,
     entries: usize,
+    folders: usize,
     files: BTreeSet<PathBuf>,
     links: BTreeMap<PathBuf, PathBuf>,
 }
@@ -33,7 +35,7 @@ pub(super) struct Tree<'a> {
 impl<'a> Tree<'a> {
     /// A tree at `root`, into which at most `limit` bytes are written.
     pub(super) fn new(root: &'a Path, limit: u64) -> Self {
-        Self { root, limit, left: limit, entries: 0, files: BTreeSet::new(), links: BTreeMap::new() }
+        Self { root, limit, left: limit, entries: 0, folders: 0, files: BTreeSet::new(), links: BTreeMap::new() }
     }
 
     pub(super) fn folder(&mut self, name: &str) -> Result<(), UnpackError> {
@@ -60,7 +62,7 @@ impl<'a> Tree<'a> {
         let found = io::copy(&mut content.take(self.left.saturating_add(1)), &mut file).map_err(damaged)?;
         self.left = self.left.checked_sub(found).ok_or(UnpackError::TooLarge(self.limit))?;
         if found != declared {
-            return Err(UnpackError::WrongSize(name.to_owned(), declared, found));
+            return Err(UnpackError::WrongSize(shortened(name), declared, found));
         }
         self.files.insert(path);
         Ok(())
@@ -89,20 +91,19 @@ impl<'a> Tree<'a> {
     }
 
     fn link(&mut self, name: &str, target: &str, path: PathBuf, to: Option<PathBuf>) -> Result<(), UnpackError> {
-        let leaves = || UnpackError::LinkLeaves(name.to_owned(), target.to_owned());
+        let leaves = || UnpackError::LinkLeaves(shortened(name), shortened(target));
         self.links.insert(path, to.ok_or_else(leaves)?);
         Ok(())
     }
 
     /// Makes links to files real, moves the binary to `to`, and removes what may not come along. The binary is the only
     /// entry whatever its name, else `bin/<name>`, else `<name>`; false is none of them.
-    pub(super) fn take_binary(self, name: &str, to: &Path) -> Result<Option<()>, UnpackError> {
-        for link in self.links.keys() {
-            if let Some(file) = self.end_of(link) {
-                let path = self.root.join(link);
-                self.make_parent(&path)?;
-                fs::hard_link(self.root.join(file), &path).map_err(naming("cannot create", &path))?;
-            }
+    pub(super) fn take_binary(mut self, name: &str, to: &Path) -> Result<Option<()>, UnpackError> {
+        let ends =
+            self.links.keys().filter_map(|link| Some((self.root.join(link), self.root.join(self.end_of(link)?))));
+        for (link, file) in ends.collect::<Vec<_>>() {
+            self.make_parent(&link)?;
+            fs::hard_link(file, &link).map_err(naming("cannot create", &link))?;
         }
         let is_file = |path: &PathBuf| self.files.contains(path) || self.end_of(path).is_some();
         let only = if self.entries == 1 { self.files.first().cloned() } else { None };
@@ -130,7 +131,7 @@ impl<'a> Tree<'a> {
         let path = checked(name)?;
         let taken = |path: &Path| self.files.contains(path) || self.links.contains_key(path);
         if path.ancestors().any(taken) || self.root.join(&path).exists() {
-            return Err(UnpackError::Duplicate(name.to_owned()));
+            return Err(UnpackError::Duplicate(shortened(name)));
         }
         Ok(path)
     }
@@ -140,17 +141,29 @@ impl<'a> Tree<'a> {
         if self.entries > MOST_ENTRIES { Err(UnpackError::TooManyEntries) } else { Ok(()) }
     }
 
-    fn make_parent(&self, path: &Path) -> io::Result<()> {
+    /// One name can ask for as many folders as it has parts, so they count too.
+    fn make_parent(&mut self, path: &Path) -> Result<(), UnpackError> {
         let parent = path.parent().unwrap_or(self.root);
-        fs::create_dir_all(parent).map_err(naming("cannot create", parent))
+        self.folders += parent.ancestors().take_while(|folder| !folder.exists()).count();
+        if self.folders > MOST_ENTRIES {
+            return Err(UnpackError::TooManyEntries);
+        }
+        Ok(fs::create_dir_all(parent).map_err(naming("cannot create", parent))?)
     }
 }
 
-/// The path that an entry's name stands for.
+/// The path that an entry's name stands for; one that every file system can take, and that is no deeper than what removes
+/// it again has files open for.
 fn checked(name: &str) -> Result<PathBuf, UnpackError> {
-    below(name).ok_or_else(|| match name {
-        _ if name.starts_with('/') => UnpackError::AbsolutePath(name.to_owned()),
-        _ if name.split('/').any(|part| part == "..") => UnpackError::ParentPath(name.to_owned()),
-        _ => UnpackError::BadName(name.to_owned()),
+    const LONGEST: usize = 1024;
+    const LONGEST_PART: usize = 255;
+    const DEEPEST: usize = 64;
+    let fits = |path: &PathBuf| {
+        name.len() <= LONGEST && path.iter().count() <= DEEPEST && path.iter().all(|part| part.len() <= LONGEST_PART)
+    };
+    below(name).filter(fits).ok_or_else(|| match name {
+        _ if name.starts_with('/') => UnpackError::AbsolutePath(shortened(name)),
+        _ if name.split('/').any(|part| part == "..") => UnpackError::ParentPath(shortened(name)),
+        _ => UnpackError::BadName(shortened(name)),
     })
 }

@@ -9,6 +9,7 @@ use std::{
 use zip::{ZipArchive, result::ZipError};
 
 use super::{MOST_ENTRIES, UnpackError, damaged, tree::Tree};
+use crate::artifact::checksum::shortened;
 
 /// Reads an archive.
 pub(super) fn read(mut file: File, tree: &mut Tree<'_>) -> Result<(), UnpackError> {
@@ -20,7 +21,7 @@ pub(super) fn read(mut file: File, tree: &mut Tree<'_>) -> Result<(), UnpackErro
     archive.validate_header_consistency().map_err(bad_zip)?;
     for number in 0..archive.len() {
         let mut file = archive.by_index(number).map_err(bad_zip)?;
-        let lossy = |_| UnpackError::BadName(String::from_utf8_lossy(file.name_raw()).into_owned());
+        let lossy = |_| UnpackError::BadName(shortened(&String::from_utf8_lossy(file.name_raw())));
         let name = core::str::from_utf8(file.name_raw()).map(str::to_owned).map_err(lossy)?;
         let (mode, size) = (file.unix_mode().unwrap_or_default(), file.size());
         match mode & 0o170_000 {
@@ -31,9 +32,9 @@ pub(super) fn read(mut file: File, tree: &mut Tree<'_>) -> Result<(), UnpackErro
             }
             _ if name.ends_with('/') => tree.folder(&name)?,
             0 | 0o100_000 => tree.file(&name, mode & 0o111 != 0, size, &mut file)?,
-            0o010_000 => return Err(UnpackError::Special(name, "named pipe")),
-            0o020_000 | 0o060_000 => return Err(UnpackError::Special(name, "device")),
-            _ => return Err(UnpackError::Special(name, "thing of unknown type")),
+            0o010_000 => return Err(UnpackError::Special(shortened(&name), "named pipe")),
+            0o020_000 | 0o060_000 => return Err(UnpackError::Special(shortened(&name), "device")),
+            _ => return Err(UnpackError::Special(shortened(&name), "thing of unknown type")),
         }
     }
     Ok(())

@@ -92,9 +92,14 @@ fn height(subject: &Subject, chain: Option<&Chain>, findings: &mut Findings) {
         let help = "the chain refuses a plan whose height has passed when its vote ends: propose it for a later height";
         findings.error("height-before-vote", message, help);
     } else if after(eta.earliest) < TIME_TO_STAGE {
-        let (earliest, at) = (distance(after(eta.earliest).max(0)).to_string(), distance(after(eta.at)).to_string());
-        let guess = if earliest == at { String::new() } else { format!(", and is expected {at} after it") };
-        let message = format!("height {height} may come {earliest} after the end of the vote{guess}");
+        let (earliest, at) = (distance(after(eta.earliest)).to_string(), distance(after(eta.at)).to_string());
+        let message = match after(eta.earliest) {
+            ..=0 => format!("height {height} may come before the vote ends, and is expected {at} after it"),
+            _ if earliest == at => format!("height {height} is expected {at} after the end of the vote"),
+            _ => {
+                format!("height {height} may come {earliest} after the end of the vote, and is expected {at} after it")
+            }
+        };
         let help = "propose a later height, so that every operator has half a day at least to get ready";
         findings.warning("height-soon", message, help);
     }

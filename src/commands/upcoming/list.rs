@@ -7,7 +7,6 @@ use crate::{
     chain::survey::{SCHEDULED, Survey},
     decide::{
         event::{Action, Proposal, ProposalStatus},
-        forecast::Pace,
         plan::{Artifact, Asks, BadName, Plan, Upgrade},
     },
 };
@@ -86,8 +85,6 @@ pub fn list(
     upgrade_of: impl Fn(Plan) -> Result<Upgrade, BadName>,
     staged: impl Fn(&Upgrade) -> bool,
 ) -> Upcoming {
-    let mut pace = Pace::default();
-    survey.pace.iter().for_each(|(height, time)| pace.add(*height, *time));
     let entry = |plan: &Plan, state: State, proposal: Option<&Proposal>| {
         let (artifact, mut problem, in_place) = match upgrade_of(plan.clone()) {
             Ok(upgrade) => {
@@ -100,7 +97,7 @@ pub fn list(
         if plan.height <= survey.height {
             problem = Some(format!("height {} is not ahead of the chain, which is at {}", plan.height, survey.height));
         }
-        let eta = pace.eta(plan.height).filter(|_| plan.height > survey.height);
+        let eta = survey.pace.eta(plan.height, survey.as_of).filter(|_| plan.height > survey.height);
         Entry {
             name: plan.name.clone(),
             height: plan.height,
