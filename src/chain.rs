@@ -5,6 +5,7 @@
 mod door;
 pub mod endpoints;
 pub mod fault;
+mod few;
 pub mod history;
 mod number;
 pub mod own_node;

@@ -83,6 +83,9 @@ pub enum Command {
     /// Take a hold back.
     #[command(after_help = "Example:\n  watcher release v2")]
     Release(ReleaseArgs),
+    /// Look after the backups: list, verify, restore, prune.
+    #[command(after_help = "Examples:\n  watcher backups list\n  watcher backups restore data-backup-2026-1-5")]
+    Backups(BackupArgs),
     /// Replace the binary of an upgrade under the same name, as for a hotfix.
     ///
     /// The new file is checked and copied first. Where that version runs, the running `watcher` then restarts its node
@@ -122,6 +125,55 @@ pub struct ReleaseArgs {
     /// The upgrade's name, or `all`.
     #[arg(value_name = "NAME|all")]
     pub name: String,
+}
+
+/// Arguments of `backups`.
+#[derive(Debug, Args)]
+pub struct BackupArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: BackupCommand,
+}
+
+/// What can be done with backups.
+#[derive(Debug, Subcommand)]
+pub enum BackupCommand {
+    /// Show each backup: of which upgrade it is, what it holds, and what it alone holds.
+    List {
+        /// Rehearse the next one beside the running node, and show what it would cost.
+        #[arg(long)]
+        next: bool,
+        /// How to print it.
+        #[arg(long, value_enum, default_value_t = Format::Text)]
+        format: Format,
+    },
+    /// Look whether a backup is still what it was when it was made. Ends with 1 where one is not.
+    Verify {
+        /// Its name; every backup where none is given.
+        name: Option<String>,
+        /// How to print it.
+        #[arg(long, value_enum, default_value_t = Format::Text)]
+        format: Format,
+    },
+    /// Bring a backup back, all of it or nothing; what was there is renamed, and the signing state never goes back.
+    Restore {
+        /// Its name; the newest where none is given.
+        name: Option<String>,
+        /// Do it without asking.
+        #[arg(long)]
+        yes: bool,
+        /// How to print it.
+        #[arg(long, value_enum, default_value_t = Format::Text)]
+        format: Format,
+    },
+    /// Remove the checkpoints of upgrades that have passed, beyond `WATCHER_BACKUP_KEEP`, or the backups that are named.
+    Prune {
+        /// Names of backups to remove, whatever they are.
+        names: Vec<String>,
+        /// How to print it.
+        #[arg(long, value_enum, default_value_t = Format::Text)]
+        format: Format,
+    },
 }
 
 /// Arguments of `replace`.
@@ -278,6 +330,9 @@ pub struct UpcomingArgs {
     /// The home whose node is asked where no endpoint is given.
     #[arg(long, value_name = "DIR", env = "DAEMON_HOME")]
     pub home: Option<PathBuf>,
+    /// How many endpoints must say the same for it to be shown as agreed; at least two are needed in any case.
+    #[arg(long, value_name = "NUMBER", env = "WATCHER_QUORUM", default_value_t = 1)]
+    pub quorum: usize,
     /// How to print it.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub format: Format,

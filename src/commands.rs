@@ -2,6 +2,7 @@
 
 pub mod add_batch_upgrade;
 pub mod add_upgrade;
+pub mod backups;
 pub mod check;
 pub mod completions;
 pub mod config;
@@ -26,6 +27,7 @@ use crate::{
     cli::{self, Cli, Command, Shared, cosmovisor},
     config::Config,
     exit::{Ending, Failure},
+    home::backup::Means,
     log,
     persona::Persona,
 };
@@ -62,6 +64,7 @@ fn as_watcher(arguments: &[OsString]) -> anyhow::Result<Ending> {
         Command::Upcoming(args) => upcoming::upcoming(args),
         Command::Check(args) => check::check(&args),
         Command::Hold(args) => hold::hold(file, &args),
+        Command::Backups(args) => backups::backups(file, args),
         Command::Release(args) => hold::release(file, &args),
         Command::Replace(args) => replace::replace(file, &args),
         Command::MigrateCheck(args) => migrate_check::migrate_check(&args),
@@ -108,7 +111,10 @@ fn shared(persona: Persona, file: Option<&Path>, command: Shared) -> anyhow::Res
 
 /// The configuration, and log lines as it wants them.
 fn configured(persona: Persona, file: Option<&Path>) -> anyhow::Result<Config> {
-    let config = crate::config::load(file).map_err(Failure::usage)?;
+    let mut config = crate::config::load(file).map_err(Failure::usage)?;
+    if persona == Persona::Cosmovisor && config.values.text("WATCHER_BACKUP").is_none() {
+        config.home.manner.means = Means::Copy;
+    }
     log::start(persona, &config.logs);
     Ok(config)
 }

@@ -16,7 +16,15 @@ use std::{
 
 use nix::sys::signal::Signal;
 
-use crate::{artifact::Platform, decide::settings::Settings, home::Home, log};
+use crate::{
+    artifact::Platform,
+    decide::settings::Settings,
+    home::{
+        Home,
+        backup::{Manner, Means},
+    },
+    log,
+};
 use file::File;
 use values::Values;
 use variables::VARIABLES;
@@ -113,6 +121,7 @@ pub fn read(
         problems = later;
     }
     let stop_signal = stop_signal(&values, &mut problems);
+    let manner = manner(&values, &mut problems);
     problems.extend(values.text("WATCHER_LOG").and_then(|filter| log::check(filter).err()));
     if let Some(home) = check_identity(&values, &mut problems) {
         check_home(home, &mut problems);
@@ -141,6 +150,7 @@ pub fn read(
         pre_upgrade_retries: values.integer("DAEMON_PREUPGRADE_MAX_RETRIES"),
         custom_hook: custom_hook.is_some(),
         upgrade_restarts: u32::try_from(values.integer("WATCHER_UPGRADE_MAX_RESTARTS").max(0)).unwrap_or(u32::MAX),
+        quorum: usize::try_from(values.integer("WATCHER_QUORUM").max(1)).unwrap_or(usize::MAX),
         jitter: values.duration("WATCHER_DOWNLOAD_JITTER"),
         ..defaults
     };
@@ -149,6 +159,7 @@ pub fn read(
         daemon: values.text("DAEMON_NAME").unwrap_or_default().to_owned(),
         keep_case: values.flag("COSMOVISOR_DISABLE_RECASE"),
         backups,
+        manner,
         platform: Platform::host(),
         must_have_checksum: values.flag("DAEMON_DOWNLOAD_MUST_HAVE_CHECKSUM"),
         local_info: values.flag("WATCHER_LOCAL_INFO"),
@@ -190,6 +201,28 @@ fn stop_signal(values: &Values, problems: &mut Vec<String>) -> Signal {
         Some(other) => problems.push(format!("WATCHER_STOP_SIGNAL must be SIGTERM or SIGINT, got \"{other}\"")),
     }
     Signal::SIGTERM
+}
+
+/// How backups are made and kept. What `init` writes down, the home, is no choice of a place.
+fn manner(values: &Values, problems: &mut Vec<String>) -> Manner {
+    let means = match values.text("WATCHER_BACKUP") {
+        None | Some("checkpoint") => Means::Checkpoint,
+        Some("copy") => Means::Copy,
+        Some(other) => {
+            problems.push(format!("WATCHER_BACKUP must be checkpoint or copy, got \"{other}\""));
+            Means::Checkpoint
+        }
+    };
+    let keep = values.integer("WATCHER_BACKUP_KEEP");
+    if keep < 0 {
+        problems.push(format!("WATCHER_BACKUP_KEEP must be 0 or more, got \"{keep}\""));
+    }
+    Manner {
+        means,
+        place_chosen: values.text("DAEMON_DATA_BACKUP_DIR") != values.text("DAEMON_HOME"),
+        keep: usize::try_from(keep).unwrap_or_default(),
+        more: values.list("WATCHER_BACKUP_PATHS").iter().map(PathBuf::from).collect(),
+    }
 }
 
 /// The home, where it is named as it must be. Whether the node's name is too is looked at first.

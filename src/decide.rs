@@ -1,6 +1,7 @@
 //! The core: a function of facts and events that decides what to do and cannot do anything itself. No clock, no disk, no
 //! network, no async; `tests/purity` compiles this very folder under `no_std`.
 
+pub mod agreement;
 mod core;
 pub mod decision;
 pub mod event;

@@ -32,6 +32,8 @@ pub struct Home {
     pub keep_case: bool,
     /// Where backups go; none where they are not wanted (`UNSAFE_SKIP_BACKUP`).
     pub backups: Option<PathBuf>,
+    /// How backups are made and kept.
+    pub manner: backup::Manner,
     /// What binaries this machine runs.
     pub platform: Platform,
     /// `DAEMON_DOWNLOAD_MUST_HAVE_CHECKSUM`.
@@ -175,6 +177,7 @@ pub(crate) mod tests {
             daemon: "noded".into(),
             keep_case: false,
             backups: None,
+            manner: backup::Manner::default(),
             platform: Platform::host(),
             must_have_checksum: false,
             local_info: false,

@@ -4,7 +4,11 @@ mod public;
 
 use std::{sync::Arc, time::Duration};
 
-use reqwest::{Client, RequestBuilder, Url, dns::Resolve, redirect::Policy};
+use reqwest::{
+    Client, RequestBuilder, Url,
+    dns::Resolve,
+    redirect::{Action, Attempt, Policy},
+};
 use rustls::{ClientConfig, RootCertStore};
 
 pub use public::NotPublic;
@@ -41,11 +45,7 @@ impl Web {
 /// # Errors
 /// Where reqwest cannot be set up; with the TLS configuration given here that is a defect of the build.
 pub fn web_client() -> reqwest::Result<Web> {
-    let policy = Policy::custom(|attempt| match refusal(attempt.previous(), attempt.url()) {
-        Some(reason) => attempt.error(reason),
-        None => attempt.follow(),
-    });
-    Ok(Web { client: builder(tls()).redirect(policy).build()?, public_only: false })
+    Ok(Web { client: builder(tls()).redirect(few_redirects()).build()?, public_only: false })
 }
 
 /// The same for URLs that anybody may have written: wherever names and redirects lead, only public addresses are connected
@@ -58,14 +58,9 @@ pub fn public_web_client() -> reqwest::Result<Web> {
 }
 
 fn public_web(resolver: Arc<dyn Resolve>) -> reqwest::Result<Web> {
-    let policy = Policy::custom(|attempt| {
-        if let Some(reason) = public::refusal(attempt.url()) {
-            return attempt.error(reason);
-        }
-        match refusal(attempt.previous(), attempt.url()) {
-            Some(reason) => attempt.error(reason),
-            None => attempt.follow(),
-        }
+    let policy = Policy::custom(|attempt| match public::refusal(attempt.url()) {
+        Some(reason) => attempt.error(reason),
+        None => follow(attempt),
     });
     let builder = builder(tls()).redirect(policy).dns_resolver(resolver).no_proxy();
     Ok(Web { client: builder.build()?, public_only: true })
@@ -79,7 +74,7 @@ fn public_web(resolver: Arc<dyn Resolve>) -> reqwest::Result<Web> {
 pub fn endpoint_client() -> reqwest::Result<Client> {
     let mut tls = tls();
     tls.alpn_protocols = vec![b"http/1.1".to_vec()];
-    builder(tls).http1_only().redirect(Policy::limited(10)).build()
+    builder(tls).http1_only().redirect(few_redirects()).build()
 }
 
 /// A client for the own node, which speaks plain HTTP on this machine: no certificates are loaded, no proxy is asked,
@@ -97,6 +92,17 @@ pub fn tls() -> ClientConfig {
     let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     tls_config(roots)
+}
+
+fn few_redirects() -> Policy {
+    Policy::custom(follow)
+}
+
+fn follow(attempt: Attempt<'_>) -> Action {
+    match refusal(attempt.previous(), attempt.url()) {
+        Some(reason) => attempt.error(reason),
+        None => attempt.follow(),
+    }
 }
 
 /// Why a redirect is not followed; reqwest itself refuses other schemes than http and https.

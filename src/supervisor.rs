@@ -2,6 +2,7 @@
 
 mod execute;
 mod jobs;
+mod keeping;
 pub mod progress;
 mod report;
 
@@ -24,7 +25,7 @@ use crate::{
         decision::{Attention, Decision, Exit, JobId, NodeSignal},
         event::{Event, Heard, Kind, NodeExit, Outcome, Words},
     },
-    home::{changes::Changes, lock, observe::Observer, orders},
+    home::{backup, changes::Changes, lock, observe::Observer, orders},
     http::Web,
     process::{
         node::Node,
@@ -50,6 +51,8 @@ pub struct Supervisor {
     stopping: Option<Stopping>,
     /// Whether `current` was moved since the node was started last.
     switched: bool,
+    /// What is copied before a backup is made.
+    ahead: keeping::Ahead,
     own_node: Option<OwnNode>,
     endpoints: Vec<Endpoint>,
     web: Web,
@@ -92,6 +95,10 @@ impl Supervisor {
     pub fn new(config: Config, args: Vec<OsString>, ears: Ears) -> anyhow::Result<Self> {
         config.home.prepare().with_context(|| format!("cannot work in {}", config.home.root().display()))?;
         let lock = lock::supervise(&config.home)?;
+        if backup::restore::is_pending(&config.home) {
+            tracing::warn!("a restore was interrupted, and is completed");
+            backup::restore::resume(&config.home)?;
+        }
         if let Err(error) = config.home.store().sweep() {
             tracing::warn!(%error, "what an earlier run left in the store stays there");
         }
@@ -106,6 +113,7 @@ impl Supervisor {
             node: None,
             stopping: None,
             switched: false,
+            ahead: keeping::Ahead::default(),
             own_node: ears.own_node,
             endpoints: ears.endpoints,
             web: ears.web,
@@ -129,6 +137,9 @@ impl Supervisor {
             .ok();
         if changes.is_some() {
             self.core.is_told_of_changes();
+        }
+        if let Some(own_node) = self.own_node.clone() {
+            tokio::spawn(keeping::look(self.config.home.clone(), own_node));
         }
         if !orders::read(&self.config.home).queue.is_empty() {
             tracing::info!("starting the batch watcher loop");
@@ -205,7 +216,7 @@ impl Supervisor {
 
     fn carry_out(&mut self, decision: Decision) -> Option<Exit> {
         for note in &decision.notes {
-            report::note(note);
+            report::note(note, &self.endpoints);
         }
         for job in decision.cancel {
             self.jobs.cancel(job);

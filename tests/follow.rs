@@ -5,8 +5,12 @@
 mod host;
 #[path = "follow/liars.rs"]
 mod liars;
+#[path = "follow/measure.rs"]
+mod measure;
 #[path = "support/nodes.rs"]
 mod nodes;
+#[path = "follow/quorum.rs"]
+mod quorum;
 #[path = "follow/reminders.rs"]
 mod reminders;
 #[path = "support/say.rs"]
@@ -22,6 +26,8 @@ mod staging;
 mod supervisor;
 #[path = "follow/transfers.rs"]
 mod transfers;
+#[path = "follow/votes.rs"]
+mod votes;
 #[path = "support/wait.rs"]
 mod wait;
 #[path = "follow/world.rs"]

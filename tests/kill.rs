@@ -10,6 +10,7 @@ mod release_host;
 #[path = "support/say.rs"]
 mod say;
 #[path = "support/strace.rs"]
+#[expect(dead_code, reason = "what is killed here runs already")]
 mod strace;
 #[path = "support/supervisor.rs"]
 mod supervisor;

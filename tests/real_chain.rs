@@ -21,6 +21,9 @@ mod tools;
 #[path = "support/wait.rs"]
 mod wait;
 
+#[path = "real_chain/checkpoints.rs"]
+mod checkpoints;
+
 use std::{
     fs,
     path::Path,

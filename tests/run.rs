@@ -7,9 +7,14 @@ mod census;
 mod nodes;
 #[path = "support/say.rs"]
 mod say;
+#[path = "support/strace.rs"]
+#[expect(dead_code, reason = "what is killed here is started for it")]
+mod strace;
 #[path = "support/supervisor.rs"]
 #[expect(dead_code, reason = "a home starts the program itself")]
 mod supervisor;
+#[path = "support/tools.rs"]
+mod tools;
 #[path = "support/wait.rs"]
 mod wait;
 
@@ -31,6 +36,8 @@ mod orders;
 mod passing_on;
 #[path = "run/restored.rs"]
 mod restored;
+#[path = "run/restores_killed.rs"]
+mod restores_killed;
 #[path = "run/signals.rs"]
 mod signals;
 #[path = "run/starting.rs"]

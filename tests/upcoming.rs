@@ -1,5 +1,7 @@
 //! `watcher upcoming` and `watcher run --dry-run`, as the person or the script at the terminal meets them.
 
+#[path = "upcoming/agreement.rs"]
+mod agreement;
 #[path = "upcoming/dry_run.rs"]
 mod dry_run;
 #[path = "upcoming/endpoints.rs"]

@@ -101,7 +101,10 @@ pub fn address(text: &str) -> Result<Url, BadAddress> {
         Some(("tcp", rest)) => format!("http://{rest}"),
         Some(_) => text.to_owned(),
     };
-    let shown = || text.rsplit_once('@').map_or(text, |(_, host)| host).to_owned();
+    let shown = || {
+        let host = text.rsplit_once('@').map_or(text, |(_, host)| host);
+        host.split('?').next().unwrap_or_default().to_owned()
+    };
     let url = Url::parse(&absolute).map_err(|error| BadAddress { address: shown(), reason: error.to_string() })?;
     match url.scheme() {
         "http" | "https" if url.has_host() => Ok(url),
@@ -109,7 +112,7 @@ pub fn address(text: &str) -> Result<Url, BadAddress> {
     }
 }
 
-/// A URL without what must not be shown: user name, password, query.
+/// A URL without what must not be shown: user name, password, query, and what looks like a token in its path.
 #[must_use]
 pub fn redacted(url: &Url) -> String {
     let mut shown = url.clone();
@@ -117,7 +120,29 @@ pub fn redacted(url: &Url) -> String {
     let _ = shown.set_username("");
     let _ = shown.set_password(None);
     shown.set_query(None);
-    shown.as_str().trim_end_matches('/').to_owned()
+    let shown = shown.as_str().trim_end_matches('/').to_owned();
+    tokens(url).fold(shown, |shown, token| shown.replace(token, "…"))
+}
+
+/// Everything in a URL that must not be shown, longest first.
+pub(super) fn secrets(url: &Url) -> Vec<String> {
+    let mut secrets: Vec<String> = tokens(url).map(str::to_owned).collect();
+    secrets.extend([url.password(), url.query()].into_iter().flatten().map(str::to_owned));
+    secrets.extend(url.query_pairs().map(|(_, value)| value.into_owned()));
+    secrets.retain(|secret| secret.len() >= 4);
+    secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+    secrets
+}
+
+/// Providers put a customer's key into the path: a long part of it with digits among its letters.
+fn tokens(url: &Url) -> impl Iterator<Item = &str> {
+    const SHORTEST: usize = 20;
+    let is_token = |part: &&str| {
+        let plain = part.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c));
+        let mixed = part.contains(|c: char| c.is_ascii_digit()) && part.contains(|c: char| c.is_ascii_alphabetic());
+        part.len() >= SHORTEST && plain && mixed
+    };
+    url.path().split('/').filter(is_token)
 }
 
 /// The clients that endpoints are asked with, made once.
@@ -227,12 +252,26 @@ impl Source {
         ask!(self, applied_plan(name))
     }
 
-    /// One page of the proposals in a status, newest first.
+    /// One page of the proposals in a status, or of all, newest first.
     ///
     /// # Errors
     /// [`Fault`] where there is no such answer.
-    pub async fn proposals(&self, gov: GovVersion, status: ProposalStatus, key: &[u8]) -> Result<Page, Fault> {
-        ask!(self, proposals(gov, status, key))
+    pub async fn proposals(
+        &self,
+        gov: GovVersion,
+        status: Option<ProposalStatus>,
+        limit: u64,
+        key: &[u8],
+    ) -> Result<Page, Fault> {
+        ask!(self, proposals(gov, status, limit, key))
+    }
+
+    /// The proposal of a number.
+    ///
+    /// # Errors
+    /// [`Fault`] where there is no such answer.
+    pub async fn proposal(&self, gov: GovVersion, id: u64) -> Result<Page, Fault> {
+        ask!(self, proposal(gov, id))
     }
 
     /// The time of a block, milliseconds since the Unix epoch.
@@ -265,6 +304,7 @@ mod tests {
             "http://",
             "https://u:secret@ho st/",
             "https://u:secret@h:99999",
+            "https://h:99999/?key=secret",
         ] {
             let error = address(text).unwrap_err().to_string();
             assert!(error.contains("https://host:port") && !error.contains("secret"), "{error}");
@@ -284,6 +324,8 @@ mod tests {
             [own, (1, Kind::Rpc, "https://rpc.example.org/p"), (2, Kind::Rest, "https://rest.example.org")]
         );
         assert_eq!(list(None, &rpc, &[]).unwrap()[0].id, EndpointId(1));
+        let token = "https://example.org/0123456789abcdef0123456789abcdef/cosmoshub-4/";
+        assert_eq!(redacted(&address(token).unwrap()), "https://example.org/…/cosmoshub-4");
         assert!(list(None, &rpc, &[String::from("gopher://x")]).is_err());
     }
 }

@@ -3,6 +3,9 @@
 
 use std::time::Duration;
 
+/// How long an endpoint is left alone that asks for fewer questions and does not say for how long.
+const UNSAID: Duration = Duration::from_secs(10);
+
 /// An endpoint gave no usable answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{endpoint} {cause} (asked for {})", beginning(question.as_bytes(), 200))]
@@ -27,8 +30,8 @@ pub enum Cause {
     /// More than this program reads.
     #[error("answers with more than {0} bytes, which are not read")]
     TooLarge(usize),
-    /// HTTP 429, with the time of `Retry-After` (RFC 9110) where it was given.
-    #[error("asks for fewer questions (HTTP 429); another endpoint in WATCHER_RPC or WATCHER_REST would help")]
+    /// HTTP 429, 503 with a `Retry-After` (RFC 9110), or an error in such words; the time where it was given.
+    #[error("asks for fewer questions; another endpoint in WATCHER_RPC or WATCHER_REST would help")]
     Throttled(Option<Duration>),
     /// An HTTP status that is no answer, with the beginning of what came with it.
     #[error("answers HTTP {0}, saying {1:?}")]
@@ -92,11 +95,11 @@ pub enum Cause {
 }
 
 impl Fault {
-    /// How long the endpoint asked to be left alone.
+    /// How long the endpoint asked to be left alone; a while where it did not say for how long.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         match self.cause {
-            Cause::Throttled(time) => time,
+            Cause::Throttled(time) => Some(time.unwrap_or(UNSAID)),
             _ => None,
         }
     }
@@ -105,6 +108,19 @@ impl Fault {
     #[must_use]
     pub fn is_unknown(&self) -> bool {
         matches!(self.cause, Cause::Unknown(_))
+    }
+
+    /// Whether the server itself failed at this very question, so that another may be answered.
+    #[must_use]
+    pub fn is_refusal(&self) -> bool {
+        matches!(self.cause, Cause::Refused { .. } | Cause::Status(500, _))
+    }
+
+    /// Whether what was asked for does not exist: `NotFound` of gRPC, in its own number and in that of baseapp.
+    #[must_use]
+    pub fn is_missing(&self) -> bool {
+        let Cause::Refused { code, message } = &self.cause else { return false };
+        matches!(code, 5 | 22) || message.contains("doesn't exist") || message.contains("not found")
     }
 }
 
@@ -127,6 +143,8 @@ pub(super) fn refusal(code: i64, message: &str) -> Cause {
     let has = |words: &str| message.to_ascii_lowercase().contains(words);
     if has("failed to load state") {
         Cause::NoState(message)
+    } else if has("rate limit") || has("too many requests") {
+        Cause::Throttled(None)
     } else if matches!(code, UNIMPLEMENTED | METHOD_NOT_FOUND)
         || ["unknown query path", "unknown service", "unknown method", "not implemented", "unimplemented"]
             .iter()
@@ -148,6 +166,18 @@ mod tests {
         assert!(unknown(refusal(6, "unknown query path: unknown request")));
         assert!(unknown(refusal(12, "Not Implemented")));
         assert!(unknown(refusal(-32601, "Method not found")));
+        let fault = |code, message| {
+            let cause = refusal(code, message);
+            let fault = Fault { endpoint: String::new(), question: String::new(), cause };
+            (fault.is_missing(), fault.is_refusal())
+        };
+        assert_eq!(fault(5, "proposal 7 doesn't exist"), (true, true));
+        assert_eq!(
+            fault(22, "rpc error: code = NotFound desc = proposal 7 doesn't exist: key not found"),
+            (true, true)
+        );
+        assert_eq!(fault(2, "no concrete type registered for type URL /x.Msg"), (false, true));
+        assert!(matches!(refusal(-32005, "Rate limit exceeded"), Cause::Throttled(None)));
         let refused = refusal(3, "requested block height is bigger than the chain length");
         assert!(matches!(refused, Cause::Refused { code: 3, .. }));
         let pruned = refusal(2, "failed to load state at height 5; no commit info found (latest height: 9)");

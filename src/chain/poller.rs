@@ -64,7 +64,7 @@ where
         task.spawn(start());
         let Some(Err(error)) = task.join_next().await else { return };
         let reason = format!("{}: reading its answers failed: {}; it is asked again", endpoint.label, words(error));
-        if heard.send(Heard { endpoint: endpoint.id, news: News::Failed { reason } }).await.is_err() {
+        if heard.send(Heard { endpoint: endpoint.id, news: News::Failed { reason, silent: true } }).await.is_err() {
             return;
         }
         tokio::time::sleep(backoff.next(None)).await;
@@ -141,7 +141,7 @@ mod tests {
     }
 
     fn failure(heard: &Heard) -> Option<String> {
-        if let News::Failed { reason } = &heard.news { Some(reason.clone()) } else { None }
+        if let News::Failed { reason, .. } = &heard.news { Some(reason.clone()) } else { None }
     }
 
     fn block(heard: &Heard) -> Option<u64> {
@@ -225,6 +225,39 @@ mod tests {
         let plan =
             |heard: &Heard| if let News::Scheduled { upgrade, .. } = &heard.news { upgrade.clone() } else { None };
         assert_eq!(following.until(plan).await.plan.height, 116);
+    }
+
+    #[tokio::test]
+    async fn an_endpoint_that_asks_for_fewer_questions_is_left_alone_so_long() {
+        for asked_for in ["/cosmos.gov.v1.Query/Proposals", "status"] {
+            let times = Arc::new(std::sync::Mutex::new(Vec::new()));
+            let own = Arc::clone(&times);
+            let liar = Liar::telling(move |question, _| {
+                let mut times = own.lock().unwrap();
+                let first = !times.iter().any(|(earlier, _)| *earlier == question);
+                times.push((question.to_owned(), std::time::Instant::now()));
+                if first && question == asked_for {
+                    let status = if question == "status" { 503 } else { 429 };
+                    let status = axum::http::StatusCode::from_u16(status).unwrap();
+                    return axum::response::IntoResponse::into_response((status, [("retry-after", "2")], "slower"));
+                }
+                node(question, "local-1", 5, "")
+            })
+            .await;
+            let mut following = Following::start(others(&[&liar]), None, upgrade);
+            let told = following.until(failure).await;
+            assert!(told.contains("fewer questions") && told.contains("WATCHER_RPC"), "{told}");
+            following
+                .until(|heard| matches!(&heard.news, News::Proposals { .. } | News::Block { .. }).then_some(()))
+                .await;
+            while liar.count(asked_for) < 2 {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            let times = times.lock().unwrap();
+            let at = times.iter().position(|(question, _)| question == asked_for).unwrap();
+            let pause = times[at + 1].1 - times[at].1;
+            assert!(pause >= Duration::from_secs(2), "{asked_for}: {pause:?}");
+        }
     }
 
     #[tokio::test]

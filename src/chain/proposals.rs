@@ -1,6 +1,7 @@
-//! The governance proposals that would schedule or cancel an upgrade, wherever in a proposal the plan hides: in a message
-//! of gov v1, in legacy content inside one, or in the content of gov v1beta1. They are forecasts, written by anybody who
-//! pays a deposit, so nothing in one may hide another.
+//! The governance proposals that would schedule or cancel an upgrade, wherever in a proposal the plan hides: in one of the
+//! messages of gov v1, in legacy content inside one, in what authz executes, or in the content of gov v1beta1. They are
+//! forecasts, written by anybody who pays a deposit, so nothing in one may hide another. What a group or another authority
+//! decides is no proposal here: only the plan in x/upgrade shows it.
 
 mod protobuf;
 
@@ -13,16 +14,31 @@ use std::collections::{BTreeMap, BTreeSet};
 use cosmrs::proto::cosmos::gov::v1::ProposalStatus as Wire;
 
 use super::{endpoints::Source, fault::Fault};
-use crate::decide::event::{Action, Proposal, ProposalStatus};
+use crate::decide::{
+    event::{Action, Proposal, ProposalStatus},
+    plan::Plan,
+};
 
 /// Proposals asked for at once. One can hold tens of kilobytes of prose, and a page is held in memory as a whole.
-pub(super) const PAGE: u64 = 20;
+const PAGE: u64 = 20;
 /// Pages read of one status: whoever pays the deposits must not decide how long this takes.
 const MOST_PAGES: usize = 10;
 /// Pages read of all passed proposals: more than any chain has.
 const MOST_PAGES_OF_ALL: usize = 1000;
-/// Passed proposals whose numbers are remembered.
-const MOST_SEEN: usize = 1000;
+/// Proposals read of one page, whatever limit a gateway has of its own.
+const MOST_OF_A_PAGE: usize = 1_000;
+/// What one proposal can do to upgrades, and how deep that may be wrapped, before the rest is passed over.
+const MOST_ACTIONS: usize = 16;
+const DEEPEST: usize = 4;
+/// Texts of plans that are kept of one status, bytes.
+const MOST_TEXT: usize = 1 << 20;
+/// Proposals that are asked for one by one where the server cannot list them, the newest.
+const MOST_SINGLE: u64 = 100;
+/// Numbers in a row at which there is no proposal, after which none is expected: those whose deposit failed are deleted.
+const GAP: u64 = 5;
+
+/// A number that no proposal has.
+const BEYOND: u64 = 1 << 62;
 
 /// The versions of x/gov's queries. Both answers carry what is read here under the same field numbers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -35,18 +51,19 @@ pub enum GovVersion {
 }
 
 impl GovVersion {
-    fn query_path(self) -> &'static str {
+    const fn name(self) -> &'static str {
         match self {
-            Self::V1 => "/cosmos.gov.v1.Query/Proposals",
-            Self::V1Beta1 => "/cosmos.gov.v1beta1.Query/Proposals",
+            Self::V1 => "v1",
+            Self::V1Beta1 => "v1beta1",
         }
     }
 
-    pub(super) fn rest_path(self) -> &'static str {
-        match self {
-            Self::V1 => "/cosmos/gov/v1/proposals",
-            Self::V1Beta1 => "/cosmos/gov/v1beta1/proposals",
-        }
+    fn query_path(self, question: &str) -> String {
+        format!("/cosmos.gov.{}.Query/{question}", self.name())
+    }
+
+    pub(super) fn rest_path(self) -> String {
+        format!("/cosmos/gov/{}/proposals", self.name())
     }
 }
 
@@ -61,41 +78,39 @@ pub struct Page {
     pub next: Option<Vec<u8>>,
 }
 
-/// Reads an endpoint's proposals again and again, without reading all of a chain's history each time.
+/// Reads an endpoint's proposals again and again. A proposal does not change once it was voted on, so the passed ones are
+/// only read where something points at them: a plan that is scheduled, or a proposal that was seen and is voted on no more.
 #[derive(Debug, Default)]
 pub struct Reader {
     gov: GovVersion,
-    /// Passed proposals that were read before.
-    seen: BTreeSet<u64>,
-    /// Those among them whose height may still come.
-    ahead: BTreeMap<u64, Proposal>,
+    /// What was in deposit and voting period the last time.
+    open: BTreeMap<u64, Proposal>,
+    /// The passed ones whose height may still come; none before they were read.
+    passed: Option<BTreeMap<u64, Proposal>>,
+    /// The plans for which the passed ones were searched.
+    searched: Vec<Plan>,
+    /// Where they are asked for one by one: the numbers that need not be asked for any more, those that were refused, and
+    /// the greatest.
+    settled: BTreeSet<u64>,
+    refused: BTreeSet<u64>,
+    newest: u64,
 }
 
 impl Reader {
     /// The proposals that concern upgrades, by number: all in deposit and voting period, and the passed ones for a height
-    /// that is not behind `height`.
+    /// that is not behind `height`. `scheduled` is what x/upgrade has.
     ///
     /// # Errors
     /// [`Fault`] where one of the questions got no answer.
-    pub async fn read(&mut self, source: &Source, height: u64) -> Result<Vec<Proposal>, Fault> {
-        let mut found = BTreeMap::new();
-        for status in [ProposalStatus::Deposit, ProposalStatus::Voting, ProposalStatus::Passed] {
-            let mut key = Vec::new();
-            for _ in 0..MOST_PAGES {
-                let page = self.page(source, status, &key).await?;
-                let (next, done) =
-                    (page.next.clone(), status == ProposalStatus::Passed && !self.take_passed(&page, height));
-                found.extend(
-                    page.proposals.into_iter().filter(|p| p.status != ProposalStatus::Passed).map(|p| (p.id, p)),
-                );
-                match next {
-                    Some(next) if !done && next != key => key = next,
-                    _ => break,
-                }
-            }
+    pub async fn read(&mut self, source: &Source, height: u64, scheduled: &[Plan]) -> Result<Vec<Proposal>, Fault> {
+        match self.read_lists(source, height, scheduled).await {
+            Err(fault) if fault.is_refusal() => self.read_single(source, fault).await?,
+            read => read?,
         }
-        self.ahead.retain(|_, proposal| may_come(proposal, height));
-        found.extend(self.ahead.clone());
+        let mut found = self.open.clone();
+        let passed = self.passed.get_or_insert_default();
+        passed.retain(|_, proposal| may_come(proposal, height));
+        found.extend(passed.clone());
         Ok(found.into_values().collect())
     }
 
@@ -104,9 +119,16 @@ impl Reader {
     /// # Errors
     /// [`Fault`] where one of the pages is not answered.
     pub async fn passed(&mut self, source: &Source) -> Result<Vec<Proposal>, Fault> {
+        match self.passed_lists(source).await {
+            Err(fault) if fault.is_refusal() => self.passed_single(source, fault).await,
+            read => read,
+        }
+    }
+
+    async fn passed_lists(&mut self, source: &Source) -> Result<Vec<Proposal>, Fault> {
         let (mut found, mut key) = (Vec::new(), Vec::new());
         for _ in 0..MOST_PAGES_OF_ALL {
-            let page = self.page(source, ProposalStatus::Passed, &key).await?;
+            let page = self.page(source, Some(ProposalStatus::Passed), PAGE, &key).await?;
             found.extend(page.proposals.into_iter().filter(|proposal| proposal.status == ProposalStatus::Passed));
             match page.next {
                 Some(next) if next != key => key = next,
@@ -116,34 +138,170 @@ impl Reader {
         Ok(found)
     }
 
-    /// Remembers what is on a page of passed proposals, and tells whether an older page could hold more that is ahead:
-    /// not where one on it was seen before, or nothing on it is ahead.
-    fn take_passed(&mut self, page: &Page, height: u64) -> bool {
-        let known = page.numbers.iter().any(|number| self.seen.contains(number));
-        self.seen.extend(&page.numbers);
-        while self.seen.len() > MOST_SEEN {
-            self.seen.pop_first();
+    async fn passed_single(&mut self, source: &Source, fault: Fault) -> Result<Vec<Proposal>, Fault> {
+        let newest = self.newest_number(source).await?;
+        if newest == 0 {
+            return Err(fault);
         }
-        let ahead = |p: &&Proposal| p.status == ProposalStatus::Passed && may_come(p, height);
-        let before = self.ahead.len();
-        self.ahead.extend(page.proposals.iter().filter(ahead).map(|p| (p.id, p.clone())));
-        !known && self.ahead.len() > before
+        let mut found = Vec::new();
+        for id in (newest.saturating_sub(MOST_PAGES_OF_ALL as u64 * PAGE)..=newest).rev() {
+            match source.proposal(self.gov, id).await {
+                Err(fault) if fault.is_refusal() => {}
+                page => found.extend(page?.proposals.into_iter().filter(|it| it.status == ProposalStatus::Passed)),
+            }
+        }
+        Ok(found)
+    }
+
+    async fn read_lists(&mut self, source: &Source, height: u64, scheduled: &[Plan]) -> Result<(), Fault> {
+        let mut open = BTreeMap::new();
+        for status in [ProposalStatus::Deposit, ProposalStatus::Voting] {
+            let (mut key, mut text) = (Vec::new(), 0);
+            for _ in 0..MOST_PAGES {
+                let page = self.page(source, Some(status), PAGE, &key).await?;
+                keep(page.proposals.into_iter().filter(|proposal| proposal.status == status), &mut text, &mut open);
+                match page.next {
+                    Some(next) if next != key => key = next,
+                    _ => break,
+                }
+            }
+        }
+        let gone = self.open.keys().copied().filter(|id| !open.contains_key(id)).min();
+        let unknown = |plan: &&Plan| {
+            !self.searched.contains(plan) && !self.passed.iter().flatten().any(|(_, p)| schedules(p, plan))
+        };
+        let mut wanted: Vec<_> = scheduled.iter().filter(unknown).cloned().collect();
+        if self.passed.is_none() || gone.is_some() || !wanted.is_empty() {
+            let (mut passed, mut key, mut text) = (BTreeMap::new(), Vec::new(), 0);
+            for _ in 0..MOST_PAGES {
+                let page = self.page(source, Some(ProposalStatus::Passed), PAGE, &key).await?;
+                wanted.retain(|plan| !page.proposals.iter().any(|proposal| schedules(proposal, plan)));
+                let ahead = |p: &Proposal| p.status == ProposalStatus::Passed && may_come(p, height);
+                let before = passed.len();
+                keep(page.proposals.into_iter().filter(ahead), &mut text, &mut passed);
+                // They come by their numbers, and not in the order in which they passed.
+                let older = gone.is_some_and(|gone| page.numbers.iter().all(|number| *number > gone));
+                match page.next {
+                    Some(next) if next != key && (older || !wanted.is_empty() || passed.len() > before) => key = next,
+                    _ => break,
+                }
+            }
+            self.passed.get_or_insert_default().extend(passed);
+            self.searched = scheduled.to_vec();
+        }
+        self.open = open;
+        Ok(())
+    }
+
+    /// Where one proposal that the server itself cannot decode breaks its list, each is asked for by its number.
+    async fn read_single(&mut self, source: &Source, fault: Fault) -> Result<(), Fault> {
+        self.newest = self.newest_number(source).await?.max(self.newest);
+        if self.newest == 0 {
+            return Err(fault);
+        }
+        let mut open = BTreeMap::new();
+        for id in (self.newest.saturating_sub(MOST_SINGLE - 1).max(1)..=self.newest).rev() {
+            if self.settled.contains(&id) {
+                continue;
+            }
+            let settled = match source.proposal(self.gov, id).await {
+                Err(fault) if fault.is_missing() => true,
+                // It may have been something that passes; twice it is not.
+                Err(fault) if fault.is_refusal() => !self.refused.insert(id),
+                page => match page?.proposals.into_iter().next() {
+                    Some(proposal) if proposal.status != ProposalStatus::Passed => {
+                        open.insert(id, proposal);
+                        false
+                    }
+                    passed => {
+                        self.passed.get_or_insert_default().extend(passed.map(|proposal| (id, proposal)));
+                        true
+                    }
+                },
+            };
+            if settled {
+                self.settled.insert(id);
+            }
+        }
+        self.open = open;
+        Ok(())
+    }
+
+    /// The greatest number of a proposal, by the shortest list of all of them, else by trying numbers.
+    async fn newest_number(&mut self, source: &Source) -> Result<u64, Fault> {
+        match self.page(source, None, 1, &[]).await {
+            Err(fault) if fault.is_refusal() => {}
+            page => return Ok(page?.numbers.into_iter().max().unwrap_or_default()),
+        }
+        // Where there seems to be one of that number too, nothing is to be learnt.
+        if self.newest == 0 && self.first_from(source, BEYOND).await?.is_some() {
+            return Ok(0);
+        }
+        // There is one at or soon before `low`, and none at or soon after `high`.
+        let (mut low, mut high) = (self.newest, self.newest + 1);
+        while let Some(found) = self.first_from(source, high.min(BEYOND)).await? {
+            (low, high) = (found, found.saturating_add(found.saturating_sub(self.newest)).saturating_add(1));
+        }
+        while low + 1 < high {
+            let middle = low + (high - low) / 2;
+            match self.first_from(source, middle).await? {
+                Some(found) => low = found,
+                None => high = middle,
+            }
+        }
+        Ok(low)
+    }
+
+    /// The first number at or soon after this one that belongs to a proposal.
+    async fn first_from(&mut self, source: &Source, id: u64) -> Result<Option<u64>, Fault> {
+        for id in id..id.saturating_add(GAP) {
+            match source.proposal(self.gov, id).await {
+                Err(fault) if fault.is_missing() => {}
+                Err(fault) if !fault.is_refusal() => return Err(fault),
+                _ => return Ok(Some(id)),
+            }
+        }
+        Ok(None)
     }
 
     /// One page, by the newest version of x/gov that the endpoint serves.
-    async fn page(&mut self, source: &Source, status: ProposalStatus, key: &[u8]) -> Result<Page, Fault> {
+    async fn page(
+        &mut self,
+        source: &Source,
+        status: Option<ProposalStatus>,
+        limit: u64,
+        key: &[u8],
+    ) -> Result<Page, Fault> {
         if self.gov == GovVersion::V1 {
-            match source.proposals(GovVersion::V1, status, key).await {
+            match source.proposals(GovVersion::V1, status, limit, key).await {
                 Err(fault) if fault.is_unknown() => self.gov = GovVersion::V1Beta1,
                 answer => return answer,
             }
         }
-        let answer = source.proposals(GovVersion::V1Beta1, status, key).await;
-        if answer.is_err() {
+        let answer = source.proposals(GovVersion::V1Beta1, status, limit, key).await;
+        if answer.as_ref().is_err_and(Fault::is_unknown) {
             self.gov = GovVersion::V1;
         }
         answer
     }
+}
+
+/// Keeps proposals as long as the texts of their plans are not too much in all.
+fn keep(proposals: impl Iterator<Item = Proposal>, text: &mut usize, kept: &mut BTreeMap<u64, Proposal>) {
+    for proposal in proposals {
+        *text += proposal.actions.iter().map(length).sum::<usize>();
+        if *text <= MOST_TEXT {
+            kept.insert(proposal.id, proposal);
+        }
+    }
+}
+
+fn length(action: &Action) -> usize {
+    if let Action::Schedule(plan) = action { plan.name.len() + plan.info.len() } else { 0 }
+}
+
+fn schedules(proposal: &Proposal, plan: &Plan) -> bool {
+    proposal.actions.iter().any(|action| matches!(action, Action::Schedule(other) if other == plan))
 }
 
 /// Whether a passed proposal's upgrade can still come. A cancellation that passed has done its work.
@@ -151,19 +309,20 @@ fn may_come(proposal: &Proposal, height: u64) -> bool {
     proposal.actions.iter().any(|action| matches!(action, Action::Schedule(plan) if plan.height >= height))
 }
 
-/// The number of a status in both versions of x/gov.
-pub(super) fn number_of(status: ProposalStatus) -> i32 {
+/// The number of a status in both versions of x/gov; 0 for any.
+pub(super) fn number_of(status: Option<ProposalStatus>) -> i32 {
     match status {
-        ProposalStatus::Deposit => Wire::DepositPeriod as i32,
-        ProposalStatus::Voting => Wire::VotingPeriod as i32,
-        ProposalStatus::Passed => Wire::Passed as i32,
+        None => Wire::Unspecified as i32,
+        Some(ProposalStatus::Deposit) => Wire::DepositPeriod as i32,
+        Some(ProposalStatus::Voting) => Wire::VotingPeriod as i32,
+        Some(ProposalStatus::Passed) => Wire::Passed as i32,
     }
 }
 
 fn status_of(number: i32) -> Option<ProposalStatus> {
     [ProposalStatus::Deposit, ProposalStatus::Voting, ProposalStatus::Passed]
         .into_iter()
-        .find(|s| number_of(*s) == number)
+        .find(|status| number_of(Some(*status)) == number)
 }
 
 /// What a message of this type does; none for messages that have nothing to do with upgrades.
@@ -172,10 +331,12 @@ enum Kind {
     UpgradeMessage,
     /// Legacy content; the one of IBC has its fields under the same numbers.
     UpgradeContent,
-    IbcUpgradeMessage,
+    IbcMessage,
     Cancel,
     /// Legacy content inside a message.
-    Wrapper,
+    Legacy,
+    /// Messages that authz executes for others.
+    Exec,
 }
 
 impl Kind {
@@ -186,11 +347,12 @@ impl Kind {
             "cosmos.upgrade.v1beta1.SoftwareUpgradeProposal" | "ibc.core.client.v1.UpgradeProposal" => {
                 Self::UpgradeContent
             }
-            "ibc.core.client.v1.MsgIBCSoftwareUpgrade" => Self::IbcUpgradeMessage,
+            "ibc.core.client.v1.MsgIBCSoftwareUpgrade" => Self::IbcMessage,
             "cosmos.upgrade.v1beta1.MsgCancelUpgrade" | "cosmos.upgrade.v1beta1.CancelSoftwareUpgradeProposal" => {
                 Self::Cancel
             }
-            "cosmos.gov.v1.MsgExecLegacyContent" => Self::Wrapper,
+            "cosmos.gov.v1.MsgExecLegacyContent" => Self::Legacy,
+            "cosmos.authz.v1beta1.MsgExec" => Self::Exec,
             _ => return None,
         })
     }
@@ -225,28 +387,98 @@ mod tests {
         format!(r#"{{"proposals":[{}],"pagination":{{"next_key":"{next}"}}}}"#, proposals.join(","))
     }
 
+    fn numbers(proposals: Vec<Proposal>) -> Vec<u64> {
+        proposals.into_iter().map(|proposal| proposal.id).collect()
+    }
+
+    fn plan(id: u64, height: u64) -> Plan {
+        Plan { name: format!("v{id}"), height, info: String::new() }
+    }
+
     #[tokio::test]
-    async fn passed_proposals_are_read_back_only_as_far_as_needed() {
+    async fn passed_proposals_are_read_only_as_far_as_needed_and_not_again() {
         let liar = Liar::telling(|question, _| {
             json(match question {
                 _ if !question.contains("status=3") => passed(&[], ""),
                 _ if question.contains("key=AAAA") => passed(&[(7, 0), (6, 5)], "CCCC"),
-                _ if question.contains("key=CCCC") => passed(&[(5, 900)], ""),
+                _ if question.contains("key=CCCC") => passed(&[(5, 900), (4, 0)], "EEEE"),
+                _ if question.contains("key=EEEE") => passed(&[(3, 0)], ""),
                 _ => passed(&[(9, 0), (8, 100)], "AAAA"),
             })
         })
         .await;
         let (mut reader, source) = (Reader::default(), source(&liar));
-        let numbers = |proposals: Vec<Proposal>| proposals.into_iter().map(|proposal| proposal.id).collect::<Vec<_>>();
-        assert_eq!(numbers(reader.read(&source, 10).await.unwrap()), [8]);
-        assert_eq!(
-            liar.asked.lock().unwrap().len(),
-            4,
-            "two statuses, the first page, and one more that held nothing ahead"
-        );
-        assert_eq!(numbers(reader.read(&source, 100).await.unwrap()), [8]);
-        assert_eq!(liar.asked.lock().unwrap().len(), 7, "the first page is known");
-        assert!(reader.read(&source, 101).await.unwrap().is_empty());
+        let asked = || liar.asked.lock().unwrap().len();
+        assert_eq!(numbers(reader.read(&source, 10, &[]).await.unwrap()), [8]);
+        assert_eq!(asked(), 4, "two statuses, the first page, and one more that held nothing ahead");
+        assert_eq!(numbers(reader.read(&source, 100, &[]).await.unwrap()), [8]);
+        assert_eq!(asked(), 6, "two statuses");
+        // What is scheduled has been proposed before all that.
+        assert_eq!(numbers(reader.read(&source, 100, &[plan(5, 900)]).await.unwrap()), [5, 8]);
+        assert_eq!(asked(), 12, "two statuses, and all pages: on the one before the last there was something ahead");
+        // Another authority scheduled this one: it is searched for once.
+        for more in [6, 2] {
+            let before = asked();
+            assert_eq!(numbers(reader.read(&source, 101, &[plan(1, 900)]).await.unwrap()), [5]);
+            assert_eq!(asked() - before, more);
+        }
+        assert_eq!(numbers(reader.read(&source, 901, &[]).await.unwrap()), Vec::<u64>::new());
+    }
+
+    #[tokio::test]
+    async fn one_that_passes_out_of_order_is_found_behind_those_that_passed_before() {
+        let closed = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let is_closed = std::sync::Arc::clone(&closed);
+        let liar = Liar::telling(move |question, _| {
+            let closed = is_closed.load(std::sync::atomic::Ordering::SeqCst);
+            json(match question {
+                _ if question.contains("status=2") && !closed => {
+                    passed(&[(2, 50)], "").replace("\"status\":3", "\"status\":2")
+                }
+                _ if question.contains("key=AAAA") && closed => passed(&[(3, 0), (2, 50), (1, 0)], ""),
+                _ if question.contains("key=AAAA") => passed(&[(3, 0), (1, 0)], ""),
+                _ if question.contains("status=3") => passed(&[(5, 0), (4, 0)], "AAAA"),
+                _ => passed(&[], ""),
+            })
+        })
+        .await;
+        let (mut reader, source) = (Reader::default(), source(&liar));
+        assert_eq!(reader.read(&source, 10, &[]).await.unwrap()[0].status, ProposalStatus::Voting);
+        closed.store(true, std::sync::atomic::Ordering::SeqCst);
+        let found = reader.read(&source, 10, &[]).await.unwrap();
+        assert_eq!((found[0].id, found[0].status), (2, ProposalStatus::Passed));
+    }
+
+    #[tokio::test]
+    async fn where_the_list_breaks_each_is_asked_for_by_its_number() {
+        // 3 was deleted, 4 is what breaks the list, 6 is the newest; 5 failed, the others have passed or are voted on.
+        let liar = Liar::telling(|question, _| {
+            let refused =
+                |status: u16, said: &'static str| (StatusCode::from_u16(status).unwrap(), said).into_response();
+            let number = question.strip_prefix("/cosmos/gov/v1/proposals/").and_then(|id| id.parse::<u64>().ok());
+            let status = match number {
+                Some(1 | 2) => 3,
+                Some(5) => 5,
+                Some(6) => 2,
+                Some(3 | 7..) => return refused(404, r#"{"code":5,"message":"proposal 3 doesn't exist"}"#),
+                _ => return refused(500, r#"{"code":2,"message":"no concrete type registered for type URL /x.Msg"}"#),
+            };
+            let number = number.unwrap_or_default();
+            let page = passed(&[(number, 10 * number)], "").replace("\"status\":3", &format!("\"status\":{status}"));
+            let page: serde_json::Value = serde_json::from_str(&page).unwrap();
+            json(serde_json::json!({"proposal": page["proposals"][0]}).to_string())
+        })
+        .await;
+        let (mut reader, source) = (Reader::default(), source(&liar));
+        assert_eq!(numbers(reader.read(&source, 15, &[]).await.unwrap()), [2, 6]);
+        let before = liar.asked.lock().unwrap().len();
+        assert_eq!(numbers(reader.read(&source, 15, &[]).await.unwrap()), [2, 6]);
+        let again = liar.asked.lock().unwrap().len() - before;
+        let most = 4 + usize::try_from(GAP).unwrap();
+        assert!(again <= most, "{again}: two lists, what may be new, what is open, and what was refused, once more");
+        assert_eq!(numbers(Reader::default().passed(&source).await.unwrap()), [2, 1]);
+        let all_broken = Liar::saying(500, br#"{"code":2,"message":"oh no"}"#).await;
+        assert!(Reader::default().read(&super::tests::source(&all_broken), 1, &[]).await.is_err());
     }
 
     #[tokio::test]
@@ -256,7 +488,7 @@ mod tests {
             json(passed(&[], next))
         })
         .await;
-        assert_eq!(Reader::default().read(&source(&liar), 1).await.unwrap(), []);
+        assert_eq!(Reader::default().read(&source(&liar), 1, &[]).await.unwrap(), []);
         assert_eq!(liar.asked.lock().unwrap().len(), 2 * MOST_PAGES + 1);
     }
 
@@ -270,8 +502,8 @@ mod tests {
         })
         .await;
         let (mut reader, source) = (Reader::default(), source(&liar));
-        assert_eq!(reader.read(&source, 1).await.unwrap()[0].id, 3);
-        assert_eq!(reader.read(&source, 1).await.unwrap()[0].id, 3);
-        assert_eq!((liar.count("/cosmos/gov/v1/"), liar.count("/cosmos/gov/v1beta1/")), (1, 6));
+        assert_eq!(reader.read(&source, 1, &[]).await.unwrap()[0].id, 3);
+        assert_eq!(reader.read(&source, 1, &[]).await.unwrap()[0].id, 3);
+        assert_eq!((liar.count("/cosmos/gov/v1/"), liar.count("/cosmos/gov/v1beta1/")), (1, 5));
     }
 }

@@ -1,12 +1,16 @@
 //! CometBFT's JSON-RPC. Questions are built with tendermint-rpc's own types; of the answers only the few fields that
 //! matter are read, because its typed answers refuse real nodes: version strings of 0.39 and 1.x, key types it does not know.
 
-use std::time::Duration;
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use prost::Message;
 use reqwest::Client;
 use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::Value;
 use tendermint_rpc::{
     endpoint::{abci_info, abci_query, block, header, status},
     request::RequestMessage,
@@ -24,6 +28,8 @@ use super::{
 #[derive(Debug, Clone)]
 pub struct Rpc {
     pub(super) door: Door,
+    /// Whether it is asked by GET; not set before it answered in one way.
+    by_get: Arc<OnceLock<bool>>,
 }
 
 impl Rpc {
@@ -31,7 +37,7 @@ impl Rpc {
     /// `limit`.
     #[must_use]
     pub fn new(client: Client, url: Url, label: String, limit: Duration) -> Self {
-        Self { door: Door { client, base: url, label, limit } }
+        Self { door: Door { client, base: url, label, limit }, by_get: Arc::default() }
     }
 
     /// `/status`: where the node is.
@@ -107,8 +113,45 @@ impl Rpc {
     }
 
     async fn ask<A: DeserializeOwned>(&self, request: impl RequestMessage, question: &str) -> Result<A, Fault> {
-        let answer = self.door.post(request.into_json(), question).await?;
-        self.read(&answer, question)
+        let call = request.into_json();
+        if self.by_get.get() == Some(&true) {
+            return self.ask_by_get(&call, question).await;
+        }
+        let fault = match self.read(&self.door.post(call.clone(), question).await?, question) {
+            Ok(answer) => {
+                self.by_get.get_or_init(|| false);
+                return Ok(answer);
+            }
+            Err(fault) => fault,
+        };
+        // Some gateways pass on addresses and nothing else.
+        let other =
+            matches!(fault.cause, Cause::Unknown(_) | Cause::Status(..) | Cause::Empty | Cause::Unreadable { .. });
+        if !other || self.by_get.get().is_some() {
+            return Err(fault);
+        }
+        let answer = self.ask_by_get(&call, question).await.map_err(|_| fault)?;
+        self.by_get.get_or_init(|| true);
+        Ok(answer)
+    }
+
+    async fn ask_by_get<A: DeserializeOwned>(&self, call: &str, question: &str) -> Result<A, Fault> {
+        let call: Value = serde_json::from_str(call).expect("tendermint-rpc writes JSON");
+        let named = call["params"].as_object().into_iter().flatten().filter(|(_, value)| !value.is_null());
+        let written = named.map(|(name, value)| {
+            let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            (
+                name.as_str(),
+                match name.as_str() {
+                    "data" => format!("0x{text}"),
+                    "path" => format!("\"{text}\""),
+                    _ => text,
+                },
+            )
+        });
+        let path = format!("/{}", call["method"].as_str().unwrap_or_default());
+        let url = self.door.url(&path, &written.collect::<Vec<_>>());
+        self.read(&self.door.get(url, question).await?, question)
     }
 
     /// A node answers a refused call with HTTP 200 or 500 alike, so the body is looked at first.
@@ -268,6 +311,7 @@ mod tests {
         for (file, chain_id, height, time) in [
             (recorded!("tendermint-0.34/status.json"), "cosmoshub-4", 14_183_736, 1_677_048_802_427),
             (recorded!("cometbft-0.37/status.json"), "cosmoshub-4", 21_076_916, 1_719_681_623_080),
+            (recorded!("cometbft-0.38/status.json"), "disco", 26_083, 1_718_114_877_125),
             (recorded!("cometbft-0.40/status.json"), "local-1", 49, 1_795_386_111_303),
             (recorded!("cometbft-0.40/status-get.json"), "local-1", 49, 1_795_386_111_303),
             (recorded!("cometbft-0.40/status-halted.json"), "local-1", 116, 1_795_386_178_859),
@@ -276,11 +320,21 @@ mod tests {
             let latest = rpc(&liar.url).status().await.unwrap();
             assert_eq!((latest.chain_id.as_str(), latest.height, latest.time), (chain_id, height, time));
             assert!(!latest.catching_up && latest.node_id.unwrap().len() == 40);
-            // Numbers where strings are usual, and key types nobody has heard of.
-            let odd =
-                file.replace(&format!("\"{height}\""), &height.to_string()).replace("PubKeyEd25519", "PubKeyBls12_381");
-            let liar = Liar::telling(move |_, _| json(odd.clone())).await;
-            assert_eq!(rpc(&liar.url).status().await.unwrap().height, height);
+            // Numbers where strings are usual, key types nobody has heard of, and what CometBFT 0.39, 1.x and forks call
+            // themselves.
+            let mut odd: Value = serde_json::from_str(file).unwrap();
+            odd["result"]["validator_info"]["pub_key"] =
+                serde_json::json!({"type": "cometbft/PubKeySecp256k1eth", "value": "BA=="});
+            for (version, height) in
+                [("0.39.4", height), ("1.0.1", 1 << 60), ("", i64::MAX.cast_unsigned()), ("v5.0.1-app", 0)]
+            {
+                odd["id"] = version.into();
+                odd["result"]["node_info"]["version"] = version.into();
+                odd["result"]["sync_info"]["latest_block_height"] = height.into();
+                let answer = odd.to_string();
+                let liar = Liar::telling(move |_, _| json(answer.clone())).await;
+                assert_eq!(rpc(&liar.url).status().await.unwrap().height, height);
+            }
         }
     }
 
@@ -342,8 +396,42 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_gateway_that_takes_no_posts_is_asked_by_address() {
+        let liar = Liar::telling(|question, _| match question {
+            "/p/status?key=k" => json(recorded!("cometbft-0.37/status.json")),
+            "/p/abci_query?key=k&data=0x&path=%22%2Fcosmos.upgrade.v1beta1.Query%2FCurrentPlan%22&prove=false" => {
+                json(recorded!("cometbft-0.37/current_plan-scheduled.json"))
+            }
+            "/p/header?key=k&height=2" => json(recorded!("cometbft-0.40/header.json")),
+            _ => (StatusCode::METHOD_NOT_ALLOWED, "<html>no</html>").into_response(),
+        })
+        .await;
+        let rpc = rpc(&liar.url.join("p?key=k").unwrap());
+        assert_eq!(rpc.status().await.unwrap().height, 21_076_916);
+        assert_eq!(rpc.current_plan().await.unwrap().value.unwrap().name, "v1.5.0");
+        assert_eq!(rpc.header_time(2).await.unwrap(), 1_795_386_063_829);
+        assert_eq!(liar.asked.lock().unwrap().len(), 4, "{:?}", liar.asked.lock().unwrap());
+    }
+
+    #[tokio::test]
+    async fn what_is_secret_in_an_address_is_in_no_message() {
+        let key = "0123456789abcdef0123456789abcdef";
+        let said: &'static [u8] = format!("Cannot POST /{key}/?apikey=hidden-word, user:pass-word").into_bytes().leak();
+        for status in [200, 404, 500] {
+            let liar = Liar::saying(status, said).await;
+            let mut url = liar.url.join(&format!("{key}/?apikey=hidden-word")).unwrap();
+            url.set_username("user").unwrap();
+            url.set_password(Some("pass-word")).unwrap();
+            let fault = rpc(&url).status().await.unwrap_err().to_string();
+            assert!(fault.contains("Cannot POST /…/"), "{fault}");
+            assert!(!["0123", "hidden", "pass-word"].iter().any(|secret| fault.contains(secret)), "{fault}");
+        }
+    }
+
+    #[tokio::test]
     async fn what_is_no_answer_is_named() {
         let big: &'static [u8] = vec![b' '; LARGEST_ANSWER + 1].leak();
+        let deep: &'static [u8] = format!(r#"{{"result":{{"node_info":{}"#, "[".repeat(100_000)).into_bytes().leak();
         for (status, said, words) in [
             (200, b"<html><h1>Welcome</h1>".as_slice(), r#"says "<html><h1>Welcome</h1>""#),
             (200, b"", "answers nothing"),
@@ -355,12 +443,15 @@ mod tests {
             (502, b"{\"result\":{}}", "answers HTTP 502"),
             (404, b"<html>", "does not know the question: HTTP 404"),
             (429, b"slower", "fewer questions"),
+            (405, b"<html>", "does not know the question: HTTP 405"),
             (
                 500,
                 b"{\"error\":{\"code\":-32603,\"message\":\"Internal error\",\"data\":\"broken\"}}",
                 "code -32603: Internal error broken",
             ),
             (200, big, "more than 8388608 bytes"),
+            (200, deep, "does not answer in the form"),
+            (200, b"{\"result\":{\"node_info\":{\"network\":7}}}", "invalid type"),
         ] {
             let liar = Liar::saying(status, said).await;
             let fault = rpc(&liar.url).status().await.unwrap_err().to_string();
@@ -391,7 +482,7 @@ mod tests {
     async fn an_endpoint_that_wants_to_be_left_alone_says_for_how_long() {
         let in_an_hour = jiff::fmt::rfc2822::to_string(&(jiff::Zoned::now() + Duration::from_hours(1))).unwrap();
         for (value, seconds) in
-            [(String::from("17"), 17..=17), (in_an_hour, 3590..=3600), (String::from("later"), 0..=0)]
+            [(String::from("17"), 17..=17), (in_an_hour, 3590..=3600), (String::from("later"), 10..=10)]
         {
             let answer = move || (StatusCode::TOO_MANY_REQUESTS, [("Retry-After", value.clone())]).into_response();
             let liar = Liar::telling(move |_, _| answer()).await;

@@ -1,6 +1,9 @@
 //! What the chain says now, asked once: for commands that print it and end.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::{
+    cmp::Reverse,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use futures_util::future::join_all;
 
@@ -10,7 +13,15 @@ use super::{
     fault::{Cause, Fault},
     proposals::Reader,
 };
-use crate::decide::{event::Proposal, forecast::Pace, plan::Plan};
+use crate::decide::{
+    agreement::{Belief, Voice, count, repeats},
+    event::Proposal,
+    forecast::Pace,
+    plan::Plan,
+};
+
+/// How long one endpoint may take for a question, however many answers that takes.
+const QUESTION_LIMIT: Duration = Duration::from_secs(30);
 
 /// How many blocks are asked for at most to learn the chain's pace.
 const MOST_HEADERS: u32 = 8;
@@ -34,14 +45,35 @@ pub struct Survey {
     pub as_of: u64,
     /// The chain's pace, as far back as the endpoints keep blocks.
     pub pace: Pace,
-    /// The plan in x/upgrade.
-    pub scheduled: Option<Plan>,
+    /// The plans in x/upgrade, as far as endpoints say the same the only one; the one to be believed most is first.
+    pub scheduled: Vec<Scheduled>,
     /// The proposals that concern upgrades.
     pub proposals: Vec<Proposal>,
     /// What was not answered, or not so that it can be understood.
     pub problems: Vec<Fault>,
     /// [`SCHEDULED`] or [`PROPOSED`] where nobody answered that: nothing is known of it.
     pub unanswered: Vec<&'static str>,
+}
+
+/// A plan that is scheduled, and who says so.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Scheduled {
+    /// The plan.
+    pub plan: Plan,
+    /// How far it can be believed.
+    pub belief: Belief,
+    /// Whether the own node says it; none where that has no say.
+    pub own: Option<bool>,
+    /// Who says otherwise, as messages call them.
+    pub against: Vec<String>,
+}
+
+impl Scheduled {
+    /// Whether its binary may be fetched: as [`crate::decide::settings::Settings::quorum`] says.
+    #[must_use]
+    pub fn may_be_staged(&self, quorum: usize) -> bool {
+        self.own.unwrap_or(quorum <= 1 || self.belief != Belief::Claimed)
+    }
 }
 
 /// No endpoint told where the chain is.
@@ -52,19 +84,29 @@ pub struct NoAnswer {
     pub problems: Vec<Fault>,
 }
 
-/// Asks the endpoints, in their order, until each question is answered. All answers are from one chain: `chain_id`, or
-/// that of the first which answers.
+/// Asks every endpoint what is scheduled, and one after the other, until one answers, everything else. All answers are from
+/// one chain: `chain_id`, or that of the first which answers. `quorum` endpoints must say the same for it to be agreed.
 ///
 /// # Errors
 /// [`NoAnswer`] where not one tells where the chain is.
-pub async fn survey(endpoints: &[Endpoint], clients: &Clients, chain_id: Option<&str>) -> Result<Survey, NoAnswer> {
+pub async fn survey(
+    endpoints: &[Endpoint],
+    clients: &Clients,
+    chain_id: Option<&str>,
+    quorum: usize,
+) -> Result<Survey, NoAnswer> {
     let (reached, mut faults) = reach(endpoints, clients, chain_id).await?;
     let Latest { chain_id, height, time, catching_up, .. } = reached[0].latest.clone();
     let as_of = if catching_up { time } else { now() };
-    let scheduled = faults.first(&reached, SCHEDULED, async |at| at.source.current_plan().await).await;
-    let proposals = faults.first(&reached, PROPOSED, async |at| Reader::default().read(&at.source, height).await).await;
+    let scheduled = scheduled(&reached, &mut faults, quorum).await;
+    let plans: Vec<_> = scheduled.iter().map(|scheduled| scheduled.plan.clone()).collect();
+    let proposals = faults.first(&reached, PROPOSED, async |at| {
+        let mut reader = Reader::default();
+        let reading = tokio::time::timeout(QUESTION_LIMIT, reader.read(&at.source, height, &plans));
+        reading.await.unwrap_or_else(|_| Err(at.fault("its proposals", Cause::Slow(QUESTION_LIMIT))))
+    });
+    let proposals = proposals.await.unwrap_or_default();
     let pace = pace(&reached).await;
-    let (scheduled, proposals) = (scheduled.and_then(|answer| answer.value), proposals.unwrap_or_default());
     let Faults { problems, unanswered } = faults;
     Ok(Survey { chain_id, height, time, as_of, pace, scheduled, proposals, problems, unanswered })
 }
@@ -97,11 +139,64 @@ fn now() -> u64 {
     u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
 }
 
+/// What is scheduled, asked of all at the same time.
+async fn scheduled(reached: &[Reached<'_>], faults: &mut Faults, quorum: usize) -> Vec<Scheduled> {
+    let answers = join_all(reached.iter().map(async |at| at.source.current_plan().await)).await;
+    let mut answered = Vec::new();
+    for (at, answer) in reached.iter().zip(&answers) {
+        match answer {
+            Ok(dated) => answered.push((at, dated)),
+            Err(fault) => faults.add(fault.clone()),
+        }
+    }
+    // Where all say that they do not know the question, the chain has no such module.
+    if answered.is_empty() && answers.iter().any(|answer| answer.as_ref().is_err_and(|fault| !fault.is_unknown())) {
+        faults.unanswered.push(SCHEDULED);
+    }
+    // One that is still catching up with the chain says what was.
+    let in_step: Vec<_> = answered.iter().filter(|(at, _)| !at.latest.catching_up).collect();
+    let named = in_step.iter().map(|(at, dated)| {
+        let (plan, read) = (dated.value.as_ref(), dated.height.unwrap_or(at.latest.height));
+        (at.latest.node_id.as_deref(), Voice { plan, since: 0, at: read })
+    });
+    let named: Vec<_> = named.collect();
+    let (heard, voices): (Vec<_>, Vec<_>) = (0..named.len())
+        .filter(|place| !repeats(&named, *place))
+        .map(|place| (in_step[place].0.endpoint, named[place].1))
+        .unzip();
+    let mut plans: Vec<&Plan> = Vec::new();
+    for plan in answered.iter().filter_map(|(_, dated)| dated.value.as_ref()) {
+        if !plans.contains(&plan) {
+            plans.push(plan);
+        }
+    }
+    let mut scheduled: Vec<_> = plans
+        .into_iter()
+        .map(|plan| {
+            let count = count(plan, &voices);
+            let is_own = |place: &usize| heard[*place].own.is_some();
+            let own = count.said.iter().any(is_own).then_some(true);
+            let own = own.or_else(|| count.against.iter().any(is_own).then_some(false));
+            let against = count.against.iter().map(|place| heard[*place].label.clone()).collect();
+            let said = count.said.len();
+            (said, Scheduled { plan: plan.clone(), belief: count.belief(quorum), own, against })
+        })
+        .collect();
+    scheduled.sort_by_key(|(said, scheduled)| Reverse((scheduled.own, *said)));
+    scheduled.into_iter().map(|(_, scheduled)| scheduled).collect()
+}
+
 /// An endpoint that told where it is.
 pub(super) struct Reached<'a> {
     pub(super) endpoint: &'a Endpoint,
     pub(super) source: Source,
     pub(super) latest: Latest,
+}
+
+impl Reached<'_> {
+    fn fault(&self, question: &str, cause: Cause) -> Fault {
+        Fault { endpoint: self.endpoint.label.clone(), question: question.into(), cause }
+    }
 }
 
 /// The endpoints that tell where they are, all on one chain (`chain_id`, or that of the first which answers), the one that
@@ -140,7 +235,7 @@ pub(super) async fn reach<'a>(
             Err(fault) => problems.push(fault),
         }
     }
-    reached.sort_by_key(|at| core::cmp::Reverse(at.latest.height));
+    reached.sort_by_key(|at| Reverse(at.latest.height));
     if reached.is_empty() {
         return Err(NoAnswer { problems });
     }
@@ -154,6 +249,12 @@ pub(super) struct Faults {
 }
 
 impl Faults {
+    fn add(&mut self, fault: Fault) {
+        if !self.problems.contains(&fault) {
+            self.problems.push(fault);
+        }
+    }
+
     /// The answer of the first source that has one. Where all say that they do not know the question, the chain has no
     /// such module, and nothing is missing.
     pub(super) async fn first<T>(
@@ -168,9 +269,7 @@ impl Faults {
                 Ok(answer) => return Some(answer),
                 Err(fault) => {
                     known |= !fault.is_unknown();
-                    if !self.problems.contains(&fault) {
-                        self.problems.push(fault);
-                    }
+                    self.add(fault);
                 }
             }
         }
@@ -211,9 +310,10 @@ mod tests {
         let urls = [&html, &behind, &ahead, &other].map(|liar| liar.url.to_string());
         let endpoints = list(None, &urls, &[]).unwrap();
         let clients = Clients::new().unwrap();
-        let survey = survey(&endpoints, &clients, Some("local-1")).await.unwrap();
+        let survey = survey(&endpoints, &clients, Some("local-1"), 1).await.unwrap();
         assert_eq!((survey.chain_id.as_str(), survey.height), ("local-1", 5000));
-        assert_eq!(survey.scheduled.map(|plan| plan.name).as_deref(), Some("v2"));
+        let [scheduled] = survey.scheduled.as_slice() else { panic!("{:?}", survey.scheduled) };
+        assert_eq!((scheduled.plan.name.as_str(), scheduled.belief, scheduled.own), ("v2", Belief::Claimed, None));
         assert_eq!(survey.pace.samples(), [(4900, 10_000), (5000, survey.time)]);
         let problems: Vec<_> = survey.problems.iter().map(ToString::to_string).collect();
         assert_eq!(problems.len(), 4, "{problems:#?}");
@@ -229,8 +329,8 @@ mod tests {
         let empty = Liar::saying(200, b"").await;
         let clients = Clients::new().unwrap();
         let endpoints = list(None, &[empty.url.to_string()], &[]).unwrap();
-        let none = survey(&endpoints, &clients, None).await.unwrap_err();
+        let none = survey(&endpoints, &clients, None, 1).await.unwrap_err();
         assert!(none.problems[0].to_string().contains("answers nothing"));
-        assert!(survey(&[], &clients, None).await.unwrap_err().to_string().contains("--rpc"));
+        assert!(survey(&[], &clients, None, 1).await.unwrap_err().to_string().contains("--rpc"));
     }
 }

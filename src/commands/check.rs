@@ -27,7 +27,7 @@ use crate::{
     config::{self, Config},
     decide::plan::Artifact,
     exit::{Ending, Failure},
-    home::{Home, observe},
+    home::{Home, backup::Manner, observe},
     log,
     persona::Persona,
 };
@@ -145,6 +145,7 @@ impl<'a> Wanted<'a> {
                 daemon: daemon.clone(),
                 keep_case: is_true("COSMOVISOR_DISABLE_RECASE"),
                 backups: None,
+                manner: Manner::default(),
                 platform: Platform::host(),
                 must_have_checksum: is_true("DAEMON_DOWNLOAD_MUST_HAVE_CHECKSUM"),
                 local_info: false,

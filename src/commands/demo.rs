@@ -25,7 +25,7 @@ use crate::{
     cli::DemoArgs,
     decide::{event::NodeExit, plan::Plan},
     exit::Ending,
-    home::Home,
+    home::{Home, backup::Manner},
     log,
     persona::Persona,
     process::{
@@ -110,6 +110,7 @@ fn home(folder: Option<PathBuf>) -> anyhow::Result<Home> {
         daemon: DAEMON.into(),
         keep_case: false,
         backups,
+        manner: Manner::default(),
         platform,
         must_have_checksum: false,
         local_info: false,

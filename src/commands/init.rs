@@ -18,7 +18,7 @@ use crate::{
     config::{self, ConfigError, go_text, values::Values},
     decide::facts::Current,
     exit::{Ending, Failure},
-    home::{Home, current, write_whole, write_with_mode},
+    home::{Home, backup::Manner, current, write_whole, write_with_mode},
     log,
     persona::Persona,
 };
@@ -71,6 +71,7 @@ fn home(values: &Values) -> Result<Home, ConfigError> {
         daemon: values.text("DAEMON_NAME").unwrap_or_default().to_owned(),
         keep_case: false,
         backups: None,
+        manner: Manner::default(),
         platform: Platform::host(),
         must_have_checksum: false,
         local_info: false,

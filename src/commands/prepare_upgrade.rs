@@ -9,7 +9,7 @@ use crate::{
     artifact::{self, Verified, inspect::inspect},
     chain::{
         endpoints::Clients,
-        survey::{SCHEDULED, Survey, survey},
+        survey::{SCHEDULED, Scheduled, Survey, survey},
     },
     config::Config,
     decide::{
@@ -47,8 +47,20 @@ async fn scheduled(config: &Config) -> anyhow::Result<Option<Plan>> {
                              WATCHER_REST, and not at DAEMON_GRPC_ADDRESS";
     let endpoints = own_and_others(config, &[]).map_err(Failure::usage)?;
     let clients = Clients::new().context("no HTTP client can be made")?;
-    let problems = match survey(&endpoints, &clients, None).await {
-        Ok(Survey { scheduled, unanswered, .. }) if !unanswered.contains(&SCHEDULED) => return Ok(scheduled),
+    let quorum = config.settings.quorum;
+    let problems = match survey(&endpoints, &clients, None, quorum).await {
+        Ok(Survey { scheduled, unanswered, .. }) if !unanswered.contains(&SCHEDULED) => {
+            let believed = scheduled.iter().find(|scheduled| scheduled.may_be_staged(quorum));
+            if let (None, Some(Scheduled { plan, belief, .. })) = (believed, scheduled.first()) {
+                bail!(
+                    "upgrade {:?} at height {} is {belief}: WATCHER_QUORUM asks for {quorum} endpoints that say so, or for \
+                     the own node's word",
+                    plan.name,
+                    plan.height
+                );
+            }
+            return Ok(believed.map(|scheduled| scheduled.plan.clone()));
+        }
         Ok(survey) => survey.problems,
         Err(none) => none.problems,
     };

@@ -133,7 +133,15 @@ fn configured(persona: Persona, file: Option<&Path>, args: &[OsString]) -> anyho
 pub(super) fn own_and_others(config: &Config, args: &[OsString]) -> anyhow::Result<Vec<Endpoint>> {
     let args = version::current(&config.home)?.arguments(args);
     let own = own_endpoint(&config.home.path, &args, &config.home.daemon);
-    endpoints::list(own, &config.rpc, &config.rest).context("WATCHER_RPC or WATCHER_REST")
+    let endpoints = endpoints::list(own, &config.rpc, &config.rest).context("WATCHER_RPC or WATCHER_REST")?;
+    let (quorum, known) = (config.settings.quorum, endpoints.len());
+    if quorum > known.max(1) {
+        tracing::warn!(
+            "WATCHER_QUORUM is {quorum}, and the number of endpoints is {known}: what the own node does not say will never be \
+             fetched; name more in WATCHER_RPC or WATCHER_REST"
+        );
+    }
+    Ok(endpoints)
 }
 
 fn listen(config: &Config, endpoints: Vec<Endpoint>) -> anyhow::Result<Ears> {
@@ -149,8 +157,8 @@ fn listen(config: &Config, endpoints: Vec<Endpoint>) -> anyhow::Result<Ears> {
     let upgrade_of = move |plan: Plan| {
         let upgrade = if plan.info.len() > LONGEST_INFO {
             Err(format!(
-                "the info of plan {:.80?} has {} bytes, and {LONGEST_INFO} are read",
-                plan.name,
+                "the info of plan {:?} has {} bytes, and {LONGEST_INFO} are read",
+                plan.name.chars().take(80).collect::<String>(),
                 plan.info.len()
             ))
         } else {

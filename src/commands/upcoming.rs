@@ -24,7 +24,7 @@ use crate::{
     cli::{Format, UpcomingArgs},
     decide::{facts::Staged, plan::Upgrade},
     exit::{Ending, Failure},
-    home::{Home, observe},
+    home::{Home, backup::Manner, observe},
     log,
     persona::Persona,
 };
@@ -39,12 +39,13 @@ pub fn upcoming(args: UpcomingArgs) -> anyhow::Result<Ending> {
     log::start(Persona::Watcher, &log::Choices::from_environment());
     let daemon = std::env::var("DAEMON_NAME").unwrap_or_default();
     let endpoints = endpoints_of(&args, &daemon).map_err(Failure::usage)?;
-    let survey = super::wait_for(ask(&endpoints))?;
+    let survey = super::wait_for(ask(&endpoints, args.quorum))?;
     let home = Home {
         path: args.home.unwrap_or_default(),
         daemon,
         keep_case: std::env::var("COSMOVISOR_DISABLE_RECASE").is_ok_and(|value| value.eq_ignore_ascii_case("true")),
         backups: None,
+        manner: Manner::default(),
         platform: Platform::host(),
         must_have_checksum: false,
         local_info: false,
@@ -83,9 +84,9 @@ fn endpoints_of(args: &UpcomingArgs, daemon: &str) -> anyhow::Result<Vec<Endpoin
 ///
 /// # Errors
 /// Where none of them answers.
-pub async fn ask(endpoints: &[Endpoint]) -> anyhow::Result<Survey> {
+pub async fn ask(endpoints: &[Endpoint], quorum: usize) -> anyhow::Result<Survey> {
     let clients = Clients::new().context("no HTTP client can be made")?;
-    match survey(endpoints, &clients, None).await {
+    match survey(endpoints, &clients, None, quorum).await {
         Ok(survey) => {
             survey.problems.iter().for_each(|problem| tracing::warn!("{problem}"));
             Ok(survey)

@@ -101,7 +101,21 @@ pub const VARIABLES: &[Variable] = &[
     flag("COSMOVISOR_DISABLE_RECASE", "false", "Keep the case of upgrade names in folder names."),
     open("WATCHER_RPC", Kind::List, "the node's own", "CometBFT RPC endpoints to hear about the chain from."),
     open("WATCHER_REST", Kind::List, "the node's own", "REST (API) endpoints to hear about the chain from."),
+    variable(
+        "WATCHER_QUORUM",
+        Kind::Integer,
+        "1",
+        "Endpoints that must say the same before what the own node does not say is fetched.",
+    ),
     variable("WATCHER_DOWNLOAD_JITTER", Kind::DurationOrZero, "10m", "Longest random delay before a download."),
+    open(
+        "WATCHER_BACKUP",
+        Kind::Text,
+        "checkpoint; copy under the name cosmovisor",
+        "How a backup is made: checkpoint, or copy as cosmovisor does it.",
+    ),
+    variable("WATCHER_BACKUP_KEEP", Kind::Integer, "1", "How many checkpoints stay once their upgrade has passed."),
+    open("WATCHER_BACKUP_PATHS", Kind::List, "none", "What else belongs to the node, absolute or within the home."),
     variable(
         "WATCHER_UPGRADE_MAX_RESTARTS",
         Kind::Integer,

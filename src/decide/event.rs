@@ -156,6 +156,8 @@ pub enum News {
         /// `last_block_height` of its application, where it was asked.
         committed: Option<u64>,
     },
+    /// Which node answers there, by its id.
+    Node(String),
     /// The plan that is scheduled in x/upgrade.
     Scheduled {
         /// The height at which the store was read.
@@ -175,6 +177,8 @@ pub enum News {
     Failed {
         /// What went wrong, for people.
         reason: String,
+        /// Whether it does not answer at all, or not as an endpoint of this chain.
+        silent: bool,
     },
 }
 

@@ -2,10 +2,11 @@
 //! and telling.
 
 use ::core::time::Duration;
-use alloc::{collections::BTreeMap, vec::Vec};
+use alloc::{collections::BTreeMap, string::String, vec::Vec};
 
 use super::{
-    event::{EndpointId, Heard, News, OWN_NODE, Proposal},
+    agreement::{Belief, Voice, count, repeats},
+    event::{EndpointId, Heard, News, OWN_NODE, Proposal, ProposalStatus},
     forecast::Pace,
     plan::{Plan, Upgrade},
 };
@@ -20,11 +21,17 @@ pub struct Knowledge {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct View {
     height: Option<u64>,
+    /// The id of the node that answers there.
+    node: Option<String>,
     catching_up: bool,
     pace: Pace,
     /// The plan it says is scheduled, and the height at which it read that.
     scheduled: Option<Upgrade>,
     read_at: u64,
+    /// The height from which on it says so.
+    since: u64,
+    /// Whether it has not answered since.
+    silent: bool,
     /// Whether it was in step with the chain when it read that: a height it has caught up to since makes that no truer.
     read_in_step: bool,
     /// The plan it said before it went past that plan's height: still ahead for a node that lags.
@@ -41,6 +48,19 @@ pub enum Change {
     Withdrawn(Plan),
     /// A proposal that is new or has moved on.
     Proposal(Proposal),
+    /// A proposal of which nothing comes: it was rejected or withdrawn, or passed and could not be carried out.
+    Over(Proposal),
+}
+
+/// A plan on which endpoints contradict each other.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dispute {
+    /// The plan.
+    pub plan: Plan,
+    /// Who says it.
+    pub by: Vec<EndpointId>,
+    /// Who says otherwise.
+    pub against: Vec<EndpointId>,
 }
 
 impl Knowledge {
@@ -49,22 +69,38 @@ impl Knowledge {
         let view = self.views.entry(heard.endpoint).or_default();
         match &heard.news {
             News::Block { height, time, catching_up, .. } => {
+                if heard.endpoint == OWN_NODE && view.height.is_some_and(|before| *height < before) {
+                    // Its data were restored: what it reads now is no late answer.
+                    view.read_at = 0;
+                }
                 view.height = Some(*height);
                 view.catching_up = *catching_up;
+                view.silent = false;
                 // Before its first block a node says height 0 and the year 1970.
                 if *height > 0 && *time > 0 {
                     view.pace.add(*height, *time);
                 }
                 Vec::new()
             }
+            News::Node(id) => {
+                view.node = Some(id.clone());
+                Vec::new()
+            }
             News::Scheduled { height, upgrade, applied } => view.take_plan(*height, upgrade.as_ref(), applied.as_ref()),
             News::Proposals { proposals } => {
                 let moved = proposals.iter().filter(|p| !view.proposals.contains(p)).cloned();
-                let changes = moved.map(Change::Proposal).collect();
+                let over = |p: &&Proposal| {
+                    p.status != ProposalStatus::Passed && !proposals.iter().any(|other| other.id == p.id)
+                };
+                let over = view.proposals.iter().filter(over).cloned().map(Change::Over);
+                let changes = moved.map(Change::Proposal).chain(over).collect();
                 view.proposals.clone_from(proposals);
                 changes
             }
-            News::Failed { .. } => Vec::new(),
+            News::Failed { silent, .. } => {
+                view.silent |= silent;
+                Vec::new()
+            }
         }
     }
 
@@ -86,6 +122,37 @@ impl Knowledge {
         plans
     }
 
+    /// How far it can be believed that this plan is scheduled; `quorum` endpoints must say so for it to be agreed.
+    #[must_use]
+    pub fn belief(&self, plan: &Plan, quorum: usize) -> Belief {
+        let voices: Vec<_> = self.voices().map(|(_, voice)| voice).collect();
+        count(plan, &voices).belief(quorum)
+    }
+
+    /// Where endpoints contradict each other.
+    #[must_use]
+    pub fn disputes(&self) -> Vec<Dispute> {
+        let (endpoints, voices): (Vec<_>, Vec<_>) = self.voices().unzip();
+        let mut disputes: Vec<Dispute> = Vec::new();
+        for plan in voices.iter().filter_map(|voice| voice.plan) {
+            let count = count(plan, &voices);
+            let named = |places: Vec<usize>| places.into_iter().map(|place| endpoints[place]).collect();
+            if !count.against.is_empty() && disputes.iter().all(|dispute| dispute.plan != *plan) {
+                let (by, against) = (named(count.said), named(count.against));
+                disputes.push(Dispute { plan: plan.clone(), by, against });
+            }
+        }
+        disputes
+    }
+
+    /// What those endpoints say that answer and are in step with the chain.
+    fn voices(&self) -> impl Iterator<Item = (EndpointId, Voice<'_>)> {
+        let heard: Vec<_> = self.views.iter().filter(|(_, view)| !view.silent && view.is_in_step()).collect();
+        let voices = heard.iter().map(|(_, view)| (view.node.as_deref(), view.voice())).collect::<Vec<_>>();
+        let is_new = move |place: &usize| !repeats(&voices, *place);
+        (0..heard.len()).filter(is_new).map(move |place| (*heard[place].0, heard[place].1.voice()))
+    }
+
     /// Who says that this plan is scheduled: the own node, else the first of the others.
     #[must_use]
     pub fn told_by(&self, plan: &Plan) -> Option<EndpointId> {
@@ -93,23 +160,25 @@ impl Knowledge {
         self.views.iter().find(|(_, view)| says(view)).map(|(endpoint, _)| *endpoint)
     }
 
-    /// Whether the endpoint that is to be believed most says that this plan does not stand any more: it reads the chain
-    /// below the plan's height, and another plan is scheduled there, or none.
+    /// Whether this plan does not stand any more: the endpoint that is to be believed most reads the chain below the plan's
+    /// height, and another plan is scheduled there, or none; and `quorum` say so, unless it is the own node.
     #[must_use]
-    pub fn withdrew(&self, plan: &Plan) -> bool {
-        let judge = self.views.get(&OWN_NODE).filter(|view| view.is_in_step());
-        let judge =
-            judge.or_else(|| self.views.values().filter(|view| view.is_in_step()).max_by_key(|view| view.read_at));
-        judge.is_some_and(|view| {
-            view.read_at < plan.height && view.scheduled.as_ref().is_none_or(|upgrade| upgrade.plan != *plan)
-        })
+    pub fn withdrew(&self, plan: &Plan, quorum: usize) -> bool {
+        let denies = |voice: &Voice<'_>| voice.at < plan.height && voice.plan != Some(plan);
+        let own = self.views.get(&OWN_NODE).filter(|view| view.is_in_step());
+        if let Some(own) = own {
+            return denies(&own.voice());
+        }
+        let judge = self.views.values().filter(|view| view.is_in_step()).max_by_key(|view| view.read_at);
+        judge.is_some_and(|judge| denies(&judge.voice()))
+            && (quorum <= 1 || self.voices().filter(|(_, voice)| denies(voice)).count() >= quorum)
     }
 
     /// The chain's height as the own node sees it, else the highest that anybody names.
     #[must_use]
     pub fn height(&self) -> Option<u64> {
         let own = self.views.get(&OWN_NODE).and_then(|own| own.height);
-        own.or_else(|| self.views.values().filter_map(|view| view.height).max())
+        own.or_else(|| self.views.values().filter(|view| !view.silent).filter_map(|view| view.height).max())
     }
 
     /// Blocks until a height, and the time that takes at the recent pace.
@@ -134,6 +203,11 @@ impl View {
         self.read_at > 0 && self.read_in_step && !self.catching_up
     }
 
+    fn voice(&self) -> Voice<'_> {
+        let plan = self.scheduled.as_ref().map(|upgrade| &upgrade.plan);
+        Voice { plan, since: self.since, at: self.read_at }
+    }
+
     fn take_plan(
         &mut self,
         height: u64,
@@ -146,6 +220,9 @@ impl View {
         }
         // A plan that is not ahead of the height at which it was read is none.
         let upgrade = upgrade.filter(|upgrade| upgrade.plan.height > height);
+        if self.read_at == 0 || self.scheduled.as_ref() != upgrade {
+            self.since = height;
+        }
         self.read_at = height;
         self.read_in_step = !self.catching_up;
         if self.scheduled.as_ref() == upgrade {
@@ -169,7 +246,10 @@ impl View {
 
 #[cfg(test)]
 mod tests {
-    use alloc::string::{String, ToString};
+    use alloc::{
+        string::{String, ToString},
+        vec,
+    };
 
     use super::*;
     use crate::decide::plan::{Asks, Folder};
@@ -205,6 +285,84 @@ mod tests {
     }
 
     #[test]
+    fn endpoints_agree_disagree_and_fall_silent() {
+        let [plan, lie] = [upgrade("v2", 100), upgrade("evil", 95)];
+        let [first, second, third] = [1, 2, 3].map(EndpointId);
+        let mut knowledge = Knowledge::default();
+        let mut says = |who, height, upgrade: Option<&Upgrade>| {
+            knowledge.absorb(&block(who, height, false));
+            knowledge.absorb(&read(who, height, upgrade, None));
+            (knowledge.belief(&plan.plan, 2), knowledge.disputes())
+        };
+        assert_eq!(says(first, 50, Some(&plan)), (Belief::Claimed, vec![]));
+        assert_eq!(says(second, 49, None).0, Belief::Claimed, "it is not so far yet");
+        assert_eq!(says(second, 51, Some(&plan)).0, Belief::Agreed { said: 2, of: 2 });
+        assert_eq!(says(third, 52, None), (Belief::Agreed { said: 2, of: 3 }, vec![]), "it may have been cancelled");
+        let (belief, disputes) = says(first, 53, Some(&plan));
+        assert_eq!(belief, Belief::Agreed { said: 2, of: 3 });
+        let by = vec![first, second];
+        assert_eq!(disputes, [Dispute { plan: plan.plan.clone(), by, against: vec![third] }]);
+        assert_eq!(says(third, 54, Some(&lie)).0, Belief::Agreed { said: 2, of: 3 });
+        assert_eq!(says(first, 55, Some(&plan)).0, Belief::Agreed { said: 2, of: 3 });
+        // A node that is named twice says the same only once; one that takes its id and says otherwise silences nobody.
+        for who in [first, second, third] {
+            knowledge.absorb(&Heard { endpoint: who, news: News::Node("id".into()) });
+        }
+        assert_eq!(knowledge.belief(&plan.plan, 2), Belief::Claimed);
+        assert_eq!(knowledge.disputes().len(), 2, "{:?}", knowledge.disputes());
+        for (who, id) in [(first, "one"), (second, "two"), (third, "three")] {
+            knowledge.absorb(&Heard { endpoint: who, news: News::Node(id.into()) });
+        }
+        let mut says = |who, height, upgrade: Option<&Upgrade>| {
+            knowledge.absorb(&block(who, height, false));
+            knowledge.absorb(&read(who, height, upgrade, None));
+            (knowledge.belief(&plan.plan, 2), knowledge.disputes())
+        };
+        // One that is past the height has no plan left, and no say.
+        assert_eq!(says(third, 100, None).0, Belief::Agreed { said: 2, of: 2 });
+        knowledge.absorb(&Heard { endpoint: first, news: News::Failed { reason: String::new(), silent: true } });
+        assert_eq!(knowledge.belief(&plan.plan, 2), Belief::Claimed);
+        assert!(knowledge.scheduled().contains(&&plan), "what is known stays known");
+    }
+
+    #[test]
+    fn one_alone_withdraws_nothing_where_a_quorum_is_asked_for() {
+        let plan = upgrade("v2", 100).plan;
+        let mut knowledge = Knowledge::default();
+        for (who, alone, both) in [(1, true, false), (2, true, true)] {
+            knowledge.absorb(&block(EndpointId(who), 50, false));
+            knowledge.absorb(&read(EndpointId(who), 50, None, None));
+            assert_eq!((knowledge.withdrew(&plan, 1), knowledge.withdrew(&plan, 2)), (alone, both));
+        }
+    }
+
+    #[test]
+    fn a_proposal_that_is_gone_and_has_not_passed_is_over() {
+        let proposal = |id, status| Proposal { id, status, voting_end: None, actions: vec![] };
+        let mut knowledge = Knowledge::default();
+        let mut hears = |proposals: &[Proposal]| {
+            knowledge.absorb(&Heard { endpoint: PEER, news: News::Proposals { proposals: proposals.to_vec() } })
+        };
+        let (voting, passed) = (proposal(1, ProposalStatus::Voting), proposal(2, ProposalStatus::Passed));
+        assert_eq!(hears(&[voting.clone(), passed.clone()]).len(), 2);
+        let failed = proposal(1, ProposalStatus::Passed);
+        assert_eq!(hears(::core::slice::from_ref(&failed)), [Change::Proposal(failed)]);
+        assert_eq!(hears(::core::slice::from_ref(&voting)), [Change::Proposal(voting.clone())]);
+        assert_eq!(hears(::core::slice::from_ref(&passed)), [Change::Proposal(passed), Change::Over(voting)]);
+    }
+
+    #[test]
+    fn the_own_node_may_read_older_data_once_they_were_restored() {
+        let plan = upgrade("v2", 100);
+        let mut knowledge = Knowledge::default();
+        knowledge.absorb(&block(OWN_NODE, 150, false));
+        knowledge.absorb(&read(OWN_NODE, 150, None, None));
+        knowledge.absorb(&block(OWN_NODE, 60, false));
+        knowledge.absorb(&read(OWN_NODE, 60, Some(&plan), None));
+        assert_eq!(knowledge.scheduled(), [&plan]);
+    }
+
+    #[test]
     fn an_answer_from_before_the_one_that_is_held_changes_nothing() {
         let plan = upgrade("v2", 100);
         let mut knowledge = Knowledge::default();
@@ -224,9 +382,9 @@ mod tests {
         // It has caught up since, and its last word about plans is from far below.
         knowledge.absorb(&block(OWN_NODE, 91, false));
         assert_eq!(knowledge.scheduled(), [&lie]);
-        assert!(!knowledge.withdrew(&lie.plan));
+        assert!(!knowledge.withdrew(&lie.plan, 1));
         knowledge.absorb(&read(OWN_NODE, 91, None, None));
         assert_eq!(knowledge.scheduled(), Vec::<&Upgrade>::new());
-        assert!(knowledge.withdrew(&lie.plan));
+        assert!(knowledge.withdrew(&lie.plan, 1));
     }
 }

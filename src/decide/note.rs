@@ -4,8 +4,10 @@ use ::core::{fmt, time::Duration};
 use alloc::{format, string::String};
 
 use super::{
+    agreement::Belief,
     event::{NodeExit, Proposal, ProposalStatus},
     facts::Version,
+    knowledge::Dispute,
     orders::Exact,
     plan::{Folder, Plan, Upgrade},
     schedule::Urgency,
@@ -27,13 +29,21 @@ pub enum Level {
 pub enum Note {
     /// A proposal that would schedule or cancel an upgrade is new or has moved on.
     Proposal(Proposal),
+    /// Nothing comes of a proposal.
+    Over(Proposal),
     /// An upgrade is scheduled on chain.
     Scheduled {
         /// Which.
         upgrade: Upgrade,
         /// Blocks until it, and the time they take.
         left: Option<(u64, Option<Duration>)>,
+        /// How far that can be believed.
+        belief: Belief,
+        /// How many endpoints must say so before anything is fetched, where they do not yet.
+        waits: Option<usize>,
     },
+    /// Endpoints contradict each other.
+    Disputed(Dispute),
     /// An upgrade is not scheduled any more.
     Withdrawn(Plan),
     /// The binary for a scheduled upgrade is in place and its hash is right.
@@ -185,6 +195,7 @@ impl Note {
             | Self::PreUpgradeOdd(_)
             | Self::Unseen { .. }
             | Self::Endpoint { .. }
+            | Self::Disputed(_)
             | Self::OrderUnreadable(_)
             | Self::Listens
             | Self::Chosen { .. }
@@ -197,9 +208,27 @@ impl Note {
 impl fmt::Display for Note {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Proposal(proposal) => write!(f, "{}", DescribedProposal(proposal)),
-            Self::Scheduled { upgrade, left } => {
-                write!(f, "upgrade {} is scheduled{}", Described(&upgrade.plan), Left(*left))
+            Self::Proposal(proposal) => {
+                let state = match proposal.status {
+                    ProposalStatus::Deposit => "collects its deposit",
+                    ProposalStatus::Voting => "is being voted on",
+                    ProposalStatus::Passed => "has passed",
+                };
+                write!(f, "{}", DescribedProposal(proposal, state))
+            }
+            Self::Over(proposal) => {
+                let state = "is over, and nothing comes of it (rejected, withdrawn, or it could not be carried out)";
+                write!(f, "{}", DescribedProposal(proposal, state))
+            }
+            Self::Scheduled { upgrade, left, belief, waits } => {
+                write!(f, "upgrade {} is scheduled{}; {belief}", Described(&upgrade.plan), Left(*left))?;
+                match waits {
+                    Some(quorum) => write!(f, ", and not fetched before {quorum} endpoints say so (WATCHER_QUORUM)"),
+                    None => Ok(()),
+                }
+            }
+            Self::Disputed(Dispute { plan, .. }) => {
+                write!(f, "endpoints contradict each other on whether upgrade {} is scheduled", Described(plan))
             }
             Self::Withdrawn(plan) => {
                 write!(
@@ -340,26 +369,27 @@ impl fmt::Display for NodeExit {
     }
 }
 
-/// A plan as people say it. Its name comes from the chain and may hold anything, so it is quoted.
+/// A plan as people say it. Its name comes from the chain and may hold anything of any length, so it is quoted and cut.
 struct Described<'a>(&'a Plan);
 
 impl fmt::Display for Described<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?} at height {}", self.0.name, self.0.height)
+        const LONGEST: usize = 200;
+        let Plan { name, height, .. } = self.0;
+        match name.char_indices().nth(LONGEST) {
+            Some((end, _)) => write!(f, "{:?}… at height {height}", &name[..end]),
+            None => write!(f, "{name:?} at height {height}"),
+        }
     }
 }
 
-struct DescribedProposal<'a>(&'a Proposal);
+/// A proposal, its state, and what it would do.
+struct DescribedProposal<'a>(&'a Proposal, &'a str);
 
 impl fmt::Display for DescribedProposal<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         use super::event::Action;
-        let state = match self.0.status {
-            ProposalStatus::Deposit => "collects its deposit",
-            ProposalStatus::Voting => "is being voted on",
-            ProposalStatus::Passed => "has passed",
-        };
-        write!(f, "proposal {} {state}:", self.0.id)?;
+        write!(f, "proposal {} {}:", self.0.id, self.1)?;
         for (index, action) in self.0.actions.iter().enumerate() {
             let separator = if index == 0 { "" } else { "," };
             match action {

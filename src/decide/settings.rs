@@ -24,6 +24,8 @@ pub struct Settings {
     pub skip_heights: Vec<u64>,
     /// `WATCHER_UPGRADE_MAX_RESTARTS`: how often a new binary that fails before the plan's height is started again.
     pub upgrade_restarts: u32,
+    /// `WATCHER_QUORUM`: how many endpoints must say the same before what the own node does not say is fetched.
+    pub quorum: usize,
     /// Longest random delay before a download that is not urgent; zero switches it off.
     pub jitter: Duration,
     /// A random number, drawn once at the start of `watcher`, for the jitter.
@@ -42,6 +44,7 @@ impl Default for Settings {
             custom_hook: false,
             skip_heights: Vec::new(),
             upgrade_restarts: 3,
+            quorum: 1,
             jitter: Duration::from_mins(10),
             seed: 0,
         }

@@ -1,22 +1,67 @@
-//! The copy of `data/` that is made before the switch, and the note that it is complete.
+//! Backups: what of a node is saved before the switch, how it comes back, and when it may go.
+//!
+//! A checkpoint costs next to nothing. Where the filesystem shares blocks between files, it does that. Elsewhere what never
+//! changes again gets a second name: tables of databases numbered below the lowest log beside them (a database that was
+//! killed writes others anew under their old name), closed consensus logs, versions of memiavl trees. The rest is copied.
+
+pub mod ahead;
+mod carry;
+pub mod estimate;
+pub mod keep;
+mod layout;
+pub mod restore;
+mod signing;
+pub mod verify;
+mod work;
 
 use std::{
-    fs::{self, File},
-    io,
+    fs, io,
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
-    sync::atomic::{AtomicBool, Ordering},
+    sync::atomic::AtomicBool,
+    time::Instant,
 };
 
 use jiff::Zoned;
-use nix::{
-    sys::statvfs::statvfs,
-    unistd::{AccessFlags, access},
-};
+use nix::unistd::{AccessFlags, access};
 use serde::{Deserialize, Serialize};
 
-use super::{Home, sync_folder, write_whole};
+use super::{Home, sync_folder, write_whole, write_with_mode};
 use crate::decide::{facts::Backup, plan::Plan};
+pub use carry::{CarryError, Progress};
+use layout::{INNER, Layout, OURS, beside, ours};
+pub use signing::Unreadable;
+pub use work::Part;
+use work::{Way, Work};
+
+/// The operator's choices.
+#[derive(Debug, Clone)]
+pub struct Manner {
+    /// `WATCHER_BACKUP`.
+    pub means: Means,
+    /// Whether `DAEMON_DATA_BACKUP_DIR` names another place than the home.
+    pub place_chosen: bool,
+    /// `WATCHER_BACKUP_KEEP`: how many checkpoints stay.
+    pub keep: usize,
+    /// `WATCHER_BACKUP_PATHS`, absolute or within the home.
+    pub more: Vec<PathBuf>,
+}
+
+impl Default for Manner {
+    fn default() -> Self {
+        Self { means: Means::Checkpoint, place_chosen: false, keep: 1, more: Vec::new() }
+    }
+}
+
+/// How a backup is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Means {
+    /// With as little writing as the filesystem allows. It is dropped once it is not needed.
+    Checkpoint,
+    /// Byte by byte. It stays until somebody removes it.
+    Copy,
+}
 
 /// The note that says that a backup is complete.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,8 +70,35 @@ pub struct Completion {
     pub plan: Plan,
     /// Where it is.
     pub path: PathBuf,
+    /// What is written in that folder as well: another of that name is not it.
+    pub token: String,
+    /// How it was made.
+    pub means: Means,
+    /// When, RFC 3339.
+    pub made: String,
+    /// How long that took.
+    pub milliseconds: u64,
     /// Bytes copied.
     pub bytes: u64,
+    /// Bytes that were copied ahead.
+    pub ahead: u64,
+    /// Bytes that it shares with the node's files.
+    pub shared: u64,
+    /// What it covers.
+    pub parts: Vec<Part>,
+    /// The node's health since its upgrade has passed.
+    #[serde(default)]
+    pub health: keep::Health,
+}
+
+/// What was done at a path, and what the system says.
+#[derive(Debug, thiserror::Error)]
+#[error("{path}: {source}")]
+pub struct At {
+    /// The path.
+    pub path: PathBuf,
+    /// What the system says.
+    pub source: io::Error,
 }
 
 /// Why there is no backup.
@@ -36,17 +108,12 @@ pub enum BackupError {
     #[error("DAEMON_DATA_BACKUP_DIR is {0}, which lies inside the data directory: choose a place outside it")]
     Inside(PathBuf),
     /// Something on disk failed.
-    #[error("error while taking data backup: {path}: {source}")]
-    Disk {
-        /// At this path.
-        path: PathBuf,
-        /// What the system says.
-        source: io::Error,
-    },
+    #[error("error while taking data backup: {0}")]
+    Disk(#[from] At),
     /// The copy would not fit.
     #[error(
-        "the backup needs {needed} bytes and {place} has {free}: make room, name another DAEMON_DATA_BACKUP_DIR, or set \
-         UNSAFE_SKIP_BACKUP=true"
+        "the backup needs {needed} bytes and {place} has {free}: make room (`watcher backups list` shows what older ones hold), \
+         name another DAEMON_DATA_BACKUP_DIR, or set UNSAFE_SKIP_BACKUP=true"
     )]
     NoRoom {
         /// Where it was to go.
@@ -61,17 +128,37 @@ pub enum BackupError {
     Stopped,
 }
 
+impl From<CarryError> for BackupError {
+    fn from(error: CarryError) -> Self {
+        match error {
+            CarryError::Stopped => Self::Stopped,
+            CarryError::Disk(error) => Self::Disk(error),
+        }
+    }
+}
+
 /// Whether a complete backup for this plan is there.
 #[must_use]
 pub fn state(home: &Home, plan: Option<&Plan>) -> Backup {
-    if home.backups.is_none() {
-        return Backup::NotWanted;
-    }
-    let note = fs::read(note(home)).ok().and_then(|bytes| serde_json::from_slice::<Completion>(&bytes).ok());
-    match (note, plan) {
-        (Some(note), Some(plan)) if note.plan == *plan && note.path.is_dir() => Backup::Complete,
+    match plan {
+        _ if home.backups.is_none() => Backup::NotWanted,
+        Some(plan) if all(home).iter().any(|backup| backup.plan == *plan) => Backup::Complete,
         _ => Backup::Missing,
     }
+}
+
+/// Every backup that is complete and still there, the oldest first.
+#[must_use]
+pub fn all(home: &Home) -> Vec<Completion> {
+    let noted = fs::read(index(home)).ok().and_then(|bytes| serde_json::from_slice::<Vec<Completion>>(&bytes).ok());
+    noted.unwrap_or_default().into_iter().filter(is_there).collect()
+}
+
+/// The backup that was made for a plan. Its info is left out: a record does without it.
+#[must_use]
+pub fn of(home: &Home, plan: &Plan) -> Option<Completion> {
+    let of = |backup: &Completion| backup.plan.name == plan.name && backup.plan.height == plan.height;
+    all(home).into_iter().rfind(of)
 }
 
 /// Refuses a place for backups that lies within what is copied.
@@ -79,7 +166,7 @@ pub fn state(home: &Home, plan: Option<&Plan>) -> Backup {
 /// # Errors
 /// [`BackupError`], also where one of the folders cannot be found.
 pub fn check_place(home: &Home) -> Result<(), BackupError> {
-    home.backups.as_ref().map_or(Ok(()), |backups| places(home, backups).map(drop))
+    home.backups.as_ref().map_or(Ok(()), |chosen| place(home, chosen).map(drop))
 }
 
 /// Where backups go, if this user cannot write there.
@@ -89,38 +176,60 @@ pub fn refusing_place(home: &Home) -> Option<&Path> {
     access(place, AccessFlags::W_OK | AccessFlags::X_OK).is_err().then_some(place)
 }
 
-/// Copies `data/` to `<backup dir>/data-backup-<year>-<month>-<day>`, with a number behind it where the name is taken.
-/// Links are followed, so that a linked data directory is copied too; sockets and the like are left out. It is complete
-/// only once everything is on the disk and the note is written; what an earlier try left is taken away first.
+/// Saves the node to `<backup dir>/data-backup-<year>-<month>-<day>`, with a number behind it where the name is taken: what
+/// is in `data/` as it is there, everything else in `.watcher/`. Links are followed; sockets and keys are left out. It is
+/// complete only once everything is on the disk, noted, and under its name; what an earlier try left is taken away first.
 ///
 /// # Errors
-/// [`BackupError`]; then no completion is noted.
-pub fn take(home: &Home, plan: &Plan, now: &Zoned, stop: &AtomicBool) -> Result<Completion, BackupError> {
-    let Some(backups) = &home.backups else { return Err(BackupError::Stopped) };
-    let at = |path: &Path| {
-        let path = path.to_owned();
-        move |source| BackupError::Disk { path, source }
-    };
-    room(home)?;
-    let (data, backups) = places(home, backups)?;
-    let unfinished = backups.join(".watcher-backup-unfinished");
-    if unfinished.exists() {
-        fs::remove_dir_all(&unfinished).map_err(at(&unfinished))?;
+/// [`BackupError`]; then there is none.
+pub fn take(
+    home: &Home,
+    plan: &Plan,
+    now: &Zoned,
+    stop: &AtomicBool,
+    progress: Progress<'_>,
+) -> Result<Completion, BackupError> {
+    let Some(chosen) = &home.backups else { return Err(BackupError::Stopped) };
+    let began = Instant::now();
+    fs::create_dir_all(chosen).map_err(at(chosen))?;
+    let place = place(home, chosen)?;
+    fs::create_dir_all(&place).map_err(at(&place))?;
+    let noted = all(home);
+    clear(home, &place, &noted)?;
+    let path = free_name(&place, now);
+    let layout = Layout::of(home).map_err(at(&home.path))?;
+    let (work, means) = work_for(home, &layout, &place, &layout::file_name(&path))?;
+    for part in &work.parts {
+        clear(home, &beside(&part.live), &noted)?;
     }
-    let bytes = copy_folder(&data, &unfinished, &mut vec![identity(&backups).map_err(at(&backups))?], stop)
-        .inspect_err(|error| {
-            // A copy that is not whole is worth nothing, and its room may be what the node needs. One that was asked to
-            // stop is in a hurry; the next one takes it away.
-            if !matches!(error, BackupError::Stopped) {
-                let _ = fs::remove_dir_all(&unfinished);
-            }
-        })?;
-    let path = free_name(&backups, now);
-    fs::rename(&unfinished, &path).map_err(at(&path))?;
-    sync_folder(&backups).map_err(at(&backups))?;
-    let completion = Completion { plan: plan.clone(), path, bytes };
-    let text = serde_json::to_vec_pretty(&completion).map_err(io::Error::other);
-    text.and_then(|text| write_whole(&note(home), &text, true)).map_err(at(&note(home)))?;
+    keep::make_room(home, &work)?;
+    let unfinished = place.join(ours(home, UNFINISHED));
+    let token = ours(home, &now.timestamp().as_nanosecond().to_string());
+    let made = saved(&layout, &work, &unfinished, &token, stop, progress);
+    let (bytes, shared) = made.inspect_err(|error| {
+        // A copy that is not whole is worth nothing, and its room may be what the node needs. One that was asked to
+        // stop is in a hurry; the next one takes it away.
+        if !matches!(error, BackupError::Stopped) {
+            let _ = clear(home, &place, &noted);
+        }
+    })?;
+    let completion = Completion {
+        plan: plan.clone(),
+        path,
+        token,
+        means,
+        made: now.timestamp().to_string(),
+        milliseconds: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
+        bytes,
+        ahead: work.bytes(Way::Ready),
+        shared,
+        parts: work.parts,
+        health: keep::Health::default(),
+    };
+    // Noted under a name that is not there yet: the rename completes it.
+    let noted: Vec<_> = all(home).into_iter().chain([completion.clone()]).collect();
+    note(home, &noted)?;
+    carry::rename(&unfinished, &completion.path)?;
     Ok(completion)
 }
 
@@ -130,7 +239,7 @@ pub fn take(home: &Home, plan: &Plan, now: &Zoned, stop: &AtomicBool) -> Result<
 /// [`BackupError`].
 pub fn room(home: &Home) -> Result<(), BackupError> {
     let Some(place) = &home.backups else { return Ok(()) };
-    fs::create_dir_all(place).map_err(|source| BackupError::Disk { path: place.clone(), source })?;
+    fs::create_dir_all(place).map_err(at(place))?;
     fits(home)
 }
 
@@ -139,94 +248,126 @@ pub fn room(home: &Home) -> Result<(), BackupError> {
 /// # Errors
 /// [`BackupError`].
 pub fn fits(home: &Home) -> Result<(), BackupError> {
-    let Some(backups) = &home.backups else { return Ok(()) };
-    let (data, place) = places(home, backups)?;
-    let free = free_space(&place).map_err(|source| BackupError::Disk { path: place.clone(), source })?;
-    match size_of_folder(&data) {
-        needed if needed > free => Err(BackupError::NoRoom { place, needed, free }),
-        _ => Ok(()),
+    let Some(chosen) = &home.backups else { return Ok(()) };
+    let place = place(home, chosen)?;
+    let layout = Layout::of(home).map_err(at(&home.path))?;
+    keep::check_room(home, &work_for(home, &layout, &place, UNFINISHED)?.0)
+}
+
+/// What lies in a place until it is complete.
+const UNFINISHED: &str = "backup-unfinished";
+/// How the name of everything begins that a backup leaves outside its own folder.
+const APART: &str = "backup-";
+/// Within a backup: what tells it from every other.
+const TOKEN: &str = ".watcher/token";
+/// Within a backup: each file, how it was saved, and how it was then.
+const FILES: &str = ".watcher/files";
+
+/// What is to be done, and whether that makes a checkpoint: on another filesystem than the data everything is copied.
+fn work_for(home: &Home, layout: &Layout, place: &Path, name: &str) -> Result<(Work, Means), At> {
+    let (mut work, means) = work_without(home, layout, place, name)?;
+    if means == Means::Checkpoint {
+        ahead::use_in(&mut work, home, place);
     }
+    Ok((work, means))
 }
 
-/// `data/` and the place for its copies, without links.
-fn places(home: &Home, backups: &Path) -> Result<(PathBuf, PathBuf), BackupError> {
-    let resolved =
-        |path: &Path| fs::canonicalize(path).map_err(|source| BackupError::Disk { path: path.to_owned(), source });
-    let (data, backups) = (resolved(&home.data())?, resolved(backups)?);
-    if backups.starts_with(&data) { Err(BackupError::Inside(backups)) } else { Ok((data, backups)) }
+/// The same without what lies ready.
+fn work_without(home: &Home, layout: &Layout, place: &Path, name: &str) -> Result<(Work, Means), At> {
+    // What is not there yet will be made within what is.
+    let place = place.ancestors().find(|folder| folder.is_dir()).unwrap_or(place);
+    let device = |path: &Path| fs::metadata(path).map(|meta| meta.dev()).map_err(at(path));
+    let near = device(place)? == device(&layout.roots[0].live)?;
+    let means = if near { home.manner.means } else { Means::Copy };
+    let apart = (means == Means::Checkpoint).then_some(name);
+    let apart = apart.map(|name| ours(home, &format!("{APART}{name}")));
+    Work::of_backup(layout, place, apart.as_deref(), means).map(|work| (work, means))
 }
 
-fn note(home: &Home) -> PathBuf {
-    home.own().join("backup.json")
+fn saved(
+    layout: &Layout,
+    work: &Work,
+    folder: &Path,
+    token: &str,
+    stop: &AtomicBool,
+    progress: Progress<'_>,
+) -> Result<(u64, u64), BackupError> {
+    fs::create_dir_all(folder.join(INNER)).map_err(at(folder))?;
+    let copied = carry::carry(work, folder, stop, progress)?;
+    let inner = folder.join(INNER);
+    for (path, content) in [(FILES, verify::listed(work)), (TOKEN, token.as_bytes().to_vec())] {
+        let path = folder.join(path);
+        fs::write(&path, content).and_then(|()| fs::File::open(&path)?.sync_all()).map_err(at(&path))?;
+    }
+    match fs::read(&layout.signing) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        content => {
+            let kept = folder.join(signing::KEPT);
+            let content = content.map_err(at(&layout.signing))?;
+            write_with_mode(&kept, &mut content.as_slice(), 0o600, true).map_err(at(&kept))?;
+        }
+    }
+    sync_folder(&inner).and_then(|()| sync_folder(folder)).map_err(at(folder))?;
+    Ok((copied, work.bytes(Way::Link) + work.bytes(Way::Clone)))
+}
+
+/// Where backups go: where the operator says; else in the home, or beside the data where those are on another filesystem.
+fn place(home: &Home, chosen: &Path) -> Result<PathBuf, BackupError> {
+    let resolved = |path: &Path| fs::canonicalize(path).map_err(at(path));
+    let (data, chosen) = (resolved(&home.data())?, resolved(chosen)?);
+    if chosen.starts_with(&data) {
+        return Err(BackupError::Inside(chosen));
+    }
+    let device = |path: &Path| fs::metadata(path).map(|meta| meta.dev()).map_err(at(path));
+    if home.manner.means == Means::Copy || home.manner.place_chosen || device(&data)? == device(&chosen)? {
+        return Ok(chosen);
+    }
+    let beside = beside(&data);
+    Ok(if beside == data { data.join(format!("{OURS}backups")) } else { beside })
+}
+
+/// Takes away what nothing notes.
+fn clear(home: &Home, place: &Path, noted: &[Completion]) -> Result<(), At> {
+    let known = |path: &Path| noted.iter().flat_map(|backup| &backup.parts).any(|part| part.at == path);
+    let prefix = ours(home, APART);
+    for entry in fs::read_dir(place).map_err(at(place))? {
+        let path = entry.map_err(at(place))?.path();
+        if layout::file_name(&path).starts_with(&prefix) && !known(&path) {
+            carry::remove(&path)?;
+        }
+    }
+    Ok(())
+}
+
+fn is_there(backup: &Completion) -> bool {
+    fs::read_to_string(backup.path.join(TOKEN)).is_ok_and(|token| token == backup.token)
+}
+
+fn index(home: &Home) -> PathBuf {
+    home.own().join("backups.json")
+}
+
+fn note(home: &Home, backups: &[Completion]) -> Result<(), At> {
+    let text = serde_json::to_vec_pretty(backups).map_err(io::Error::other);
+    text.and_then(|text| write_whole(&index(home), &text, true)).map_err(at(&index(home)))
 }
 
 /// The name that cosmovisor would use, without leading zeros, or the next that is free.
 fn free_name(backups: &Path, now: &Zoned) -> PathBuf {
-    let name = format!("data-backup-{}-{}-{}", now.year(), now.month(), now.day());
-    let mut candidates = std::iter::once(name.clone()).chain((2..).map(|number| format!("{name}-{number}")));
-    let free = candidates.find_map(|name| Some(backups.join(name)).filter(|path| fs::symlink_metadata(path).is_err()));
+    free(backups, &format!("data-backup-{}-{}-{}", now.year(), now.month(), now.day()))
+}
+
+/// This name, with a number behind it where it is taken.
+fn free(folder: &Path, name: &str) -> PathBuf {
+    let mut candidates = std::iter::once(name.to_owned()).chain((2..).map(|number| format!("{name}-{number}")));
+    let free = candidates.find_map(|name| Some(folder.join(name)).filter(|path| fs::symlink_metadata(path).is_err()));
     free.unwrap_or_else(|| unreachable!("a folder cannot hold every number"))
 }
 
-/// Copies a folder and what its links lead to, but no folder into itself: neither the place of the backups nor one of
-/// the folders above.
-fn copy_folder(from: &Path, to: &Path, above: &mut Vec<(u64, u64)>, stop: &AtomicBool) -> Result<u64, BackupError> {
-    let at = |path: &Path| {
-        let path = path.to_owned();
-        move |source| BackupError::Disk { path, source }
-    };
-    let this = identity(from).map_err(at(from))?;
-    if above.contains(&this) {
-        return Ok(0);
-    }
-    above.push(this);
-    fs::create_dir(to).map_err(at(to))?;
-    let mut bytes = 0;
-    for entry in fs::read_dir(from).map_err(at(from))? {
-        if stop.load(Ordering::Relaxed) {
-            return Err(BackupError::Stopped);
-        }
-        let entry = entry.map_err(at(from))?;
-        let (source, target) = (entry.path(), to.join(entry.file_name()));
-        let meta = match fs::metadata(&source) {
-            Ok(meta) => meta,
-            // A link that leads nowhere is data too, of a kind that has no content.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            Err(error) => return Err(at(&source)(error)),
-        };
-        if meta.is_dir() {
-            bytes += copy_folder(&source, &target, above, stop)?;
-        } else if meta.is_file() {
-            bytes += fs::copy(&source, &target).map_err(at(&source))?;
-            File::open(&target).and_then(|file| file.sync_all()).map_err(at(&target))?;
-        }
-    }
-    fs::set_permissions(to, fs::metadata(from).map_err(at(from))?.permissions()).map_err(at(to))?;
-    sync_folder(to).map_err(at(to))?;
-    above.pop();
-    Ok(bytes)
+fn at(path: &Path) -> impl FnOnce(io::Error) -> At + use<> {
+    let path = path.to_owned();
+    move |source| At { path, source }
 }
-
-fn identity(folder: &Path) -> io::Result<(u64, u64)> {
-    fs::metadata(folder).map(|meta| (meta.dev(), meta.ino()))
-}
-
-/// Bytes of the files in a folder; links are left out, so it may be more.
-fn size_of_folder(folder: &Path) -> u64 {
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    let size = |entry: fs::DirEntry| match entry.metadata() {
-        Ok(meta) if meta.is_dir() => size_of_folder(&entry.path()),
-        Ok(meta) if meta.is_file() => meta.len(),
-        _ => 0,
-    };
-    entries.map(size).sum()
-}
-
-fn free_space(folder: &Path) -> io::Result<u64> {
-    let system = statvfs(folder)?;
-    Ok(system.blocks_available().saturating_mul(system.fragment_size()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -245,13 +386,13 @@ mod tests {
         fs::write(home.data().join("application.db/1.ldb"), "one").unwrap();
         let now = jiff::civil::date(2026, 1, 5).at(10, 0, 0, 0).to_zoned(jiff::tz::TimeZone::UTC).unwrap();
         assert_eq!(state(&home, Some(&plan(5))), Backup::Missing);
-        let first = take(&home, &plan(5), &now, &AtomicBool::new(false)).unwrap();
+        let first = take(&home, &plan(5), &now, &AtomicBool::new(false), &|_, _| {}).unwrap();
         assert!(first.path.ends_with("data-backup-2026-1-5"));
         assert_eq!(first.bytes, 3);
         assert_eq!(state(&home, Some(&plan(5))), Backup::Complete);
         assert_eq!(state(&home, Some(&plan(9))), Backup::Missing);
         fs::write(home.data().join("application.db/1.ldb"), "two!").unwrap();
-        let second = take(&home, &plan(9), &now, &AtomicBool::new(false)).unwrap();
+        let second = take(&home, &plan(9), &now, &AtomicBool::new(false), &|_, _| {}).unwrap();
         assert!(second.path.ends_with("data-backup-2026-1-5-2"));
         assert_eq!(fs::read(first.path.join("application.db/1.ldb")).unwrap(), b"one");
     }
@@ -265,11 +406,11 @@ mod tests {
         std::os::unix::fs::symlink(elsewhere.path(), home.data()).unwrap();
         let _socket = std::os::unix::net::UnixListener::bind(elsewhere.path().join("socket")).unwrap();
         home.backups = Some(home.path.clone());
-        let done = take(&home, &plan(5), &Zoned::now(), &AtomicBool::new(false)).unwrap();
+        let done = take(&home, &plan(5), &Zoned::now(), &AtomicBool::new(false), &|_, _| {}).unwrap();
         assert_eq!(fs::read(done.path.join("state")).unwrap(), b"kept");
         assert!(!done.path.join("socket").exists());
         home.backups = Some(home.data().join("backups"));
-        let refused = take(&home, &plan(5), &Zoned::now(), &AtomicBool::new(false));
+        let refused = take(&home, &plan(5), &Zoned::now(), &AtomicBool::new(false), &|_, _| {});
         assert!(matches!(refused, Err(BackupError::Inside(_))), "{refused:?}");
     }
 
@@ -281,7 +422,7 @@ mod tests {
         fs::write(home.data().join("state"), "kept").unwrap();
         std::os::unix::fs::symlink(place.path(), home.data().join("backups")).unwrap();
         std::os::unix::fs::symlink(home.data(), home.data().join("itself")).unwrap();
-        let done = take(&home, &plan(5), &Zoned::now(), &AtomicBool::new(false)).unwrap();
+        let done = take(&home, &plan(5), &Zoned::now(), &AtomicBool::new(false), &|_, _| {}).unwrap();
         assert_eq!((done.bytes, fs::read(done.path.join("state")).unwrap()), (4, b"kept".to_vec()));
     }
 
@@ -290,10 +431,152 @@ mod tests {
         let (_keep, mut home) = home_with(&["genesis"]);
         home.backups = Some(home.path.clone());
         fs::write(home.data().join("state"), "kept").unwrap();
-        let stopped = take(&home, &plan(5), &Zoned::now(), &AtomicBool::new(true));
+        let stopped = take(&home, &plan(5), &Zoned::now(), &AtomicBool::new(true), &|_, _| {});
         assert!(matches!(stopped, Err(BackupError::Stopped)), "{stopped:?}");
         assert_eq!(state(&home, Some(&plan(5))), Backup::Missing);
-        take(&home, &plan(5), &Zoned::now(), &AtomicBool::new(false)).unwrap();
+        take(&home, &plan(5), &Zoned::now(), &AtomicBool::new(false), &|_, _| {}).unwrap();
         assert_eq!(state(&home, Some(&plan(5))), Backup::Complete);
+    }
+
+    /// A folder on another filesystem, where this machine has one.
+    fn elsewhere() -> Option<tempfile::TempDir> {
+        let device = |path: &Path| fs::metadata(path).map(|meta| meta.dev()).ok();
+        let folder = tempfile::tempdir_in("/dev/shm").ok()?;
+        (device(folder.path()) != device(&std::env::temp_dir())).then_some(folder)
+    }
+
+    /// A database with a table that never changes again and one that may.
+    fn database(folder: &Path) {
+        fs::create_dir_all(folder).unwrap();
+        for name in ["000001.ldb", "000002.log", "000003.ldb"] {
+            fs::write(folder.join(name), name).unwrap();
+        }
+    }
+
+    fn inode(path: &Path) -> u64 {
+        fs::metadata(path).unwrap().ino()
+    }
+
+    #[test]
+    fn two_homes_that_keep_their_backups_in_one_place_leave_each_other_alone() {
+        let place = tempfile::tempdir().unwrap();
+        let [one, other] = [(); 2].map(|()| {
+            let (keep, mut home) = home_with(&["genesis"]);
+            home.backups = Some(place.path().to_owned());
+            (keep, home)
+        });
+        let unfinished = place.path().join(ours(&other.1, UNFINISHED));
+        fs::create_dir(&unfinished).unwrap();
+        let first = take(&one.1, &plan(5), &Zoned::now(), &AtomicBool::new(false), &|_, _| {}).unwrap();
+        assert!(unfinished.exists());
+        let second = take(&other.1, &plan(5), &Zoned::now(), &AtomicBool::new(false), &|_, _| {}).unwrap();
+        assert!(!unfinished.exists() && first.path != second.path);
+        // Whoever noted a name that the other one has got by then has no backup.
+        note(&one.1, &[Completion { path: second.path, ..first }]).unwrap();
+        assert_eq!(state(&one.1, Some(&plan(5))), Backup::Missing);
+    }
+
+    #[test]
+    fn what_lies_on_another_filesystem_is_saved_there_and_comes_back_with_the_rest() {
+        let Some(elsewhere) = elsewhere() else { return };
+        let (_keep, mut home) = home_with(&["genesis"]);
+        home.backups = Some(home.path.clone());
+        let far = elsewhere.path().join("deep/application.db");
+        database(&far);
+        database(&home.data().join("state.db"));
+        std::os::unix::fs::symlink(&far, home.data().join("application.db")).unwrap();
+        let done = take(&home, &plan(5), &Zoned::now(), &AtomicBool::new(false), &|_, _| {}).unwrap();
+        for (saved, live) in
+            [(done.path.join("application.db"), &far), (done.path.join("state.db"), &home.data().join("state.db"))]
+        {
+            assert_eq!(inode(&saved.join("000001.ldb")), inode(&live.join("000001.ldb")));
+            assert_ne!(inode(&saved.join("000003.ldb")), inode(&live.join("000003.ldb")));
+        }
+        assert_eq!(state(&home, Some(&plan(5))), Backup::Complete);
+        fs::write(far.join("000003.ldb"), "after").unwrap();
+        fs::write(home.data().join("state.db/000003.ldb"), "after").unwrap();
+        let restored = restore::restore(&home, &done, &Zoned::now(), &AtomicBool::new(false), &|_, _| {}).unwrap();
+        assert_eq!(fs::read_link(home.data().join("application.db")).unwrap(), far);
+        for live in [&far, &home.data().join("state.db")] {
+            assert_eq!(fs::read(live.join("000003.ldb")).unwrap(), b"000003.ldb");
+        }
+        let failed = elsewhere.path().join("deep").join(layout::file_name(&restored.failed[1]));
+        assert_eq!(fs::read(failed.join("000003.ldb")).unwrap(), b"after");
+        keep::remove(&home, &done).unwrap();
+        let left: Vec<_> =
+            fs::read_dir(elsewhere.path().join("deep")).unwrap().flatten().map(|entry| entry.file_name()).collect();
+        assert_eq!(left.len(), 2, "the database and what failed: {left:?}");
+    }
+
+    #[test]
+    fn what_was_copied_ahead_and_is_still_the_same_is_not_copied_again() {
+        let (_keep, mut home) = home_with(&["genesis"]);
+        home.backups = Some(home.path.clone());
+        fs::create_dir(home.path.join("wasm")).unwrap();
+        fs::write(home.path.join("wasm/code"), "code").unwrap();
+        fs::write(home.data().join("state"), "before").unwrap();
+        let never = AtomicBool::new(false);
+        assert_eq!(ahead::copied(&home, &never, std::time::Duration::from_hours(1)).unwrap(), 0, "too fresh");
+        for _ in 0..2 {
+            assert_eq!(ahead::copied(&home, &never, std::time::Duration::ZERO).unwrap(), 2);
+        }
+        assert_eq!(estimate::estimate(&home, &never).unwrap().unwrap().bytes, 0);
+        fs::write(home.data().join("state"), "after it").unwrap();
+        let done = take(&home, &plan(5), &Zoned::now(), &never, &|_, _| {}).unwrap();
+        assert_eq!((done.bytes, done.ahead, done.shared), (8, 4, 0));
+        assert_eq!(fs::read(done.path.join("state")).unwrap(), b"after it");
+        let code = done.path.join(".watcher/wasm/code");
+        fs::write(home.path.join("wasm/code"), "changed").unwrap();
+        assert_eq!((fs::read(&code).unwrap(), verify::verify(&done)), (b"code".to_vec(), Vec::new()));
+        keep::prune(&home).unwrap();
+        assert_eq!(fs::metadata(&code).unwrap().nlink(), 1, "what lay ready is gone");
+    }
+
+    #[test]
+    fn to_a_place_on_another_filesystem_everything_is_copied_and_it_stays() {
+        let Some(elsewhere) = elsewhere() else { return };
+        let (_keep, mut home) = home_with(&["genesis"]);
+        home.backups = Some(elsewhere.path().to_owned());
+        home.manner.place_chosen = true;
+        database(&home.data().join("state.db"));
+        let estimate = estimate::estimate(&home, &AtomicBool::new(false)).unwrap().unwrap();
+        let done = take(&home, &plan(5), &Zoned::now(), &AtomicBool::new(false), &|_, _| {}).unwrap();
+        assert_eq!((done.means, done.bytes, done.shared), (Means::Copy, 30, 0));
+        assert_eq!((estimate.bytes, estimate.shared, estimate.files), (30, 0, 3));
+        assert_eq!(fs::read_dir(elsewhere.path()).unwrap().count(), 1, "nothing is left of the estimate");
+        restore::restore(&home, &done, &Zoned::now(), &AtomicBool::new(false), &|_, _| {}).unwrap();
+        assert_eq!(verify::verify(&done), []);
+    }
+
+    #[test]
+    fn a_checkpoint_goes_after_two_days_of_blocks_and_never_before_its_upgrade_has_passed() {
+        use crate::{
+            decide::facts::{Record, Version},
+            home::record,
+        };
+
+        const HOUR: u64 = 3_600;
+        let (_keep, mut home) = home_with(&["genesis"]);
+        home.backups = Some(home.path.clone());
+        let taken = |height| take(&home, &plan(height), &Zoned::now(), &AtomicBool::new(false), &|_, _| {}).unwrap();
+        let paths = || all(&home).into_iter().map(|backup| backup.path).collect::<Vec<_>>();
+        let (first, second) = (taken(5), taken(9));
+        let mut now = 1_000_000;
+        let mut look = |height| {
+            now += HOUR / 4;
+            keep::look(&home, now, height).unwrap().len()
+        };
+        let mut record = Record::new(plan(9), Version::Genesis);
+        record::write(&home, &record).unwrap();
+        assert_eq!((0..400).position(|height| look(height) == 1), Some(4 * 48), "of the first only, after 48 hours");
+        assert_eq!(paths(), std::slice::from_ref(&second.path));
+        assert!(!first.path.exists() && keep::prune(&home).unwrap().is_empty());
+        record.settle();
+        record::write(&home, &record).unwrap();
+        assert!((0..400).all(|_| look(7) == 0), "the node stands still");
+        assert_eq!(paths(), [second.path]);
+        let third = taken(12);
+        assert_eq!(keep::prune(&home).unwrap().len(), 1, "one stays");
+        assert_eq!(paths(), [third.path]);
     }
 }

@@ -3,7 +3,7 @@
 use std::{
     ffi::OsStr,
     io,
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::{Duration, Instant},
 };
 
@@ -65,7 +65,8 @@ impl Supervisor {
             HomeJob::StopStray { grace } => {
                 self.jobs.spawn_heeding(id, |requests| async move { done(stray::stop(&home, grace, requests).await) });
             }
-            HomeJob::Room(_) => {
+            HomeJob::Room(plan) => {
+                self.ahead.begin(home.clone(), plan);
                 self.jobs.spawn_blocking(id, move |_| backup::room(&home).map_or_else(failed, |()| Outcome::Done));
             }
             HomeJob::BackUp(plan) => self.back_up(id, home, plan),
@@ -160,10 +161,20 @@ impl Supervisor {
 
     fn back_up(&mut self, id: JobId, home: Home, plan: Plan) {
         let now = Zoned::now();
+        let ahead = self.ahead.end();
         tracing::info!("backup start time" = %now.timestamp(), "starting to take backup of data directory");
         self.jobs.spawn_blocking(id, move |stop| {
+            /// What takes seconds is shown.
+            const LONG: u64 = 1 << 30;
             let began = Instant::now();
-            match backup::take(&home, &plan, &now, stop) {
+            let _ended = ahead.lock();
+            let meter = OnceLock::new();
+            let progress = |done, total| {
+                if total > LONG {
+                    meter.get_or_init(|| Meter::new("backing up".to_owned())).show(done, Some(total));
+                }
+            };
+            match backup::take(&home, &plan, &now, stop, &progress) {
                 Ok(backup) => {
                     let milliseconds = began.elapsed().as_secs_f64() * 1e3;
                     tracing::info!(
@@ -171,6 +182,8 @@ impl Supervisor {
                         "backup completion time" = %Zoned::now().timestamp(),
                         "time taken to complete backup" = milliseconds,
                         bytes = backup.bytes,
+                        ahead = backup.ahead,
+                        shared = backup.shared,
                         "backup completed"
                     );
                     Outcome::Done
@@ -259,6 +272,12 @@ async fn greet(own_node: Option<OwnNode>) -> Outcome {
 fn forget(home: &Home, plan: &Plan) {
     if let Err(error) = home.store().forget(plan.height, &home.daemon) {
         tracing::warn!(%error, "an old artifact stays in the store");
+    }
+    match backup::keep::prune(home) {
+        Ok(dropped) => dropped.iter().for_each(|backup| {
+            tracing::info!(path = %backup.path.display(), "dropped an older checkpoint (WATCHER_BACKUP_KEEP)");
+        }),
+        Err(error) => tracing::warn!(%error, "an older checkpoint stays"),
     }
     if let Err(error) = orders::fulfilled(home, plan) {
         tracing::warn!(%error, "the order of an exact height stays, and is not followed any more");

@@ -1,12 +1,15 @@
 //! Notes become log lines.
 
-use crate::decide::{
-    event::NodeExit,
-    note::{Level, Note},
+use crate::{
+    chain::endpoints::Endpoint,
+    decide::{
+        event::{EndpointId, NodeExit},
+        note::{Level, Note},
+    },
 };
 
 /// Logs a note at its level. What people search for in cosmovisor's words has them.
-pub(super) fn note(note: &Note) {
+pub(super) fn note(note: &Note, endpoints: &[Endpoint]) {
     match note {
         Note::PreUpgradeRetries { attempt } => {
             tracing::warn!(error = "exit status 31", attempt, "pre-upgrade command failed. retrying");
@@ -14,6 +17,15 @@ pub(super) fn note(note: &Note) {
         }
         Note::Ended(version, exit) if *exit != NodeExit::Code(0) => {
             tracing::warn!(error = %exit, bin = %version, "terminated");
+            return;
+        }
+        Note::Disputed(dispute) => {
+            let named = |who: &[EndpointId]| {
+                let labels = endpoints.iter().filter(|endpoint| who.contains(&endpoint.id));
+                labels.map(|endpoint| endpoint.label.as_str()).collect::<Vec<_>>().join(", ")
+            };
+            let (by, against) = (named(&dispute.by), named(&dispute.against));
+            tracing::warn!("{note} (yes: {by}; no: {against})");
             return;
         }
         _ => {}

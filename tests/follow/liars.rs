@@ -35,6 +35,8 @@ fn another_endpoint_cannot_overrule_the_own_node() {
     // Another plan, another artifact for the same plan, no plan at a low height, a height that goes back.
     lie(plan("evil", NEAR - 10, evil_offer.clone()));
     heard(HEIGHT + 1);
+    let contradicted = format!("(yes: {}; no: the own node at {})", liar.rpc.url(), world.network.rpc.url());
+    world.until_told(1, &["WARN", "endpoints contradict each other on whether upgrade \"evil\"", &contradicted]);
     lie(plan("v2", NEAR, evil_offer));
     heard(HEIGHT + 2);
     lie(None);

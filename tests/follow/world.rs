@@ -140,12 +140,17 @@ impl World {
 /// A chain at a height, the last block now.
 pub(crate) fn chain_at(height: u64, block_time: u64) -> Chain {
     let mut chain = Chain::new("demo-1", block_time, vec![]);
-    let now = u64::try_from(Timestamp::now().as_millisecond()).expect("it is later than 1970");
+    let now = now();
     for left in (0..height).rev() {
         chain.save(now - left * block_time);
         chain.apply(&[]).expect("no plan is due");
     }
     chain
+}
+
+/// Milliseconds since the Unix epoch.
+pub(crate) fn now() -> u64 {
+    u64::try_from(Timestamp::now().as_millisecond()).expect("it is later than 1970")
 }
 
 /// Makes one block.

@@ -114,12 +114,12 @@ impl Endpoint {
                 Question::Block => rpc.header_time(2).await.map(drop),
                 Question::Plan => rpc.current_plan().await.map(drop),
                 Question::Applied => rpc.applied_plan("v2").await.map(drop),
-                Question::Proposals => rpc.proposals(GovVersion::V1, voting, &[]).await.map(drop),
+                Question::Proposals => rpc.proposals(GovVersion::V1, Some(voting), 20, &[]).await.map(drop),
                 Question::RestLatest => rest.latest().await.map(drop),
                 Question::RestBlock => rest.header_time(49).await.map(drop),
                 Question::RestPlan => rest.current_plan().await.map(drop),
                 Question::RestApplied => rest.applied_plan("v2").await.map(drop),
-                Question::RestProposals => rest.proposals(GovVersion::V1, voting, &[]).await.map(drop),
+                Question::RestProposals => rest.proposals(GovVersion::V1, Some(voting), 20, &[]).await.map(drop),
             }
         })
     }

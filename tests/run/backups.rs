@@ -1,8 +1,15 @@
-//! Where backups go.
+//! What is saved before a switch, where it goes, and how it comes back.
 
-use std::fs::File;
+use std::{
+    fs::{self, File},
+    os::unix::fs::MetadataExt as _,
+    path::{Path, PathBuf},
+    process::Output,
+};
 
-use crate::home::{Home, each};
+use serde_json::Value;
+
+use crate::home::{Home, NAME, each, output, text};
 
 #[test]
 fn a_backup_goes_where_it_is_told_or_nowhere() {
@@ -37,4 +44,219 @@ fn a_node_is_not_stopped_for_a_backup_that_has_no_room() {
     home.expect_upgraded();
     assert_eq!(home.backups().len(), 1);
     assert!(watcher.stop().success());
+}
+
+/// Files that never change again, of a node at its halt.
+const SETTLED: [&str; 4] = [
+    "application.db/000001.ldb",
+    "application.db/000004.sst",
+    "memiavl.db/snapshot-7/leaves",
+    "memiavl.db/snapshot-7/metadata",
+];
+/// Files that do, or of which that is not known: `config.toml` names another consensus log.
+const MOVING: [&str; 10] = [
+    "application.db/000005.log",
+    "application.db/000007.log",
+    "application.db/000006.ldb",
+    "application.db/CURRENT",
+    "application.db/MANIFEST-000002",
+    "tx_index.db/000001.ldb",
+    "cs.wal/wal",
+    "cs.wal/wal.000",
+    "memiavl.db/snapshot-8-tmp/leaves",
+    "height",
+];
+
+/// `fixtures/homes/halting` with the data of a validator, and everything that belongs to them.
+pub(crate) fn validator() -> Home {
+    let home = Home::halting();
+    for path in SETTLED.iter().chain(&MOVING) {
+        if *path != "height" {
+            home.write(&format!("data/{path}"), path);
+        }
+    }
+    std::os::unix::fs::symlink("snapshot-7", home.at("data/memiavl.db/current")).expect("the home can be written");
+    home.write("data/snapshots/5/3/0", "the node makes it again");
+    home.write("data/priv_validator_state.json", r#"{"height":"10","round":0,"step":2}"#);
+    home.write("config/node_key.json", "secret");
+    home.write("config/priv_validator_key.json", "secret");
+    home.write("config/app.toml", "before");
+    home.write("wasm/state/code", "before");
+    home.write("logs/consensus/wal", "head");
+    home.write("logs/consensus/wal.001", "closed");
+    home.write("logs/consensus/other", "not the node's");
+    home.write("more/one", "before");
+    home.write(
+        "config/config.toml",
+        "db_dir = \"data\"\n[rpc]\nladdr = \"tcp://127.0.0.1:1\"\n[consensus]\nwal_file = \"logs/consensus/wal\"\n",
+    );
+    home
+}
+
+const MORE: (&str, &str) = ("WATCHER_BACKUP_PATHS", "more");
+
+/// Carries it through its upgrade, and stops it. Gives its backup.
+pub(crate) fn upgraded(home: &Home, settings: &[(&str, &str)]) -> PathBuf {
+    let mut watcher = home.start(settings);
+    home.halt();
+    home.expect_upgraded();
+    assert!(watcher.stop().success());
+    let mut backups = home.backups();
+    assert_eq!(backups.len(), 1, "{backups:?}");
+    backups.remove(0)
+}
+
+/// Every file below a folder.
+pub(crate) fn files(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).expect("it is there").flatten() {
+        if entry.file_type().expect("it has one").is_dir() {
+            found.extend(files(&entry.path()));
+        } else {
+            found.push(entry.path());
+        }
+    }
+    found
+}
+
+fn inode(path: &Path) -> u64 {
+    fs::metadata(path).unwrap_or_else(|error| panic!("{}: {error}", path.display())).ino()
+}
+
+/// `watcher backups` with these arguments.
+fn backups(home: &Home, args: &[&str]) -> Output {
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_watcher"));
+    command.arg("backups").args(args).env_clear().env("DAEMON_HOME", &home.path).env("DAEMON_NAME", NAME);
+    output(&mut command)
+}
+
+fn json(home: &Home, args: &[&str]) -> Value {
+    let told = backups(home, args);
+    assert!(told.status.success(), "{told:?}");
+    serde_json::from_slice(&told.stdout).unwrap_or_else(|error| panic!("{error}: {told:?}"))
+}
+
+#[test]
+fn a_checkpoint_links_what_never_changes_again_and_copies_the_rest_but_keys() {
+    let home = validator();
+    let saved = upgraded(&home, &[MORE]);
+    for path in SETTLED {
+        assert_eq!(inode(&saved.join(path)), inode(&home.at("data").join(path)), "{path}");
+    }
+    for path in MOVING {
+        assert_ne!(inode(&saved.join(path)), inode(&home.at("data").join(path)), "{path}");
+    }
+    for path in ["config/app.toml", "wasm/state/code", "more-1/one", "wal/wal", "wal/wal.001"] {
+        assert!(saved.join(".watcher").join(path).exists(), "{path}");
+    }
+    assert_eq!(inode(&saved.join(".watcher/wal/wal.001")), inode(&home.at("logs/consensus/wal.001")));
+    assert_eq!(fs::read_link(saved.join("memiavl.db/current")).expect("a link"), Path::new("snapshot-7"));
+    assert_eq!(fs::read_to_string(saved.join("height")).expect("it is saved").trim(), "10");
+    let left_out =
+        ["priv_validator_state.json", "priv_validator_key.json", "node_key.json", "snapshots/5/3/0", "wal/other"];
+    for path in files(&saved) {
+        assert!(left_out.iter().all(|name| !path.ends_with(name)), "{}", path.display());
+    }
+    let list = json(&home, &["list", "--next", "--format", "json"]);
+    let entry = &list["backups"][0];
+    let told = (entry["plan"]["name"].as_str(), entry["plan"]["height"].as_u64(), entry["means"].as_str());
+    assert_eq!(told, (Some("v2"), Some(10), Some("checkpoint")), "{list}");
+    assert!(entry["bytes_shared"].as_u64() > Some(0) && entry["bytes_copied"].as_u64() > Some(0), "{list}");
+    assert!(list["next"]["seconds"].as_f64() > Some(0.0) && list["next"]["bytes_free"].as_u64() > Some(0), "{list}");
+    let names = home.backups();
+    assert_eq!(names.len(), 1, "the rehearsal is gone: {names:?}");
+}
+
+#[test]
+fn a_copy_is_independent_of_the_data_in_every_file() {
+    let home = validator();
+    let saved = upgraded(&home, &[("WATCHER_BACKUP", "copy"), MORE]);
+    for path in SETTLED.iter().chain(&MOVING) {
+        assert_ne!(inode(&saved.join(path)), inode(&home.at("data").join(path)), "{path}");
+    }
+    let told = backups(&home, &["prune"]);
+    assert_eq!(text(&told.stdout), "nothing is to be removed\n", "a copy stays");
+    let name = saved.file_name().expect("it has one").to_str().expect("it is text");
+    assert_eq!(json(&home, &["prune", name, "--format", "json"])["removed"][0], name);
+    assert!(home.backups().is_empty());
+}
+
+#[test]
+fn a_restore_brings_back_everything_but_keys_and_the_signing_state() {
+    let home = validator();
+    let saved = upgraded(&home, &[MORE]);
+    let keys = ["config/node_key.json", "config/priv_validator_key.json"].map(|path| (path, inode(&home.at(path))));
+    // The new binary went on, and signed.
+    home.write("data/priv_validator_state.json", r#"{"height":"11","round":0,"step":3}"#);
+    for path in ["config/app.toml", "wasm/state/code", "more/one"] {
+        home.write(path, "after");
+    }
+    home.write("data/new.db/CURRENT", "after");
+    home.remove("data/application.db/000001.ldb");
+
+    let refused = backups(&home, &["restore"]);
+    assert!(text(&refused.stderr).contains("--yes"), "{refused:?}");
+    assert_eq!(home.read("data/height").trim(), "11", "nothing is changed");
+    let done = json(&home, &["restore", "--yes", "--format", "json"]);
+    assert_eq!(done["signed"]["height"], 11, "{done}");
+
+    assert_eq!(home.read("data/height").trim(), "10");
+    assert_eq!(home.read("data/application.db/000001.ldb"), "application.db/000001.ldb");
+    for path in ["config/app.toml", "wasm/state/code", "more/one"] {
+        assert_eq!(home.read(path), "before", "{path}");
+    }
+    assert!(!home.at("data/new.db").exists() && !home.at("data/.watcher").exists());
+    assert_eq!(home.read("data/priv_validator_state.json"), r#"{"height":"11","round":0,"step":3}"#);
+    for (path, was) in keys {
+        assert_eq!(inode(&home.at(path)), was, "{path}");
+    }
+    assert_eq!(home.read("logs/consensus/other"), "not the node's");
+    let failed: Vec<PathBuf> = serde_json::from_value(done["failed"].clone()).expect("paths");
+    let kept = |name: &str, path: &str| {
+        let folder = failed.iter().find(|folder| folder.to_string_lossy().contains(name)).expect("it is told");
+        fs::read_to_string(folder.join(path)).expect("nothing is deleted")
+    };
+    assert_eq!((kept("data-failed", "height").trim(), kept("wasm-failed", "state/code").as_str()), ("11", "after"));
+    assert_eq!(kept("data-failed", "new.db/CURRENT"), "after");
+    // It stays what it was, and can be brought back again.
+    assert!(saved.join("application.db/000001.ldb").exists());
+    assert!(backups(&home, &["verify"]).status.success());
+    json(&home, &["restore", "--yes", "--format", "json"]);
+}
+
+#[test]
+fn nothing_is_restored_where_it_is_not_known_what_was_signed_or_the_backup_is_not_what_it_was() {
+    let home = validator();
+    let saved = upgraded(&home, &[MORE]);
+    for (state, said) in [(Some("{\"height\":"), "EOF"), (Some("{}"), "it says no height"), (None, "it is gone")] {
+        match state {
+            Some(state) => home.write("data/priv_validator_state.json", state),
+            None => home.remove("data/priv_validator_state.json"),
+        }
+        let refused = backups(&home, &["restore", "--yes"]);
+        let told = text(&refused.stderr);
+        assert!(refused.status.code() == Some(1) && told.contains(said), "{refused:?}");
+        assert_eq!(home.read("data/height").trim(), "11", "nothing is changed");
+    }
+    home.write("data/priv_validator_state.json", r#"{"height":"9","round":0,"step":3}"#);
+    fs::write(saved.join("application.db/CURRENT"), "somebody else").expect("it can be written");
+    let looked = json_of(&backups(&home, &["verify", "--format", "json"]));
+    assert_eq!(looked["backups"][0]["whole"], false, "{looked}");
+    let refused = backups(&home, &["restore", "--yes"]);
+    assert!(text(&refused.stderr).contains("application.db/CURRENT"), "{refused:?}");
+    assert_eq!(home.read("data/height").trim(), "11", "nothing is changed");
+}
+
+fn json_of(told: &Output) -> Value {
+    serde_json::from_slice(&told.stdout).unwrap_or_else(|error| panic!("{error}: {told:?}"))
+}
+
+#[test]
+fn a_signing_state_that_fell_behind_the_backup_is_brought_forward() {
+    let home = validator();
+    upgraded(&home, &[MORE]);
+    home.write("data/priv_validator_state.json", r#"{"height":"10","round":0,"step":1}"#);
+    json(&home, &["restore", "--yes", "--format", "json"]);
+    // As the node of the fixture wrote it at its halt.
+    assert_eq!(home.read("data/priv_validator_state.json").trim(), r#"{"height":"10","round":0,"step":3}"#);
 }

@@ -31,7 +31,7 @@ fn a_dry_run_tells_and_touches_nothing() {
         format!("home      {place}"),
         "current   absent; `run` would link it to genesis".to_owned(),
         "halt      data/upgrade-info.json asks for v2 at height 10".to_owned(),
-        format!("backup    data is copied to {place} before a switch"),
+        format!("backup    the node is saved to {place} before a switch"),
     ] {
         assert!(stdout.lines().any(|told| told == line), "{line:?} is not told:\n{stdout}{stderr}");
     }

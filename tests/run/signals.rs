@@ -19,8 +19,10 @@ fn a_stop_in_the_middle_of_a_backup_starts_nothing_and_the_next_start_makes_it_w
     }
     let mut watcher = home.start(&[]);
     home.halt();
-    let begun = home.at(".watcher-backup-unfinished/application.db");
-    wait::until("the backup begins", LIMIT, || begun.exists().then_some(()));
+    let begun = wait::until("the backup begins", LIMIT, || {
+        let mut unfinished = home.backups().into_iter().map(|path| path.join("application.db"));
+        unfinished.find(|begun| begun.exists())
+    });
     signal(&watcher, Signal::SIGTERM);
     assert_eq!(ended(&mut watcher).code(), Some(0));
     let copied = fs::read_dir(&begun).expect("the backup was stopped on its way").count();

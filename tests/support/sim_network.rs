@@ -1,9 +1,10 @@
 //! An embedded chain whose blocks the test itself makes, and the home and servers of its one node.
 
 use std::{
+    collections::BTreeMap,
     path::Path,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering::SeqCst},
     },
 };
@@ -37,6 +38,8 @@ struct Asked {
     plan: AtomicU64,
     /// The same, once that answer has led to a further question.
     heard: AtomicU64,
+    /// How often each question was asked, and the bytes that were answered.
+    served: Mutex<BTreeMap<String, (u64, u64)>>,
 }
 
 impl Network {
@@ -68,8 +71,19 @@ impl Network {
     }
 }
 
+impl Network {
+    /// Each question, how often it was asked, and the bytes that were answered.
+    pub(crate) fn served(&self) -> Vec<(String, u64, u64)> {
+        let served = self.asked.served.lock().unwrap_or_else(PoisonError::into_inner);
+        served.iter().map(|(question, (requests, bytes))| (question.clone(), *requests, *bytes)).collect()
+    }
+}
+
 async fn note(request: Request, next: Next, site: &Site, asked: &Asked) -> Response {
     let (head, body) = request.into_parts();
+    if head.uri.path() == "/websocket" {
+        return next.run(Request::from_parts(head, body)).await;
+    }
     let body = to_bytes(body, 1 << 20).await.expect("a question is short");
     let is_for = |path: &str| body.windows(path.len()).any(|part| part == path.as_bytes());
     if is_for("Query/CurrentPlan") {
@@ -77,5 +91,12 @@ async fn note(request: Request, next: Next, site: &Site, asked: &Asked) -> Respo
     } else if is_for("Query/Proposals") {
         asked.heard.fetch_max(asked.plan.load(SeqCst), SeqCst);
     }
-    next.run(Request::from_parts(head, Body::from(body))).await
+    let call: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
+    let question = call["params"]["path"].as_str().or(call["method"].as_str()).unwrap_or(head.uri.path()).to_owned();
+    let (answer, content) = next.run(Request::from_parts(head, Body::from(body))).await.into_parts();
+    let content = to_bytes(content, usize::MAX).await.expect("the answer is in memory");
+    let mut served = asked.served.lock().unwrap_or_else(PoisonError::into_inner);
+    let count = served.entry(question).or_default();
+    *count = (count.0 + 1, count.1 + content.len() as u64);
+    Response::from_parts(answer, Body::from(content))
 }

@@ -94,13 +94,25 @@ pub(crate) fn attach(process: Pid, log: &Path, kill_at: Option<&Moment>) -> Chil
     strace
 }
 
+/// `strace`, to which a program with its arguments is to be added. Where a moment is given, that call never happens.
+pub(crate) fn around(log: &Path, kill_at: Option<&Moment>) -> Command {
+    let mut command = tracing(log, "");
+    command.args(kill_at.map(|Moment { name, number }| format!("--inject={name}:signal=SIGKILL:when={number}")));
+    command
+}
+
 fn command(log: &Path, process: Pid) -> Command {
+    let mut command = tracing(log, "execve,");
+    command.arg("--detach-on=execve").arg(format!("--attach={process}"));
+    command
+}
+
+fn tracing(log: &Path, more: &str) -> Command {
     let mut command = Command::new("strace");
     command
-        .args(["--follow-forks", "--detach-on=execve", "--decode-fds=path", "--string-limit=400", "--quiet=all"])
-        .arg(format!("--trace=execve,{}", MUTATING.join(",")))
+        .args(["--follow-forks", "--decode-fds=path", "--string-limit=400", "--quiet=all"])
+        .arg(format!("--trace={more}{}", MUTATING.join(",")))
         .arg(format!("--output={}", log.display()))
-        .arg(format!("--attach={process}"))
         .stdout(Stdio::null())
         .stderr(Stdio::null());
     command

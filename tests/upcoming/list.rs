@@ -49,6 +49,14 @@ fn a_passed_proposal_that_was_replaced_or_cancelled_is_not_taken_for_a_plan() {
 }
 
 #[test]
+fn a_proposal_that_passed_and_could_not_be_carried_out_is_not_coming() {
+    let late = Proposal { submit_at: 50, vote_at: 50, ..passed(plan("late", 50)) };
+    let rejected = Proposal { approved: false, ..passed(plan("no", FAR)) };
+    let world = World::with(vec![late, rejected]);
+    assert!(world.upcoming(&[]).quietly().contains("no upgrade is coming"));
+}
+
+#[test]
 fn the_same_name_at_another_height_is_a_second_upgrade() {
     let world = World::with(vec![passed(plan("v2", FAR)), voted_on(plan("v2", FAR + 500))]);
     let list = json(&world, &[]);
@@ -112,6 +120,7 @@ fn json_has_the_fields_that_scripts_rely_on_and_no_others() {
             keys(entry),
             [
                 "artifact",
+                "belief",
                 "blocks_left",
                 "eta",
                 "height",

@@ -28,7 +28,7 @@ impl World {
             if self.network {
                 self.ask_other(endpoint, voice);
             } else {
-                self.says(endpoint, News::Failed { reason: "no network".to_owned() });
+                self.says(endpoint, News::Failed { reason: "no network".to_owned(), silent: true });
             }
         }
     }
@@ -36,7 +36,7 @@ impl World {
     fn ask_own_node(&mut self) {
         let phase = self.process.as_ref().filter(|(_, process)| process.answers() && !self.ways.deaf);
         let Some(phase) = phase.map(|(_, process)| process.phase) else {
-            self.says(OWN_NODE, News::Failed { reason: "connection refused".to_owned() });
+            self.says(OWN_NODE, News::Failed { reason: "connection refused".to_owned(), silent: true });
             return;
         };
         let data = self.data;
@@ -57,7 +57,7 @@ impl World {
                 (height, self.chain.scheduled_at(height).cloned())
             }
             Voice::Silent => {
-                self.says(endpoint, News::Failed { reason: "timed out".to_owned() });
+                self.says(endpoint, News::Failed { reason: "timed out".to_owned(), silent: true });
                 return;
             }
             Voice::Null => (height, None),

@@ -305,6 +305,8 @@ impl World {
             pre_upgrade_retries: self.setup.pre_upgrade_retries,
             custom_hook: self.setup.custom_hook,
             seed: self.generation * 137,
+            // From one alone to more than there are.
+            quorum: 1 + usize::try_from(self.generation % 4).expect("it is below 4"),
             ..Settings::default()
         };
         self.watcher = Some(Watcher {

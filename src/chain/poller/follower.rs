@@ -80,6 +80,8 @@ pub(super) struct Follower<U> {
     upgrade_of: Arc<U>,
     heard: mpsc::Sender<Heard>,
     reader: Reader,
+    /// Which node answers.
+    node: Option<String>,
     /// The greatest height it told.
     highest: u64,
     /// The last block that was told with all that belongs to it.
@@ -117,6 +119,7 @@ impl<U: Fn(Plan) -> Option<Upgrade> + Send + Sync + 'static> Follower<U> {
             upgrade_of,
             heard,
             reader: Reader::default(),
+            node: None,
             highest: 0,
             told: None,
             believed: None,
@@ -169,7 +172,7 @@ impl<U: Fn(Plan) -> Option<Upgrade> + Send + Sync + 'static> Follower<U> {
         match self.look().await {
             Ok(new_block) => {
                 self.failures.remove("block");
-                Ok(self.look_at_proposals(attention, new_block).await?)
+                self.look_at_proposals(attention, new_block).await
             }
             Err(stop) => {
                 // Told again once it answers, so that whoever heard of the failure hears of its end.
@@ -186,7 +189,11 @@ impl<U: Fn(Plan) -> Option<Upgrade> + Send + Sync + 'static> Follower<U> {
     async fn look(&mut self) -> Result<bool, Stop> {
         let latest = self.source.latest().await?;
         self.check(&latest)?;
-        let Latest { height, time, catching_up, .. } = latest;
+        let Latest { height, time, catching_up, node_id, .. } = latest;
+        if let Some(id) = node_id.filter(|id| self.node.as_ref() != Some(id)) {
+            self.node = Some(id.clone());
+            self.tell(News::Node(id)).await?;
+        }
         let block = News::Block { height, time, catching_up, committed: self.source.committed().await? };
         if self.told.as_ref() == Some(&block) {
             return Ok(false);
@@ -231,24 +238,27 @@ impl<U: Fn(Plan) -> Option<Upgrade> + Send + Sync + 'static> Follower<U> {
         Ok(())
     }
 
-    /// Proposals are only a forecast: where they cannot be read, the rest goes on.
-    async fn look_at_proposals(&mut self, attention: Attention, new_block: bool) -> Result<(), Unheard> {
+    /// Proposals are only a forecast: where they cannot be read, the rest goes on, unless fewer questions are asked for.
+    async fn look_at_proposals(&mut self, attention: Attention, new_block: bool) -> Result<(), Stop> {
         let age = self.asked_proposals.map(|asked| asked.elapsed());
         let pace = Pace::of(&self.endpoint);
         if !pace.wants_proposals(attention, age, new_block, self.failures.contains_key("proposals")) {
             return Ok(());
         }
         self.asked_proposals = Some(Instant::now());
-        let proposals = match self.reader.read(&self.source, self.highest).await {
+        let proposals = match self.reader.read(&self.source, self.highest, self.believed.as_slice()).await {
             Ok(proposals) => proposals,
-            Err(fault) => return self.failed("proposals", &fault).await,
+            Err(fault) => {
+                self.failed("proposals", &fault).await?;
+                return if matches!(fault.cause, Cause::Throttled(_)) { Err(fault.into()) } else { Ok(()) };
+            }
         };
         self.failures.remove("proposals");
         if self.proposals.as_ref() == Some(&proposals) {
             return Ok(());
         }
         self.proposals = Some(proposals.clone());
-        self.tell(News::Proposals { proposals }).await
+        Ok(self.tell(News::Proposals { proposals }).await?)
     }
 
     async fn failed(&mut self, question: &'static str, fault: &Fault) -> Result<(), Unheard> {
@@ -260,7 +270,7 @@ impl<U: Fn(Plan) -> Option<Upgrade> + Send + Sync + 'static> Follower<U> {
             return Ok(());
         }
         failure.told = Some(reason.clone());
-        self.tell(News::Failed { reason }).await
+        self.tell(News::Failed { reason, silent: question == "block" }).await
     }
 
     async fn tell(&self, news: News) -> Result<(), Unheard> {

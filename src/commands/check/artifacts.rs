@@ -112,7 +112,7 @@ impl<'a> Host<'a> {
         // A name that cannot be a folder is told elsewhere.
         let folder = Folder::of(&subject.plan.name, home.keep_case).or_else(|_| Folder::of("name", true)).ok()?;
         let upgrade = Upgrade { plan: subject.plan.clone(), folder, asks };
-        let free = self.wanted.args.allow_private || subject.is_scheduled();
+        let free = self.wanted.args.allow_private || subject.is_trusted();
         let request = Request {
             web: if free { &self.anywhere } else { &self.public },
             upgrade: &upgrade,

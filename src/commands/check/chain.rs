@@ -1,12 +1,10 @@
 //! What the chain says, and whether its endpoints say the same.
 
-use futures_util::future::join_all;
-
 use super::{Found, Subject};
 use crate::{
     chain::{
         endpoints::{Clients, Endpoint, Source},
-        survey::{Survey, survey},
+        survey::{Scheduled, Survey, survey},
     },
     commands::{
         findings::Findings,
@@ -26,9 +24,11 @@ pub(super) struct Chain {
 
 /// Asks every endpoint. None where not one answered.
 pub(super) async fn ask(endpoints: &[Endpoint], clients: &Clients, home: &Home, found: &mut Found) -> Option<Chain> {
+    // Whether one is enough is for `run` to say.
+    const QUORUM: usize = 1;
     const REMEDY: &str = "correct the address, or name more endpoints";
     let findings = &mut found.findings;
-    let answer = survey(endpoints, clients, None).await;
+    let answer = survey(endpoints, clients, None, QUORUM).await;
     let problems = answer.as_ref().map_or_else(|none| &none.problems, |survey| &survey.problems);
     for problem in problems {
         findings.warning("endpoint-failed", problem.to_string(), REMEDY);
@@ -43,12 +43,18 @@ pub(super) async fn ask(endpoints: &[Endpoint], clients: &Clients, home: &Home, 
         found.untold = true;
     }
     let sources: Vec<_> = endpoints.iter().map(|endpoint| clients.open(endpoint)).collect();
-    agreement(endpoints, &sources, &survey.chain_id, findings).await;
+    disputed(&survey, findings);
     let list = upcoming::of(&survey, home);
     Some(Chain { survey, list, sources })
 }
 
 impl Chain {
+    /// Whether somebody who would have to say it says that this is not what is scheduled, and the own node does not say it.
+    pub(super) fn is_disputed(&self, plan: &Plan) -> bool {
+        let disputed = |it: &&Scheduled| it.plan == *plan && !it.against.is_empty() && it.own != Some(true);
+        self.survey.scheduled.iter().any(|it| disputed(&it))
+    }
+
     /// Whether the name is taken: x/upgrade refuses to schedule it again.
     pub(super) async fn applied(&self, subject: &Subject, findings: &mut Findings) {
         let name = &subject.plan.name;
@@ -67,33 +73,17 @@ impl Chain {
     }
 }
 
-/// Holds what the endpoints say is scheduled against each other. One that is past a plan's height has no plan left, so only
-/// those before it are heard.
-async fn agreement(endpoints: &[Endpoint], sources: &[Source], chain_id: &str, findings: &mut Findings) {
-    let answers = join_all(endpoints.iter().zip(sources).map(async |(endpoint, source)| {
-        let latest = source.latest().await.ok().filter(|latest| latest.chain_id == chain_id)?;
-        let plan = source.current_plan().await.ok()?.value;
-        Some((&endpoint.label, latest.height, plan))
-    }));
-    let answers: Vec<(&String, u64, Option<Plan>)> = answers.await.into_iter().flatten().collect();
-    let shown = |plan: &Option<Plan>| match plan {
-        Some(plan) => format!("{} at height {}", text::name(&plan.name), plan.height),
-        None => "nothing".to_owned(),
-    };
-    for (place, (one, _, plan)) in answers.iter().enumerate() {
-        let Some(scheduled) = plan else { continue };
-        for (other, at, said) in answers.iter().filter(|(_, at, said)| *at < scheduled.height && said != plan) {
-            // A pair that names two plans is told once.
-            if said.is_some() && answers[..place].iter().any(|(label, ..)| label == other) {
-                continue;
-            }
-            let (mine, theirs) = (shown(plan), shown(said));
-            let differ = if mine == theirs { ", with another info" } else { "" };
-            let message =
-                format!("{one} says that {mine} is scheduled, {other} (at height {at}) says {theirs}{differ}");
-            let help = "ask again once they are at the same height; where they still differ, ask your own node, and \
-                        drop whoever says something else";
-            findings.error("endpoints-disagree", message, help);
-        }
+/// What endpoints say of a plan that others, which would have to say it too, do not.
+fn disputed(survey: &Survey, findings: &mut Findings) {
+    for scheduled in survey.scheduled.iter().filter(|scheduled| !scheduled.against.is_empty()) {
+        let plan = &scheduled.plan;
+        let others = scheduled.against.join(", ");
+        let message = format!(
+            "{} is said to be scheduled at height {}, and not by {others}",
+            text::name(&plan.name),
+            plan.height
+        );
+        let help = "ask your own node, and drop whoever says something else";
+        findings.error("endpoints-disagree", message, help);
     }
 }

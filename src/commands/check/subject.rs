@@ -9,7 +9,7 @@ use super::{Found, Wanted, chain::Chain};
 use crate::{
     chain::{proposals::drafted, survey::SCHEDULED},
     commands::upcoming::{Entry, EtaTimes, Moment, State, text},
-    decide::{event::Action, plan::Plan},
+    decide::{agreement::Belief, event::Action, plan::Plan},
     home::upgrade_info,
 };
 
@@ -20,13 +20,19 @@ pub(super) struct Subject {
     pub(super) state: Option<State>,
     pub(super) voting_end: Option<Moment>,
     pub(super) eta: Option<EtaTimes>,
+    belief: Belief,
+    disputed: bool,
     proposal: Option<u64>,
 }
 
 impl Subject {
-    /// Whether the chain has decided on it: only then may it lead into the operator's own network.
     pub(super) fn is_scheduled(&self) -> bool {
         matches!(self.state, Some(State::Scheduled | State::Staged))
+    }
+
+    /// Whether it may lead into the operator's own network: the chain has decided on it, and nobody denies that.
+    pub(super) fn is_trusted(&self) -> bool {
+        self.is_scheduled() && !self.disputed
     }
 
     /// How messages call it.
@@ -46,12 +52,16 @@ impl Subject {
             Some(State::Passed) => "passed",
             Some(State::Scheduled | State::Staged) => "scheduled",
         };
-        format!("{}{height}{chain}: {state}{by}", self.name())
+        let belief = if self.is_scheduled() { format!(", {}", self.belief) } else { String::new() };
+        format!("{}{height}{chain}: {state}{by}{belief}", self.name())
     }
 
-    fn of(entry: &Entry) -> Self {
+    fn of(entry: &Entry, chain: &Chain) -> Self {
+        let plan = Plan { name: entry.name.clone(), height: entry.height, info: entry.info.clone() };
         Self {
-            plan: Plan { name: entry.name.clone(), height: entry.height, info: entry.info.clone() },
+            disputed: chain.is_disputed(&plan),
+            plan,
+            belief: entry.belief,
             state: Some(entry.state),
             voting_end: entry.voting_end_time,
             eta: entry.eta.clone(),
@@ -60,7 +70,8 @@ impl Subject {
     }
 
     fn draft(plan: Plan) -> Self {
-        Self { plan, state: None, voting_end: None, eta: None, proposal: None }
+        let belief = Belief::Claimed;
+        Self { plan, state: None, voting_end: None, eta: None, belief, disputed: false, proposal: None }
     }
 }
 
@@ -96,7 +107,7 @@ pub(super) fn subjects(wanted: &Wanted<'_>, chain: Option<&Chain>, found: &mut F
     let mut subjects = Vec::new();
     let meant: Vec<&Entry> = chain.list.upgrades.iter().filter(is_meant).collect();
     for entry in &meant {
-        let shown = Subject::of(entry).shown(None);
+        let shown = Subject::of(entry, chain).shown(None);
         match entry.state {
             // Whoever pays a few coins must not turn anybody's check red, or have it fetch something.
             State::Deposit if args.name.is_none() => {
@@ -107,7 +118,7 @@ pub(super) fn subjects(wanted: &Wanted<'_>, chain: Option<&Chain>, found: &mut F
                 let message = format!("not looked at: {shown}, and {}", entry.problem.as_deref().unwrap_or_default());
                 found.findings.note("plan-superseded", message, "");
             }
-            _ => subjects.push(Subject::of(entry)),
+            _ => subjects.push(Subject::of(entry, chain)),
         }
     }
     let filtered = args.name.is_some() || args.height.is_some();

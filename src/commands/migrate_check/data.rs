@@ -129,7 +129,7 @@ fn room(home: &Home, findings: &mut Findings) {
         return findings.note("backup-off", "no backup is made before a switch (UNSAFE_SKIP_BACKUP)", "");
     };
     match backup::fits(home) {
-        Ok(()) => findings.note("backup", format!("data is copied to {} before a switch", place.display()), ""),
+        Ok(()) => findings.note("backup", format!("the node is saved to {} before a switch", place.display()), ""),
         Err(error @ BackupError::Disk { .. }) => {
             findings.warning("backup-unknown", error.to_string(), "run this as the node's user");
         }

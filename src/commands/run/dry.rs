@@ -6,7 +6,7 @@ use jiff::Zoned;
 
 use crate::{
     artifact,
-    chain::endpoints::Endpoint,
+    chain::{endpoints::Endpoint, survey::Scheduled},
     commands::upcoming::{
         self, State,
         text::{self, line},
@@ -27,7 +27,7 @@ pub(super) async fn run(config: &Config, endpoints: &[Endpoint]) -> anyhow::Resu
     let home = &config.home;
     let facts = Observer::new().observe(home, &[], false);
     super::super::say(Persona::Watcher, of_the_home(config, &facts))?;
-    let survey = upcoming::ask(endpoints).await?;
+    let survey = upcoming::ask(endpoints, config.settings.quorum).await?;
     let list = upcoming::of(&survey, home);
     let mut told = text::text(&list, &Zoned::now());
     // What has passed and is not scheduled will not come.
@@ -36,7 +36,13 @@ pub(super) async fn run(config: &Config, endpoints: &[Endpoint]) -> anyhow::Resu
         // A name that cannot be a folder is told as its problem.
         let Ok(upgrade) = observe::upgrade_of(home, plan) else { continue };
         let staged = artifact::read_staged(&home.upgrades(), &upgrade.folder, &home.daemon);
-        let when = if entry.state < State::Scheduled { "once scheduled, " } else { "" };
+        let quorum = config.settings.quorum;
+        let waits = |scheduled: &Scheduled| scheduled.plan == upgrade.plan && !scheduled.may_be_staged(quorum);
+        let when = match entry.state {
+            State::Deposit | State::Voting | State::Passed => "once scheduled, ".to_owned(),
+            _ if survey.scheduled.iter().any(waits) => format!("once {quorum} endpoints say so, "),
+            _ => String::new(),
+        };
         let _ = writeln!(told, "\n{}: {when}{}", text::name(&entry.name), would(config, &upgrade, &staged));
     }
     super::super::say(Persona::Watcher, told)?;
@@ -69,7 +75,7 @@ fn of_the_home(config: &Config, facts: &Facts) -> String {
         "backup",
         match (&home.backups, facts.backup) {
             (Some(place), Backup::Missing | Backup::Complete) => {
-                format!("data is copied to {} before a switch", place.display())
+                format!("the node is saved to {} before a switch", place.display())
             }
             _ => "none (UNSAFE_SKIP_BACKUP)".to_owned(),
         },

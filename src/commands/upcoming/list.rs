@@ -4,8 +4,9 @@ use serde::Serialize;
 
 use super::moment::Moment;
 use crate::{
-    chain::survey::{SCHEDULED, Survey},
+    chain::survey::{SCHEDULED, Scheduled, Survey},
     decide::{
+        agreement::Belief,
         event::{Action, Proposal, ProposalStatus},
         plan::{Artifact, Asks, BadName, Plan, Upgrade},
     },
@@ -36,6 +37,8 @@ pub struct Entry {
     pub height: u64,
     /// How far it got.
     pub state: State,
+    /// How far it can be believed that it is scheduled or proposed.
+    pub belief: Belief,
     /// The proposal that asks for it, where one is known.
     pub proposal_id: Option<u64>,
     /// When its vote ends.
@@ -102,6 +105,7 @@ pub fn list(
             name: plan.name.clone(),
             height: plan.height,
             state: if state == State::Scheduled && in_place { State::Staged } else { state },
+            belief: Belief::Claimed,
             proposal_id: proposal.map(|proposal| proposal.id),
             voting_end_time: proposal.and_then(|proposal| proposal.voting_end).map(Moment::from_milliseconds),
             blocks_left: plan.height.saturating_sub(survey.height),
@@ -123,28 +127,33 @@ pub fn list(
         scheduled.map(move |plan| (plan, proposal))
     });
     let mut upgrades = Vec::new();
-    if let Some(plan) = &survey.scheduled {
+    for Scheduled { plan, belief, against, .. } in &survey.scheduled {
         // The newest proposal with this very plan is the one that scheduled it.
         let by = plans.clone().filter(|(other, proposal)| *other == plan && proposal.status == ProposalStatus::Passed);
-        upgrades.push(entry(
-            plan,
-            State::Scheduled,
-            by.map(|(_, proposal)| proposal).max_by_key(|proposal| proposal.id),
-        ));
+        let by = by.map(|(_, proposal)| proposal).max_by_key(|proposal| proposal.id);
+        let mut listed = entry(plan, State::Scheduled, by);
+        listed.belief = *belief;
+        if !against.is_empty() {
+            let disputed = format!("contradicted by {}", against.join(", "));
+            listed.problem = Some(listed.problem.map_or(disputed.clone(), |problem| format!("{problem}; {disputed}")));
+        }
+        upgrades.push(listed);
     }
     for (plan, proposal) in plans {
         let state = match proposal.status {
             ProposalStatus::Deposit => State::Deposit,
             ProposalStatus::Voting => State::Voting,
-            ProposalStatus::Passed if survey.scheduled.as_ref() == Some(plan) => continue,
+            ProposalStatus::Passed if survey.scheduled.iter().any(|scheduled| scheduled.plan == *plan) => continue,
             // What has passed and is behind the chain is history.
             ProposalStatus::Passed if plan.height <= survey.height => continue,
             ProposalStatus::Passed => State::Passed,
         };
         let mut listed = entry(plan, state, Some(proposal));
         if state == State::Passed && !survey.unanswered.contains(&SCHEDULED) {
-            listed.problem = Some(match &survey.scheduled {
-                Some(other) => format!("replaced: {:?} at height {} is scheduled now", other.name, other.height),
+            listed.problem = Some(match survey.scheduled.first() {
+                Some(Scheduled { plan: other, .. }) => {
+                    format!("replaced: {:?} at height {} is scheduled now", other.name, other.height)
+                }
                 None => "not scheduled any more: the plan was cancelled".to_owned(),
             });
         }

@@ -65,6 +65,9 @@ fn head(entry: &Entry) -> String {
 
 fn lines(entry: &Entry, now: &Zoned) -> Vec<(&'static str, String)> {
     let mut lines = vec![("state", state(entry, now))];
+    if entry.state >= State::Scheduled {
+        lines.push(("belief", entry.belief.to_string()));
+    }
     if let Some(eta) = &entry.eta {
         let wall = eta.at.on_the_wall(now);
         lines.push((

@@ -1,15 +1,17 @@
 //! Taking in what happened.
 
 use ::core::time::Duration;
-use alloc::{format, string::ToString};
+use alloc::{format, string::ToString, vec::Vec};
 
 use super::{
     super::{
+        agreement::Belief,
         decision::{Decision, Exit, FetchJob, HomeJob, NodeSignal, RunId},
         event::{Event, Heard, Kind, News, NodeAnswer, NodeExit, OWN_NODE, Outcome, Signal, Words},
         facts::{Staged, Verdict},
         knowledge::Change,
         note::Note,
+        plan::Upgrade,
         run::{Ear, Run},
     },
     Core, FAST_RETRY, Hashed, MOST_FAILING, MOST_TOLD, Retry, SLOW_RETRY, asked_about,
@@ -215,7 +217,7 @@ impl Core {
                     life.heard(NodeAnswer { latest: Some(*height), committed: Some(*committed) });
                 }
             }
-            News::Failed { reason } => {
+            News::Failed { reason, .. } => {
                 let endpoint = heard.endpoint.0;
                 self.tell(format!("endpoint {endpoint} {reason}"), decision, || Note::Endpoint {
                     endpoint,
@@ -230,24 +232,55 @@ impl Core {
                     if self.known_since.len() >= MOST_TOLD {
                         self.known_since.clear();
                     }
-                    self.known_since.entry(upgrade.plan.clone()).or_insert(event.now);
-                    let left = self.knowledge.left(upgrade.plan.height);
-                    self.tell(format!("scheduled {}", key(&upgrade.plan)), decision, || Note::Scheduled {
-                        upgrade,
-                        left,
-                    });
+                    self.known_since.entry(upgrade.plan).or_insert(event.now);
                 }
-                Change::Withdrawn(plan) => {
+                // While others still say it, or where it was a lie that nobody was told of, nothing is withdrawn.
+                Change::Withdrawn(plan) if self.knowledge.scheduled().iter().all(|upgrade| upgrade.plan != plan) => {
                     self.known_since.remove(&plan);
-                    self.told.retain(|told| !told.ends_with(&key(&plan)));
-                    decision.notes.push(Note::Withdrawn(plan));
+                    let key = key(&plan);
+                    let told = self.told.iter().any(|told| told.starts_with("scheduled ") && told.ends_with(&key));
+                    self.told.retain(|told| !told.ends_with(&key) || told.starts_with("disputed "));
+                    if told {
+                        decision.notes.push(Note::Withdrawn(plan));
+                    }
                 }
+                Change::Withdrawn(_) => {}
+                // A vote that was expedited goes on to a later end as any other.
                 Change::Proposal(proposal) => {
-                    self.tell(format!("proposal {} {:?}", proposal.id, proposal.status), decision, || {
-                        Note::Proposal(proposal)
-                    });
+                    let told = format!("proposal {} {:?} {:?}", proposal.id, proposal.status, proposal.voting_end);
+                    self.tell(told, decision, || Note::Proposal(proposal));
+                }
+                Change::Over(proposal) => {
+                    self.tell(format!("over {}", proposal.id), decision, || Note::Over(proposal));
                 }
             }
+        }
+        if matches!(heard.news, News::Scheduled { .. }) {
+            self.tell_of_plans(decision);
+        }
+    }
+
+    /// Says what is scheduled and how far that can be believed, and where endpoints contradict each other.
+    fn tell_of_plans(&mut self, decision: &mut Decision) {
+        let scheduled: Vec<Upgrade> = self.knowledge.scheduled().into_iter().cloned().collect();
+        for upgrade in scheduled {
+            let belief = self.knowledge.belief(&upgrade.plan, self.settings.quorum);
+            let waits = (!self.may_stage(&upgrade.plan)).then_some(self.settings.quorum);
+            let left = self.knowledge.left(upgrade.plan.height);
+            let kind = match belief {
+                Belief::Agreed { .. } => "agreed".to_string(),
+                other => other.to_string(),
+            };
+            self.tell(format!("scheduled {kind} {}", key(&upgrade.plan)), decision, || Note::Scheduled {
+                upgrade,
+                left,
+                belief,
+                waits,
+            });
+        }
+        for dispute in self.knowledge.disputes() {
+            let told = format!("disputed {:?} {:?} {}", dispute.by, dispute.against, key(&dispute.plan));
+            self.tell(told, decision, || Note::Disputed(dispute));
         }
     }
 

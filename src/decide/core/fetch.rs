@@ -9,11 +9,12 @@ use alloc::{
 
 use super::{
     super::{
+        agreement::Belief,
         decision::{Decision, FetchJob, JobId},
-        event::Event,
+        event::{Event, OWN_NODE},
         facts::{Current, Staged, Version},
         note::Note,
-        plan::{Asks, Folder, Upgrade},
+        plan::{Asks, Folder, Plan, Upgrade},
         schedule::{self, Urgency},
     },
     Core, key, pending, wake_by,
@@ -79,6 +80,9 @@ impl Core {
                     self.missing(upgrade, due.then_some(Urgency::Now), decision);
                     return false;
                 }
+                if !due && !self.may_stage(&upgrade.plan) {
+                    return false;
+                }
                 let at = if due { event.now } else { self.fetch_time(upgrade, event.now) };
                 if event.now < at {
                     wake_by(decision, at);
@@ -88,6 +92,14 @@ impl Core {
                 self.begin_fetch(FetchJob::Fetch { upgrade: upgrade.clone(), source }, event.now, decision)
             }
         }
+    }
+
+    /// Whether this plan is believed enough for its binary to be fetched and placed: the own node's word is, and that of
+    /// others where as many as `WATCHER_QUORUM` agree, or one of them proves it.
+    pub(super) fn may_stage(&self, plan: &Plan) -> bool {
+        let quorum = self.settings.quorum;
+        let own = || self.knowledge.told_by(plan) == Some(OWN_NODE);
+        quorum <= 1 || own() || self.knowledge.belief(plan, quorum) != Belief::Claimed
     }
 
     /// Whether the height of a plan for this folder is so near that the placed file is hashed once more.

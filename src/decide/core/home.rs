@@ -386,7 +386,7 @@ impl Core {
     pub(super) fn housekeeping(&mut self, facts: &Facts, decision: &mut Decision) {
         let scheduled: Vec<Upgrade> = self.knowledge.scheduled().into_iter().cloned().collect();
         for upgrade in &scheduled {
-            if !self.is_ahead(upgrade, facts) {
+            if !self.is_ahead(upgrade, facts) || !self.may_stage(&upgrade.plan) {
                 continue;
             }
             // Endpoints may disagree about one folder: what any of them asks for stays, or it would move to and fro.
@@ -415,7 +415,7 @@ impl Core {
                 if !receipt.applied
                     && facts.current != Current::Version(Version::Upgrade(folder.clone()))
                     && !scheduled.iter().any(|upgrade| upgrade.folder == *folder)
-                    && self.knowledge.withdrew(&receipt.plan) =>
+                    && self.knowledge.withdrew(&receipt.plan, self.settings.quorum) =>
             {
                 Some(folder.clone())
             }

@@ -1,0 +1,224 @@
+//! `watcher backups`: what there is, whether it is whole, and bringing it back or removing it by hand.
+
+use std::{
+    fmt::Write as _,
+    io::{self, IsTerminal as _, Write as _},
+    path::Path,
+    sync::atomic::AtomicBool,
+};
+
+use anyhow::{Context as _, bail};
+use jiff::Zoned;
+use serde_json::{Value, json};
+
+use crate::{
+    cli::{BackupArgs, BackupCommand, Format},
+    decide::facts::NodeLock,
+    exit::Ending,
+    home::{
+        Home,
+        backup::{self, Completion, Means, estimate, keep, restore, verify},
+        lock,
+    },
+    persona::Persona,
+};
+
+/// Does what is said of backups.
+///
+/// # Errors
+/// Where the configuration is wrong, there is no such backup, or the disk does not let it be done.
+pub fn backups(file: Option<&Path>, args: BackupArgs) -> anyhow::Result<Ending> {
+    let home = super::configured(Persona::Watcher, file)?.home;
+    match args.command {
+        BackupCommand::List { next, format } => list(&home, next, format),
+        BackupCommand::Verify { name, format } => verified(&home, name.as_deref(), format),
+        BackupCommand::Restore { name, yes, format } => restored(&home, name.as_deref(), yes, format),
+        BackupCommand::Prune { names, format } => pruned(&home, &names, format),
+    }
+}
+
+fn list(home: &Home, next: bool, format: Format) -> anyhow::Result<Ending> {
+    let all = backup::all(home);
+    let next = next.then(|| estimate::estimate(home, &AtomicBool::new(false))).transpose()?.flatten();
+    if format == Format::Json {
+        let entry = |backup: &Completion| {
+            json!({
+                "name": name(backup), "path": backup.path,
+                "plan": { "name": backup.plan.name, "height": backup.plan.height },
+                "means": backup.means, "made": backup.made, "seconds": seconds(backup.milliseconds),
+                "bytes_copied": backup.bytes, "bytes_shared": backup.shared, "bytes_pinned": keep::pinned(backup),
+                "stays": stays(backup).1.map(|left| left.as_secs()),
+            })
+        };
+        let next = next.map(|next| {
+            json!({
+                "place": next.place, "files": next.files, "bytes_to_copy": next.bytes, "bytes_shared": next.shared,
+                "bytes_free": next.free, "seconds": next.time.as_secs_f64(),
+            })
+        });
+        return told(&json!({ "backups": all.iter().map(entry).collect::<Vec<_>>(), "next": next }));
+    }
+    let mut text = String::new();
+    if all.is_empty() {
+        text.push_str("there is no backup\n");
+    }
+    for backup in &all {
+        let (plan, path) = (&backup.plan, backup.path.display());
+        let (copied, shared) = (Bytes(backup.bytes), Bytes(backup.shared));
+        let _ = writeln!(text, "{}  before {:?} at height {}, {}", name(backup), plan.name, plan.height, backup.made);
+        let _ = writeln!(text, "  at       {path}");
+        let seconds = seconds(backup.milliseconds);
+        let _ = writeln!(text, "  made     in {seconds} s: {copied} copied, {shared} shared with the node");
+        let _ = writeln!(text, "  holds    {} that nothing else holds", Bytes(keep::pinned(backup)));
+        let _ = writeln!(text, "  stays    {}", stays(backup).0);
+    }
+    if let Some(next) = next {
+        let (place, copied, shared, free) =
+            (next.place.display(), Bytes(next.bytes), Bytes(next.shared), Bytes(next.free));
+        let (files, time) = (next.files, next.time.as_secs_f64());
+        let _ = writeln!(
+            text,
+            "one made now  takes about {time:.2} s: {copied} to copy, {shared} to share, {files} files; {free} are free in {place}"
+        );
+    }
+    say(&text)
+}
+
+fn verified(home: &Home, wanted: Option<&str>, format: Format) -> anyhow::Result<Ending> {
+    let all = match wanted {
+        Some(wanted) => vec![named(home, Some(wanted))?],
+        None => backup::all(home),
+    };
+    let looked: Vec<_> = all.iter().map(|backup| (backup, verify::verify(backup))).collect();
+    let whole = looked.iter().all(|(_, flaws)| flaws.is_empty());
+    if format == Format::Json {
+        let flaw = |flaw: &verify::Flaw| json!({ "path": flaw.path, "reason": flaw.reason });
+        let entry = |(backup, flaws): &(&Completion, Vec<verify::Flaw>)| json!({ "name": name(backup), "whole": flaws.is_empty(), "flaws": flaws.iter().map(flaw).collect::<Vec<_>>() });
+        told(&json!({ "backups": looked.iter().map(entry).collect::<Vec<_>>() }))?;
+    } else {
+        let mut text = String::new();
+        for (backup, flaws) in &looked {
+            let verdict = if flaws.is_empty() { "is what it was when it was made" } else { "is not what it was" };
+            let _ = writeln!(text, "{} {verdict}", name(backup));
+            for flaw in flaws {
+                let _ = writeln!(text, "  {}: {}", flaw.path.display(), flaw.reason);
+            }
+        }
+        say(&text)?;
+    }
+    Ok(if whole { Ending::Fine } else { Ending::Failed })
+}
+
+fn restored(home: &Home, wanted: Option<&str>, yes: bool, format: Format) -> anyhow::Result<Ending> {
+    let backup = named(home, wanted)?;
+    home.prepare()?;
+    // Neither a node nor a watcher may start on data that change places.
+    let _alone = lock::supervise(home).context("stop it first")?;
+    if lock::node(home)? == NodeLock::Held {
+        bail!("a node runs on {}: stop it first", home.path.display());
+    }
+    if !yes && !agreed(&backup)? {
+        bail!("nothing is changed");
+    }
+    let done = restore::restore(home, &backup, &Zoned::now(), &AtomicBool::new(false), &|_, _| {})?;
+    if format == Format::Json {
+        let signed = done.signed.map(|(height, round, step)| json!({ "height": height, "round": round, "step": step }));
+        return told(&json!({ "restored": name(&backup), "failed": done.failed, "signed": signed }));
+    }
+    let mut text = format!("restored {}\n", name(&backup));
+    for failed in &done.failed {
+        let _ = writeln!(text, "  what was there is in {}", failed.display());
+    }
+    if let Some((height, round, step)) = done.signed {
+        let _ = writeln!(text, "  the validator last signed height {height}, round {round}, step {step}; that is kept");
+    }
+    say(&text)
+}
+
+/// Says what will be done, and asks.
+fn agreed(backup: &Completion) -> anyhow::Result<bool> {
+    let mut text = format!("{} will be brought back to:\n", name(backup));
+    for part in &backup.parts {
+        let _ = writeln!(text, "  {}", part.live.display());
+    }
+    text.push_str("What is there is renamed and nothing is deleted. Keys and the signing state stay.\n");
+    say(&text)?;
+    if !io::stdin().is_terminal() {
+        bail!("say --yes to do it: nobody can be asked here");
+    }
+    super::say(Persona::Watcher, "Do it? [y/N]: ")?;
+    io::stdout().flush()?;
+    let mut answer = String::new();
+    io::stdin().read_line(&mut answer)?;
+    Ok(answer.trim().eq_ignore_ascii_case("y"))
+}
+
+fn pruned(home: &Home, names: &[String], format: Format) -> anyhow::Result<Ending> {
+    let gone = if names.is_empty() {
+        keep::prune(home)?
+    } else {
+        let gone = names.iter().map(|name| named(home, Some(name))).collect::<Result<Vec<_>, _>>()?;
+        gone.iter().try_for_each(|backup| keep::remove(home, backup))?;
+        gone
+    };
+    if format == Format::Json {
+        return told(&json!({ "removed": gone.iter().map(name).collect::<Vec<_>>() }));
+    }
+    match gone.iter().map(name).collect::<Vec<_>>().join(", ") {
+        names if names.is_empty() => say("nothing is to be removed\n"),
+        names => say(&format!("removed: {names}\n")),
+    }
+}
+
+/// A backup by its name, or the newest.
+fn named(home: &Home, wanted: Option<&str>) -> anyhow::Result<Completion> {
+    let mut all = backup::all(home);
+    let names = all.iter().map(name).collect::<Vec<_>>().join(", ");
+    let place = all.iter().rposition(|backup| wanted.is_none_or(|wanted| name(backup) == wanted));
+    match (place, wanted) {
+        (Some(place), _) => Ok(all.swap_remove(place)),
+        (None, None) => bail!("there is no backup"),
+        (None, Some(wanted)) if names.is_empty() => bail!("there is no backup {wanted}, and no other"),
+        (None, Some(wanted)) => bail!("there is no backup {wanted}; there are: {names}"),
+    }
+}
+
+/// How long a backup stays, in words, and the time where it is known.
+fn stays(backup: &Completion) -> (String, Option<std::time::Duration>) {
+    if backup.means == Means::Copy {
+        return ("until you remove it".to_owned(), None);
+    }
+    let left = backup.health.left();
+    let hours = left.as_secs().div_ceil(3_600);
+    (format!("until its upgrade has passed and blocks were made for {hours} h more, or space gets short"), Some(left))
+}
+
+fn name(backup: &Completion) -> String {
+    backup.path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+fn seconds(milliseconds: u64) -> f64 {
+    std::time::Duration::from_millis(milliseconds).as_secs_f64()
+}
+
+/// An amount for people.
+struct Bytes(u64);
+
+impl std::fmt::Display for Bytes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        const UNITS: [(u64, &str); 3] = [(1_000_000_000, "GB"), (1_000_000, "MB"), (1_000, "kB")];
+        match UNITS.iter().find(|(size, _)| self.0 >= *size) {
+            Some((size, unit)) => write!(f, "{}.{} {unit}", self.0 / size, self.0 % size * 10 / size),
+            None => write!(f, "{} bytes", self.0),
+        }
+    }
+}
+
+fn told(value: &Value) -> anyhow::Result<Ending> {
+    say(&format!("{value:#}\n"))
+}
+
+fn say(text: &str) -> anyhow::Result<Ending> {
+    super::say(Persona::Watcher, text)?;
+    Ok(Ending::Fine)
+}

@@ -1,0 +1,144 @@
+//! Carries files to another place, as it was found to be done. Small files wait for the disk and not for a processor, so
+//! many are carried at a time.
+
+use std::{
+    fs::{self, File, FileTimes, OpenOptions},
+    io::{self, Read as _},
+    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, fchown, symlink},
+    path::Path,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+    },
+    thread,
+};
+
+use super::{
+    At, at,
+    work::{self, Way, Work},
+};
+use crate::home::sync_folder;
+
+/// Files under way at a time.
+const WORKERS: usize = 8;
+/// Bytes between two looks whether to stop.
+const PIECE: u64 = 8 << 20;
+
+/// Why it was not carried to the end.
+#[derive(Debug, thiserror::Error)]
+pub enum CarryError {
+    /// It was asked to stop.
+    #[error("it was stopped")]
+    Stopped,
+    /// Something on disk failed.
+    #[error(transparent)]
+    Disk(#[from] At),
+}
+
+/// Hears how many bytes are copied, of how many.
+pub type Progress<'a> = &'a (dyn Fn(u64, u64) + Sync);
+
+/// Carries everything below a folder that is not there yet, and makes it durable. Gives the bytes that were copied.
+pub(super) fn carry(work: &Work, folder: &Path, stop: &AtomicBool, progress: Progress<'_>) -> Result<u64, CarryError> {
+    for (_, to) in &work.folders {
+        let to = folder.join(to);
+        // Of what lies deeper than its part's own folder.
+        fs::create_dir_all(&to).map_err(at(&to))?;
+    }
+    for (text, to) in &work.links {
+        let to = folder.join(to);
+        symlink(text, &to).map_err(at(&to))?;
+    }
+    let total = work.bytes(Way::Copy);
+    let (copied, next, failed) = (AtomicU64::new(0), AtomicUsize::new(0), Mutex::new(None));
+    let (quick, slow): (Vec<_>, Vec<_>) =
+        work.files.iter().partition(|file| matches!(file.way, Way::Link | Way::Ready));
+    let tell = |bytes: u64| progress(copied.fetch_add(bytes, Ordering::Relaxed) + bytes, total);
+    let one = |file: &work::File| {
+        if stop.load(Ordering::Relaxed) {
+            return Err(CarryError::Stopped);
+        }
+        carried(file, &folder.join(&file.to), stop, &tell)
+    };
+    let worker = || {
+        while failed.lock().unwrap_or_else(PoisonError::into_inner).is_none()
+            && let Some(file) = slow.get(next.fetch_add(1, Ordering::Relaxed))
+        {
+            if let Err(error) = one(file) {
+                failed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+            }
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 0..WORKERS.min(slow.len()) {
+            scope.spawn(worker);
+        }
+        quick.iter().try_for_each(|file| one(file))
+    })?;
+    if let Some(error) = failed.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        return Err(error);
+    }
+    for (from, to) in work.folders.iter().rev() {
+        let to = folder.join(to);
+        let meta = fs::metadata(from).map_err(at(from))?;
+        let made = File::open(&to).map_err(at(&to))?;
+        made.set_permissions(meta.permissions()).map_err(at(&to))?;
+        owned_alike(&made, &meta).and_then(|()| made.sync_all()).map_err(at(&to))?;
+    }
+    Ok(copied.into_inner())
+}
+
+/// Carries one file.
+pub(super) fn carried(file: &work::File, to: &Path, stop: &AtomicBool, tell: &dyn Fn(u64)) -> Result<(), CarryError> {
+    // A link may be refused although the filesystem is the same: `protected_hardlinks`, a bind mount.
+    if matches!(file.way, Way::Link | Way::Ready) && fs::hard_link(&file.from, to).is_ok() {
+        return Ok(());
+    }
+    let from = File::open(&file.from).map_err(at(&file.from))?;
+    let meta = from.metadata().map_err(at(&file.from))?;
+    let made = OpenOptions::new().write(true).create_new(true).mode(meta.mode()).open(to).map_err(at(to))?;
+    if file.way != Way::Clone || rustix::fs::ioctl_ficlone(&made, &from).is_err() {
+        loop {
+            let bytes = io::copy(&mut (&from).take(PIECE), &mut &made).map_err(at(&file.from))?;
+            if bytes == 0 {
+                break;
+            }
+            tell(bytes);
+            if stop.load(Ordering::Relaxed) {
+                return Err(CarryError::Stopped);
+            }
+        }
+    }
+    let times = FileTimes::new().set_modified(meta.modified().map_err(at(&file.from))?);
+    let alike = made.set_permissions(meta.permissions()).and_then(|()| owned_alike(&made, &meta));
+    alike.and_then(|()| made.set_times(times)).and_then(|()| made.sync_all()).map_err(at(to))?;
+    Ok(())
+}
+
+/// Gives what was made to the owner of what it was made from: the node must be able to use it, whoever made it.
+fn owned_alike(made: &File, meta: &fs::Metadata) -> io::Result<()> {
+    let now = made.metadata()?;
+    if (now.uid(), now.gid()) == (meta.uid(), meta.gid()) {
+        return Ok(());
+    }
+    fchown(made, Some(meta.uid()), Some(meta.gid())).or_else(|error| match error.kind() {
+        // Only root may; everybody else made it for himself.
+        io::ErrorKind::PermissionDenied => Ok(()),
+        _ => Err(error),
+    })
+}
+
+/// Removes a folder with everything in it, where it is there.
+pub(super) fn remove(folder: &Path) -> Result<(), At> {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(at(folder)(error)),
+        _ => Ok(()),
+    }
+}
+
+/// Renames, and makes it durable.
+pub(super) fn rename(from: &Path, to: &Path) -> Result<(), At> {
+    fs::rename(from, to).map_err(at(to))?;
+    let folder = to.parent().unwrap_or(to);
+    sync_folder(folder).map_err(at(folder))
+}

@@ -1,0 +1,163 @@
+//! How long checkpoints stay. Each pins what it links: tables that the node has compacted away since, it alone holds.
+
+use std::{
+    collections::HashSet,
+    fs, io,
+    os::unix::fs::MetadataExt as _,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use nix::sys::statvfs::statvfs;
+use serde::{Deserialize, Serialize};
+
+use super::{APART, At, BackupError, Completion, Means, all, carry, layout::ours, note, work::Work};
+use crate::{
+    decide::{
+        facts::{RecordFact, Verdict},
+        plan::Plan,
+    },
+    home::{Home, record},
+};
+
+/// Healthy blocks after which a checkpoint is not needed any more.
+const ENOUGH: Duration = Duration::from_hours(48);
+/// The longest time between two looks that counts as one in which blocks were made.
+const LONGEST: Duration = Duration::from_mins(30);
+/// Space is short where less than one part in this many is free.
+const SHORT: u64 = 20;
+
+/// How long the node has made blocks since an upgrade passed, as it was looked at from time to time.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Health {
+    /// Seconds in which blocks were made.
+    pub seconds: u64,
+    /// When it was looked at last, seconds since the Unix epoch.
+    pub looked: u64,
+    /// The height then.
+    pub height: u64,
+}
+
+impl Health {
+    /// What a look adds: time in which the height grew. A clock that jumps adds next to nothing.
+    #[must_use]
+    pub fn with(self, now: u64, height: u64) -> Self {
+        let between = now.saturating_sub(self.looked);
+        let counts = self.looked > 0 && height > self.height && between <= LONGEST.as_secs();
+        Self { seconds: self.seconds + if counts { between } else { 0 }, looked: now, height }
+    }
+
+    /// What is left of the time after which the checkpoint goes.
+    #[must_use]
+    pub fn left(self) -> Duration {
+        ENOUGH.saturating_sub(Duration::from_secs(self.seconds))
+    }
+}
+
+/// Takes note of a height of the node, and drops what is not needed any more. Gives what was dropped.
+///
+/// # Errors
+/// [`At`].
+pub fn look(home: &Home, now: u64, height: u64) -> Result<Vec<Completion>, At> {
+    let (mut backups, record) = (all(home), record::read(home));
+    let mut passed: Vec<_> = backups.iter_mut().filter(|backup| may_go(&record, backup)).collect();
+    if passed.is_empty() {
+        return Ok(Vec::new());
+    }
+    for backup in &mut passed {
+        backup.health = backup.health.with(now, height);
+    }
+    note(home, &backups)?;
+    let short = |backup: &Completion| is_short(&backup.path).unwrap_or(false) && pinned(backup) > 0;
+    dropped(home, |backup| backup.health.left().is_zero() || short(backup))
+}
+
+/// Drops the checkpoints of upgrades that have passed, but for the newest that are to stay, and what was copied ahead of them.
+/// Gives what was dropped.
+///
+/// # Errors
+/// [`At`].
+pub fn prune(home: &Home) -> Result<Vec<Completion>, At> {
+    if let Some(place) = home.backups.as_ref().and_then(|chosen| super::place(home, chosen).ok()) {
+        super::ahead::clear(home, &place)?;
+    }
+    let checkpoints = all(home).into_iter().filter(|backup| backup.means == Means::Checkpoint);
+    let newest: Vec<_> = checkpoints.rev().take(home.manner.keep).map(|backup| backup.path).collect();
+    dropped(home, |backup| !newest.contains(&backup.path))
+}
+
+/// Removes a backup of whatever kind.
+///
+/// # Errors
+/// [`At`].
+pub fn remove(home: &Home, backup: &Completion) -> Result<(), At> {
+    let place = backup.path.parent().unwrap_or(&backup.path);
+    // From here on it is one that is not complete: the next one takes away what is left of it.
+    let gone = place.join(ours(home, &format!("{APART}dropped")));
+    carry::remove(&gone)?;
+    carry::rename(&backup.path, &gone)?;
+    note(home, &all(home))?;
+    for part in backup.parts.iter().filter(|part| part.at.is_absolute()) {
+        carry::remove(&part.at)?;
+    }
+    carry::remove(&gone)
+}
+
+/// Bytes that no other file holds: what is freed where the backup goes. Blocks that are shared by clones are counted.
+#[must_use]
+pub fn pinned(backup: &Completion) -> u64 {
+    let folders: HashSet<PathBuf> = backup.parts.iter().map(|part| backup.path.join(&part.at)).collect();
+    let below = |folder: &PathBuf| folders.iter().any(|other| other != folder && folder.starts_with(other));
+    folders.iter().filter(|folder| !below(folder)).map(|folder| held_alone(folder)).sum()
+}
+
+/// Whether an upgrade has passed, and its checkpoint is only kept for doubts.
+pub(super) fn may_go(record: &RecordFact, backup: &Completion) -> bool {
+    let passed = |plan: &Plan| match record {
+        RecordFact::Present(record) if record.is_of(plan) => record.verdict == Verdict::Passed,
+        RecordFact::Present(record) => record.plan.height > plan.height,
+        _ => false,
+    };
+    backup.means == Means::Checkpoint && passed(&backup.plan)
+}
+
+/// Whether there is room, also by dropping what may go.
+pub(super) fn check_room(home: &Home, work: &Work) -> Result<(), BackupError> {
+    let record = record::read(home);
+    let spare = || all(home).iter().filter(|backup| may_go(&record, backup)).map(pinned).sum::<u64>();
+    match work.room()?.into_iter().find(|(_, needed, free)| needed > free && *needed > free + spare()) {
+        Some((place, needed, free)) => Err(BackupError::NoRoom { place: place.to_owned(), needed, free }),
+        None => Ok(()),
+    }
+}
+
+/// Makes room, where there is none, by dropping what may go.
+pub(super) fn make_room(home: &Home, work: &Work) -> Result<(), BackupError> {
+    if work.room()?.iter().any(|(_, needed, free)| needed > free) {
+        dropped(home, |_| true)?;
+    }
+    check_room(home, work)
+}
+
+/// Drops those that may go and are unwanted.
+fn dropped(home: &Home, unwanted: impl Fn(&Completion) -> bool) -> Result<Vec<Completion>, At> {
+    let record = record::read(home);
+    let unwanted: Vec<_> = all(home).into_iter().filter(|backup| may_go(&record, backup) && unwanted(backup)).collect();
+    unwanted.iter().try_for_each(|backup| remove(home, backup))?;
+    Ok(unwanted)
+}
+
+fn held_alone(folder: &Path) -> u64 {
+    const BLOCK: u64 = 512;
+    let held = |entry: fs::DirEntry| match entry.metadata() {
+        Ok(meta) if meta.is_dir() => held_alone(&entry.path()),
+        Ok(meta) if meta.is_file() && meta.nlink() == 1 => meta.blocks() * BLOCK,
+        _ => 0,
+    };
+    fs::read_dir(folder).into_iter().flatten().flatten().map(held).sum()
+}
+
+fn is_short(folder: &Path) -> io::Result<bool> {
+    let system = statvfs(folder)?;
+    Ok(system.blocks_available() < system.blocks() / SHORT)
+}

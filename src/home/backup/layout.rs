@@ -1,0 +1,203 @@
+//! What a backup covers: which folders of the node belong together, and which files never leave their place.
+
+use std::{
+    fs, io,
+    os::unix::fs::MetadataExt as _,
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize};
+
+use crate::home::Home;
+
+/// The folder within a backup that holds everything but `data`.
+pub(super) const INNER: &str = ".watcher";
+/// How everything begins that `watcher` puts beside or into the node's folders; no backup covers it.
+pub(super) const OURS: &str = ".watcher-";
+/// Keys never leave their place, wherever they lie.
+const KEYS: [&str; 2] = ["node_key.json", "priv_validator_key.json"];
+
+/// The folders and files of a node, as its `config.toml` names them.
+#[derive(Debug)]
+pub(super) struct Layout {
+    /// What a backup covers, `data` first. None lies within another.
+    pub(super) roots: Vec<Root>,
+    /// Where the validator keeps what it signed last.
+    pub(super) signing: PathBuf,
+    /// The head of the consensus log.
+    pub(super) wal: PathBuf,
+    /// State-sync snapshots, which the node makes again.
+    pub(super) snapshots: PathBuf,
+    /// What files are never copied and never moved: keys, and the signing state.
+    personal: Vec<(u64, u64)>,
+}
+
+/// One folder that a backup covers.
+#[derive(Debug)]
+pub(super) struct Root {
+    /// Where it is, without links.
+    pub(super) live: PathBuf,
+    /// Where it lies within a backup.
+    pub(super) at: PathBuf,
+    /// Which of its entries it covers.
+    pub(super) only: Pattern,
+}
+
+/// Names: all, or those with this beginning and end.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pattern {
+    begin: String,
+    end: String,
+    /// The whole name.
+    exact: bool,
+}
+
+impl Pattern {
+    fn ending(end: &str) -> Self {
+        Self { end: end.to_owned(), ..Self::default() }
+    }
+
+    fn beginning(begin: &str) -> Self {
+        Self { begin: begin.to_owned(), ..Self::default() }
+    }
+
+    fn exactly(name: &str) -> Self {
+        Self { begin: name.to_owned(), end: String::new(), exact: true }
+    }
+
+    /// Whether a name is one of these.
+    pub(super) fn covers(&self, name: &str) -> bool {
+        if self.exact { name == self.begin } else { name.starts_with(&self.begin) && name.ends_with(&self.end) }
+    }
+}
+
+impl Layout {
+    /// Reads what belongs together.
+    ///
+    /// # Errors
+    /// Where `data` or what `WATCHER_BACKUP_PATHS` names is not there.
+    pub(super) fn of(home: &Home) -> io::Result<Self> {
+        let config = config(home);
+        let named = |section: Option<&str>, key: &str, default: &str| {
+            let table = section.map_or(Some(&config), |section| config.get(section).and_then(toml::Value::as_table));
+            let text = table.and_then(|table| table.get(key)?.as_str()).filter(|text| !text.is_empty());
+            home.path.join(text.unwrap_or(default))
+        };
+        let signing = resolved(&named(None, "priv_validator_state_file", "data/priv_validator_state.json"));
+        let wal = resolved(&named(Some("consensus"), "wal_file", "data/cs.wal/wal"));
+        let personal = [
+            signing.clone(),
+            named(None, "priv_validator_key_file", "config/priv_validator_key.json"),
+            named(None, "node_key_file", "config/node_key.json"),
+        ];
+        let data = fs::canonicalize(home.data()).map_err(|error| at(&home.data(), &error))?;
+        let mut layout = Self {
+            snapshots: data.join("snapshots"),
+            personal: personal.iter().filter_map(|path| identity(path).ok()).collect(),
+            roots: vec![Root { live: data, at: PathBuf::new(), only: Pattern::default() }],
+            signing,
+            wal,
+        };
+        let base = file_name(&layout.wal);
+        let logs = layout.wal.parent().unwrap_or(&layout.wal).to_owned();
+        for (path, at, only) in [
+            (home.path.join("config"), "config", Pattern::default()),
+            (home.path.join("wasm"), "wasm", Pattern::default()),
+            (named(None, "db_dir", "data"), "databases", Pattern::ending(".db")),
+            (logs, "wal", Pattern::beginning(&base)),
+        ] {
+            // What is not there is not there to be lost.
+            if let Ok(live) = fs::canonicalize(&path) {
+                layout.add(live, at.to_owned(), only);
+            }
+        }
+        for (number, path) in home.manner.more.iter().enumerate() {
+            let path = home.path.join(path);
+            let live = fs::canonicalize(&path).map_err(|error| at(&path, &error))?;
+            if home.path.starts_with(&live) {
+                let reason = "WATCHER_BACKUP_PATHS is for more than the home, and not for a folder that holds it";
+                return Err(io::Error::other(format!("{}: {reason}", path.display())));
+            }
+            let number = format!("more-{}", number + 1);
+            match live.parent().filter(|_| !live.is_dir()) {
+                Some(parent) => layout.add(parent.to_owned(), number, Pattern::exactly(&file_name(&live))),
+                None => layout.add(live, number, Pattern::default()),
+            }
+        }
+        Ok(layout)
+    }
+
+    /// Whether a file never leaves its place.
+    pub(super) fn is_personal(&self, name: &str, meta: &fs::Metadata) -> bool {
+        KEYS.contains(&name) || self.personal.contains(&(meta.dev(), meta.ino()))
+    }
+
+    /// The files in a folder that never leave their place.
+    pub(super) fn personal_in(&self, folder: &Path) -> io::Result<Vec<PathBuf>> {
+        let mut found = Vec::new();
+        for entry in fs::read_dir(folder)? {
+            let (entry, path) = entry.map(|entry| (entry.file_type(), entry.path()))?;
+            if entry?.is_dir() {
+                found.extend(self.personal_in(&path)?);
+            } else if fs::metadata(&path).is_ok_and(|meta| self.is_personal(&file_name(&path), &meta)) {
+                found.push(path);
+            }
+        }
+        Ok(found)
+    }
+
+    fn add(&mut self, live: PathBuf, at: String, only: Pattern) {
+        let covered = |root: &Root| root.only == Pattern::default() && live.starts_with(&root.live);
+        if !self.roots.iter().any(covered) {
+            self.roots.push(Root { live, at: Path::new(INNER).join(at), only });
+        }
+    }
+}
+
+/// A name for something of this home's own: another home may keep its backups in the same place.
+pub(super) fn ours(home: &Home, what: &str) -> String {
+    let (device, inode) = identity(&home.path).unwrap_or_default();
+    format!("{OURS}{device:x}-{inode:x}-{what}")
+}
+
+/// A folder on the same filesystem as this one and outside it, or this one itself where it is a mount point, or where
+/// nothing may be put beside it.
+pub(super) fn beside(folder: &Path) -> PathBuf {
+    use nix::unistd::{AccessFlags, access};
+
+    let device = |path: &Path| fs::metadata(path).map(|meta| meta.dev()).ok();
+    let parent = folder.parent().filter(|parent| device(parent) == device(folder));
+    let parent = parent.filter(|parent| access(*parent, AccessFlags::W_OK | AccessFlags::X_OK).is_ok());
+    parent.unwrap_or(folder).to_owned()
+}
+
+/// What a file or folder is, whatever leads to it.
+pub(super) fn identity(path: &Path) -> io::Result<(u64, u64)> {
+    fs::metadata(path).map(|meta| (meta.dev(), meta.ino()))
+}
+
+/// The last component of a path, as text.
+pub(super) fn file_name(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// The path without links, as far as it is there.
+fn resolved(path: &Path) -> PathBuf {
+    if let Ok(resolved) = fs::canonicalize(path) {
+        return resolved;
+    }
+    let folder = path.parent().and_then(|folder| fs::canonicalize(folder).ok());
+    folder.zip(path.file_name()).map_or_else(|| path.to_owned(), |(folder, name)| folder.join(name))
+}
+
+fn config(home: &Home) -> toml::Table {
+    const LARGEST: u64 = 1 << 20;
+    let path = home.path.join("config/config.toml");
+    let text = fs::metadata(&path).ok().filter(|meta| meta.is_file() && meta.len() <= LARGEST);
+    // A file that cannot be read stops the node as well; what it does not say has CometBFT's default.
+    text.and_then(|_| fs::read_to_string(&path).ok()?.parse().ok()).unwrap_or_default()
+}
+
+fn at(path: &Path, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+}

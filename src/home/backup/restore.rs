@@ -1,0 +1,244 @@
+//! Brings a backup back: everything that it covers together, or nothing. Nothing is deleted: what was there is renamed.
+//!
+//! The restored folders are made whole beside the node's first. Then what is to change places is written down, and from
+//! there on only renames are left, which whoever comes next completes.
+
+use std::{fs, io, os::unix::fs::MetadataExt as _, path::PathBuf, sync::atomic::AtomicBool};
+
+use jiff::Zoned;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    At, CarryError, Completion, Progress, at, carry, free,
+    layout::{Layout, OURS, Pattern, beside, file_name, identity, ours},
+    signing::{self, Unreadable},
+    verify::verify,
+    work::Work,
+};
+use crate::home::{Home, sync_folder, write_whole, write_with_mode};
+
+/// What was restored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Restored {
+    /// What was there before, under its new names.
+    pub failed: Vec<PathBuf>,
+    /// Height, round and step that the validator signed last, as they hold now.
+    pub signed: Option<(u64, u64, u64)>,
+}
+
+/// Why nothing was restored.
+#[derive(Debug, thiserror::Error)]
+pub enum RestoreError {
+    /// The backup is not what it was.
+    #[error("the backup was changed since it was made, and is not used: {path}: {reason}")]
+    Flawed {
+        /// Where.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// Nobody knows what the validator signed last.
+    #[error(
+        "nothing is restored while it is not known what the validator signed last, which could make it sign a height twice: {0}"
+    )]
+    Signing(#[from] Unreadable),
+    /// There is no room for it.
+    #[error("the restored files need {needed} bytes, and {place} has {free}: make room, for what was there stays")]
+    NoRoom {
+        /// Where they go.
+        place: PathBuf,
+        /// Bytes that are needed.
+        needed: u64,
+        /// Bytes that are free.
+        free: u64,
+    },
+    /// Something on disk failed.
+    #[error("the restore failed: {0}")]
+    Disk(#[from] At),
+    /// It was asked to stop.
+    #[error("the restore was stopped, and nothing is changed")]
+    Stopped,
+}
+
+impl From<CarryError> for RestoreError {
+    fn from(error: CarryError) -> Self {
+        match error {
+            CarryError::Stopped => Self::Stopped,
+            CarryError::Disk(error) => Self::Disk(error),
+        }
+    }
+}
+
+/// What is to change places.
+#[derive(Debug, Serialize, Deserialize)]
+struct Swap {
+    folders: Vec<Change>,
+    /// The signing state that is to hold, and where, where the node's own is an older one.
+    signing: Option<(PathBuf, String)>,
+    /// Names that stay where they are, each with its folder.
+    stay: Vec<PathBuf>,
+}
+
+/// The entries of one folder.
+#[derive(Debug, Serialize, Deserialize)]
+struct Change {
+    /// The node's folder, which stays.
+    live: PathBuf,
+    only: Pattern,
+    /// Where the new entries come from.
+    new: PathBuf,
+    /// Where the old entries go.
+    failed: PathBuf,
+}
+
+/// Whether a restore was interrupted where it could not be taken back any more: nothing may be started before [`resume`].
+#[must_use]
+pub fn is_pending(home: &Home) -> bool {
+    fs::symlink_metadata(swap_path(home)).is_ok()
+}
+
+/// Completes a restore that was interrupted.
+///
+/// # Errors
+/// [`RestoreError`].
+pub fn resume(home: &Home) -> Result<(), RestoreError> {
+    let path = swap_path(home);
+    let text = match fs::read(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        text => text.map_err(at(&path))?,
+    };
+    let swap: Swap = serde_json::from_slice(&text).map_err(io::Error::other).map_err(at(&path))?;
+    swap.carry_out()?;
+    fs::remove_file(&path).and_then(|()| sync_folder(&home.own())).map_err(at(&path))?;
+    Ok(())
+}
+
+/// Brings a backup back. No node may run. The later one of both signing states holds afterwards.
+///
+/// # Errors
+/// [`RestoreError`]; then nothing was changed, or [`is_pending`].
+pub fn restore(
+    home: &Home,
+    backup: &Completion,
+    now: &Zoned,
+    stop: &AtomicBool,
+    progress: Progress<'_>,
+) -> Result<Restored, RestoreError> {
+    resume(home)?;
+    if let Some(flaw) = verify(backup).into_iter().next() {
+        return Err(RestoreError::Flawed { path: flaw.path, reason: flaw.reason });
+    }
+    fs::create_dir_all(home.data()).map_err(at(&home.data()))?;
+    let layout = Layout::of(home).map_err(at(&home.path))?;
+    let signed = signing::later(&layout.signing, &backup.path.join(signing::KEPT))?;
+    let mut swap = Swap { folders: Vec::new(), signing: None, stay: Vec::new() };
+    let mut works = Vec::new();
+    for (number, part) in backup.parts.iter().enumerate() {
+        fs::create_dir_all(&part.live).map_err(at(&part.live))?;
+        let beside = beside(&part.live);
+        let new = beside.join(ours(home, &format!("restored-{number}")));
+        carry::remove(&new)?;
+        let (year, month, day) = (now.year(), now.month(), now.day());
+        let prefix = if beside == part.live { OURS.to_owned() } else { format!("{}-", file_name(&part.live)) };
+        let failed = free(&beside, &format!("{prefix}failed-{year}-{month}-{day}"));
+        // Two parts of one folder.
+        let taken = swap.folders.iter().filter(|change| change.failed == failed).count();
+        let failed = if taken == 0 { failed } else { failed.with_extension(number.to_string()) };
+        let work = Work::of_restore(&layout, &backup.path, (part, &backup.parts), &new, backup.means)?;
+        works.push(work);
+        swap.folders.push(Change { live: part.live.clone(), only: part.only.clone(), new, failed });
+    }
+    for work in &works {
+        for (place, needed, free) in work.room()? {
+            if needed > free {
+                return Err(RestoreError::NoRoom { place: place.to_owned(), needed, free });
+            }
+        }
+    }
+    for (work, change) in works.iter().zip(&swap.folders) {
+        carry::carry(work, &change.new, stop, progress)?;
+    }
+    swap.keep_personal(&layout, signed.as_ref())?;
+    let path = swap_path(home);
+    let text = serde_json::to_vec_pretty(&swap).map_err(io::Error::other);
+    text.and_then(|text| write_whole(&path, &text, true)).map_err(at(&path))?;
+    resume(home)?;
+    let failed = swap.folders.into_iter().map(|change| change.failed).filter(|failed| failed.exists()).collect();
+    Ok(Restored { failed, signed: signed.map(|signed| signed.at) })
+}
+
+impl Swap {
+    /// Keys and the signing state stay where they are; those that lie deeper get into the new folders beforehand.
+    fn keep_personal(&mut self, layout: &Layout, signed: Option<&signing::Signed>) -> Result<(), RestoreError> {
+        let own = signing::read(&layout.signing)?;
+        if let Some(signed) = signed.filter(|signed| Some(*signed) != own.as_ref()) {
+            self.signing = Some((layout.signing.clone(), String::from_utf8_lossy(&signed.content).into_owned()));
+        }
+        for change in &self.folders {
+            for path in layout.personal_in(&change.live).map_err(at(&change.live))? {
+                let inner = path.strip_prefix(&change.live).unwrap_or(&path);
+                if inner.components().count() == 1 {
+                    self.stay.push(path);
+                    continue;
+                }
+                let to = change.new.join(inner);
+                let is_state = identity(&path).ok() == identity(&layout.signing).ok();
+                let content = signed.filter(|_| is_state).map(|signed| signed.content.clone());
+                let content = content.map_or_else(|| fs::read(&path), Ok).map_err(at(&path))?;
+                let folder = to.parent().unwrap_or(&change.new);
+                let placed = fs::create_dir_all(folder)
+                    .and_then(|()| write_with_mode(&to, &mut content.as_slice(), 0o600, true));
+                placed.map_err(at(&to))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Every step can be taken again: what was moved is not there any more.
+    fn carry_out(&self) -> Result<(), RestoreError> {
+        if let Some((path, content)) = &self.signing {
+            write_with_mode(path, &mut content.as_bytes(), 0o600, true).map_err(at(path))?;
+        }
+        for change in &self.folders {
+            self.change(change)?;
+        }
+        Ok(())
+    }
+
+    fn change(&self, Change { live, only, new, failed }: &Change) -> Result<(), At> {
+        if !new.exists() {
+            return Ok(());
+        }
+        // It has its name once everything old is in it.
+        if !failed.exists() {
+            let leaving = failed.with_file_name(format!("{OURS}leaving-{}", file_name(failed)));
+            fs::create_dir_all(&leaving).map_err(at(&leaving))?;
+            let here = fs::metadata(live).map_err(at(live))?;
+            for entry in fs::read_dir(live).map_err(at(live))? {
+                let entry = entry.map_err(at(live))?;
+                let (path, name) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
+                // What is mounted there cannot be moved, and is a part of its own.
+                let mounted = entry.metadata().is_ok_and(|meta| meta.dev() != here.dev());
+                let ours = name.starts_with(OURS) || name.starts_with("data-backup-");
+                if mounted || ours || !only.covers(&name) || self.stay.contains(&path) {
+                    continue;
+                }
+                fs::rename(&path, leaving.join(entry.file_name())).map_err(at(&path))?;
+            }
+            fs::set_permissions(&leaving, here.permissions()).map_err(at(&leaving))?;
+            sync_folder(&leaving).map_err(at(&leaving))?;
+            carry::rename(&leaving, failed)?;
+        }
+        for entry in fs::read_dir(new).map_err(at(new))? {
+            let entry = entry.map_err(at(new))?;
+            let to = live.join(entry.file_name());
+            fs::rename(entry.path(), &to).map_err(at(&to))?;
+        }
+        sync_folder(live).map_err(at(live))?;
+        carry::remove(new)
+    }
+}
+
+fn swap_path(home: &Home) -> PathBuf {
+    home.own().join("restore.json")
+}

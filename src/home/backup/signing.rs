@@ -1,0 +1,63 @@
+//! What the validator signed last. It never goes back: a validator that signs a height twice is punished for ever.
+
+use std::{fs, io, path::Path};
+
+use serde_json::Value;
+
+/// The file within a backup that keeps it. No copy by hand makes a node use it.
+pub(super) const KEPT: &str = ".watcher/priv_validator_state.json.kept";
+
+/// What was signed last. The greater one was signed later.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Signed {
+    /// Height, round and step.
+    pub(super) at: (u64, u64, u64),
+    /// The file's content.
+    pub(super) content: Vec<u8>,
+}
+
+/// Why nobody knows what was signed last.
+#[derive(Debug, thiserror::Error)]
+#[error("{path}: {reason}")]
+pub struct Unreadable {
+    path: String,
+    reason: String,
+}
+
+/// Reads a signing state; none where there is no such file.
+///
+/// # Errors
+/// [`Unreadable`] where it is there and does not say what was signed.
+pub(super) fn read(path: &Path) -> Result<Option<Signed>, Unreadable> {
+    let unreadable = |reason: String| Unreadable { path: path.display().to_string(), reason };
+    let content = match fs::read(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        content => content.map_err(|error| unreadable(error.to_string()))?,
+    };
+    let value: Value = serde_json::from_slice(&content).map_err(|error| unreadable(error.to_string()))?;
+    let field = |name: &str| {
+        let number = match value.get(name) {
+            Some(Value::String(text)) => text.parse().ok(),
+            Some(number) => number.as_u64(),
+            None => None,
+        };
+        number.ok_or_else(|| unreadable(format!("it says no {name}")))
+    };
+    Ok(Some(Signed { at: (field("height")?, field("round")?, field("step")?), content }))
+}
+
+/// The later one of what the node has now and what a backup keeps.
+///
+/// # Errors
+/// [`Unreadable`] where one of both is, or where the node's own is gone.
+pub(super) fn later(live: &Path, kept: &Path) -> Result<Option<Signed>, Unreadable> {
+    match (read(live)?, read(kept)?) {
+        (None, Some(_)) => Err(Unreadable {
+            path: live.display().to_string(),
+            reason: "it is gone, and what the backup keeps may be older: put the last one in its place first"
+                .to_owned(),
+        }),
+        (live, None) => Ok(live),
+        (Some(live), Some(kept)) => Ok(Some(if kept.at > live.at { kept } else { live })),
+    }
+}

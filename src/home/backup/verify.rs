@@ -1,0 +1,69 @@
+//! Whether a backup is still what it was when it was made.
+
+use std::{
+    fs,
+    io::Write as _,
+    path::{Path, PathBuf},
+};
+
+use super::{
+    Completion, FILES, signing,
+    work::{State, Way, Work},
+};
+
+/// What is wrong with a backup, for people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Flaw {
+    /// Where.
+    pub path: PathBuf,
+    /// What.
+    pub reason: String,
+}
+
+/// Holds each file against what was noted of it: its size, and when its content changed last.
+#[must_use]
+pub fn verify(backup: &Completion) -> Vec<Flaw> {
+    let files = backup.path.join(FILES);
+    let flaw = |path: &Path, reason: String| Flaw { path: path.to_owned(), reason };
+    let text = match fs::read_to_string(&files) {
+        Ok(text) => text,
+        Err(error) => return vec![flaw(&files, error.to_string())],
+    };
+    let mut flaws = Vec::new();
+    for line in text.lines() {
+        let Ok((_, size, modified, path)) = serde_json::from_str::<(&str, u64, i64, PathBuf)>(line) else {
+            flaws.push(flaw(&files, format!("cannot be understood: {line}")));
+            continue;
+        };
+        let path = backup.path.join(path);
+        match fs::symlink_metadata(&path) {
+            Err(error) => flaws.push(flaw(&path, error.to_string())),
+            Ok(meta) if meta.len() != size => {
+                flaws.push(flaw(&path, format!("has {} bytes, and had {size}", meta.len())));
+            }
+            Ok(meta) if State::from(&meta).modified != modified => flaws.push(flaw(&path, "was changed".to_owned())),
+            Ok(_) => {}
+        }
+    }
+    if let Err(error) = signing::read(&backup.path.join(signing::KEPT)) {
+        flaws.push(flaw(&backup.path.join(signing::KEPT), error.to_string()));
+    }
+    flaws
+}
+
+/// What is noted of each file.
+pub(super) fn listed(work: &Work) -> Vec<u8> {
+    let mut text = Vec::new();
+    for file in &work.files {
+        let way = match file.way {
+            Way::Clone => "clone",
+            Way::Link => "link",
+            Way::Copy | Way::Ready => "copy",
+        };
+        // Writing to memory does not fail; a path that is no text is told by `verify`.
+        let path = file.to.to_string_lossy();
+        let _ = serde_json::to_writer(&mut text, &(way, file.state.size, file.state.modified, path));
+        let _ = text.write_all(b"\n");
+    }
+    text
+}

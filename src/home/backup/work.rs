@@ -1,0 +1,348 @@
+//! What is to be done to bring folders to another place: found by a walk that changes nothing, so that it can be counted
+//! before anything is stopped.
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    fs, io,
+    os::unix::fs::MetadataExt as _,
+    path::{Path, PathBuf},
+};
+
+use nix::sys::statvfs::statvfs;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    At, Means, at,
+    layout::{INNER, Layout, OURS, Pattern, beside, file_name, identity},
+};
+
+/// A folder of the node that a backup covers, and where the backup has it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Part {
+    /// Where the node has it, without links.
+    pub live: PathBuf,
+    /// Where it lies: below the backup's folder, or anywhere on a filesystem of its own.
+    pub at: PathBuf,
+    /// Which entries it covers.
+    pub only: Pattern,
+    /// Where the walk came upon it within another part, below the backup's folder.
+    pub found: Option<PathBuf>,
+    /// What the link there says; none where another filesystem is mounted there.
+    pub link: Option<PathBuf>,
+}
+
+/// How a file gets there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Way {
+    /// The filesystem shares its blocks until one of both is changed.
+    Clone,
+    /// A second name: it never changes again.
+    Link,
+    /// A second name of what was copied ahead.
+    Ready,
+    /// Byte by byte.
+    Copy,
+}
+
+/// One file.
+#[derive(Debug)]
+pub(super) struct File {
+    pub(super) from: PathBuf,
+    /// Below the target's folder, or anywhere.
+    pub(super) to: PathBuf,
+    /// What it was when it was found.
+    pub(super) state: State,
+    pub(super) way: Way,
+    /// It never changes again.
+    settled: bool,
+    /// Where it is and where it goes are one filesystem.
+    near: bool,
+    /// Device number of the filesystem that it goes to.
+    device: u64,
+}
+
+/// A file's identity, and everything that changes with its content.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub(super) struct State {
+    pub(super) device: u64,
+    pub(super) inode: u64,
+    pub(super) size: u64,
+    /// When its content changed last, nanoseconds since the Unix epoch.
+    pub(super) modified: i64,
+    /// When its content, or what else is noted of it, changed last, which nobody can set.
+    pub(super) changed: i64,
+}
+
+/// Everything that is to be done.
+#[derive(Debug, Default)]
+pub(super) struct Work {
+    pub(super) parts: Vec<Part>,
+    /// From where and to where, those above first.
+    pub(super) folders: Vec<(PathBuf, PathBuf)>,
+    pub(super) files: Vec<File>,
+    /// What they say, and where they go.
+    pub(super) links: Vec<(PathBuf, PathBuf)>,
+    /// A folder on each filesystem that something goes to.
+    places: BTreeMap<u64, PathBuf>,
+}
+
+/// Which folders are walked, and to where.
+struct Walk<'a> {
+    layout: &'a Layout,
+    work: Work,
+    /// Folders that were met: none is walked twice, and none into itself.
+    met: HashSet<(u64, u64)>,
+    /// The name that a part on another filesystem gets beside its folder; none where everything goes to one place.
+    apart: Option<&'a str>,
+    /// What stands for a folder of a backup that another part holds.
+    elsewhere: HashMap<PathBuf, Option<PathBuf>>,
+    /// Whether links out of a part are followed.
+    follows: bool,
+}
+
+/// Where the walk is.
+#[derive(Clone, Copy)]
+struct Point<'a> {
+    /// The part's own folder.
+    live: &'a Path,
+    only: &'a Pattern,
+    /// Device number of where it goes.
+    device: u64,
+    settled: bool,
+}
+
+impl Work {
+    /// What makes a backup of the node at `place`. With a name, what lies on another filesystem goes to a folder of that name
+    /// there, and is linked where it can be.
+    pub(super) fn of_backup(layout: &Layout, place: &Path, apart: Option<&str>, means: Means) -> Result<Self, At> {
+        let mut walk = Walk::new(layout, apart, true);
+        // Neither backups nor our own files.
+        walk.met.insert(identity(place).map_err(at(place))?);
+        for root in &layout.roots {
+            walk.part(&root.live, root.at.clone(), &root.only, place, None)?;
+        }
+        Ok(walk.work.chosen(means))
+    }
+
+    /// What brings a part of a backup back to a folder.
+    pub(super) fn of_restore(
+        layout: &Layout,
+        folder: &Path,
+        (part, parts): (&Part, &[Part]),
+        to: &Path,
+        means: Means,
+    ) -> Result<Self, At> {
+        let mut walk = Walk::new(layout, None, false);
+        let found = parts.iter().filter_map(|part| Some((folder.join(part.found.as_ref()?), part.link.clone())));
+        walk.elsewhere = found.collect();
+        let place = to.parent().unwrap_or(to);
+        walk.part(&folder.join(&part.at), to.to_owned(), &Pattern::default(), place, None)?;
+        Ok(walk.work.chosen(means))
+    }
+
+    /// Bytes that go this way.
+    pub(super) fn bytes(&self, way: Way) -> u64 {
+        self.files.iter().filter(|file| file.way == way).map(|file| file.state.size).sum()
+    }
+
+    /// A folder on each filesystem that something goes to, bytes that are needed there, and bytes that are free.
+    pub(super) fn room(&self) -> Result<Vec<(&Path, u64, u64)>, At> {
+        const BLOCK: u64 = 4096;
+        let room = |(device, place): (&u64, &'_ PathBuf)| {
+            let copied = self.files.iter().filter(|file| file.way == Way::Copy && file.device == *device);
+            let needed: u64 = copied.map(|file| file.state.size.next_multiple_of(BLOCK)).sum();
+            free_space(place).map_err(at(place)).map(|free| (needed, free))
+        };
+        self.places.iter().map(|each| room(each).map(|(needed, free)| (each.1.as_path(), needed, free))).collect()
+    }
+
+    /// Chooses the cheapest way for each file that the filesystem has and the means allow.
+    fn chosen(mut self, means: Means) -> Self {
+        if means == Means::Copy {
+            return self;
+        }
+        for (device, place) in &self.places {
+            let mut near: Vec<_> = self.files.iter_mut().filter(|file| file.near && file.device == *device).collect();
+            let sample = near.iter().find(|file| file.state.size > 0).map(|file| file.from.clone());
+            let clones = sample.is_some_and(|sample| clones(&sample, place).is_ok());
+            for file in &mut near {
+                file.way = match file.settled {
+                    _ if clones => Way::Clone,
+                    true => Way::Link,
+                    false => Way::Copy,
+                };
+            }
+        }
+        self
+    }
+}
+
+impl File {
+    /// Whether it goes to the filesystem of this folder.
+    pub(super) fn is_for(&self, folder: &Path) -> bool {
+        fs::metadata(folder).is_ok_and(|meta| meta.dev() == self.device)
+    }
+}
+
+impl State {
+    pub(super) fn of(path: &Path) -> io::Result<Self> {
+        fs::metadata(path).map(|meta| Self::from(&meta))
+    }
+}
+
+impl From<&fs::Metadata> for State {
+    fn from(meta: &fs::Metadata) -> Self {
+        let nanoseconds = |seconds: i64, rest: i64| seconds.saturating_mul(1_000_000_000).saturating_add(rest);
+        Self {
+            device: meta.dev(),
+            inode: meta.ino(),
+            size: meta.len(),
+            modified: nanoseconds(meta.mtime(), meta.mtime_nsec()),
+            changed: nanoseconds(meta.ctime(), meta.ctime_nsec()),
+        }
+    }
+}
+
+impl<'a> Walk<'a> {
+    fn new(layout: &'a Layout, apart: Option<&'a str>, follows: bool) -> Self {
+        Self { layout, work: Work::default(), met: HashSet::new(), apart, elsewhere: HashMap::new(), follows }
+    }
+
+    /// Walks a folder with what lies on its own filesystem.
+    fn part(
+        &mut self,
+        live: &Path,
+        place: PathBuf,
+        only: &Pattern,
+        target: &Path,
+        found: Option<(PathBuf, Option<PathBuf>)>,
+    ) -> Result<(), At> {
+        let device = |path: &Path| fs::metadata(path).map(|meta| meta.dev()).map_err(at(path));
+        if !self.met.insert(identity(live).map_err(at(live))?) && *only == Pattern::default() {
+            return Ok(());
+        }
+        let (mut to, mut target) = (place, target.to_owned());
+        if let Some(name) = self.apart
+            && device(live)? != device(&target)?
+        {
+            target = beside(live);
+            let number = self.work.parts.len();
+            let apart = target.join(format!("{name}-{number}"));
+            self.work.links.push((apart.clone(), to));
+            to = apart;
+        }
+        let device = device(&target)?;
+        self.work.places.entry(device).or_insert(target);
+        let (found, link) = found.map_or((None, None), |(found, link)| (Some(found), link));
+        self.work.parts.push(Part { live: live.to_owned(), at: to.clone(), only: only.clone(), found, link });
+        self.folder(live, &to, Point { live, only, device, settled: false })
+    }
+
+    fn folder(&mut self, from: &Path, to: &Path, point: Point<'_>) -> Result<(), At> {
+        self.work.folders.push((from.to_owned(), to.to_owned()));
+        let entries = fs::read_dir(from).and_then(Iterator::collect::<io::Result<Vec<_>>>).map_err(at(from))?;
+        let names = entries.iter().filter_map(|entry| entry.file_name().into_string().ok());
+        let lowest_log = names.filter_map(|name| number(&name, &["log"])).min();
+        let top = from == point.live;
+        for entry in entries {
+            let (path, name) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
+            let left_out = top && !point.only.covers(&name) || path == self.layout.snapshots;
+            if left_out || name.starts_with(OURS) || top && name == INNER {
+                continue;
+            }
+            let to = to.join(entry.file_name());
+            if let Some(link) = self.elsewhere.get(&path) {
+                self.work.links.extend(link.clone().map(|link| (link, to)));
+                continue;
+            }
+            let meta = entry.metadata().map_err(at(&path))?;
+            if meta.is_symlink() {
+                self.link(&path, to, point)?;
+            } else if meta.is_dir() {
+                let here = fs::metadata(from).map_err(at(from))?.dev();
+                if meta.dev() != here && self.follows {
+                    self.part(&path, to.clone(), &Pattern::default(), &self.place_of(point), Some((to, None)))?;
+                } else if self.met.insert((meta.dev(), meta.ino())) {
+                    let settled = point.settled || is_snapshot(from, &name);
+                    self.folder(&path, &to, Point { settled, ..point })?;
+                }
+            } else if meta.is_file() {
+                let settled = point.settled
+                    || number(&name, &["ldb", "sst"]).is_some_and(|number| lowest_log.is_some_and(|log| number < log))
+                    || self.is_rotated(&path);
+                self.file(path, to, &meta, Point { settled, ..point });
+            }
+        }
+        Ok(())
+    }
+
+    fn file(&mut self, from: PathBuf, to: PathBuf, meta: &fs::Metadata, point: Point<'_>) {
+        if self.layout.is_personal(&file_name(&to), meta) {
+            return;
+        }
+        let near = meta.dev() == point.device;
+        let (state, settled, device) = (State::from(meta), point.settled, point.device);
+        self.work.files.push(File { from, to, state, way: Way::Copy, settled, near, device });
+    }
+
+    /// A link within a part stays a link, and so does one that leads nowhere or to what is covered already.
+    fn link(&mut self, path: &Path, to: PathBuf, point: Point<'_>) -> Result<(), At> {
+        let text = fs::read_link(path).map_err(at(path))?;
+        let target = fs::canonicalize(path).ok().filter(|target| self.follows && !target.starts_with(point.live));
+        let Some(target) = target else {
+            self.work.links.push((text, to));
+            return Ok(());
+        };
+        let meta = fs::metadata(&target).map_err(at(&target))?;
+        if meta.is_file() {
+            self.file(target, to, &meta, Point { settled: false, ..point });
+        } else if meta.is_dir() && self.met.contains(&(meta.dev(), meta.ino())) {
+            self.work.links.push((text, to));
+        } else if meta.is_dir() {
+            self.part(&target, to.clone(), &Pattern::default(), &self.place_of(point), Some((to, Some(text))))?;
+        }
+        Ok(())
+    }
+
+    fn place_of(&self, point: Point<'_>) -> PathBuf {
+        self.work.places[&point.device].clone()
+    }
+
+    /// A log of consensus that was closed: `wal.000` and so on, beside the one that is written.
+    fn is_rotated(&self, path: &Path) -> bool {
+        let wal = &self.layout.wal;
+        let closed = |name: &str| {
+            let number = name.strip_prefix(&file_name(wal)).and_then(|rest| rest.strip_prefix('.'));
+            number.is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
+        };
+        // In a backup it lies in a folder of the same name.
+        let folder = |path: &Path| path.parent().and_then(Path::file_name).map(ToOwned::to_owned);
+        closed(&file_name(path)) && (path.parent() == wal.parent() || !self.follows && folder(path) == folder(wal))
+    }
+}
+
+/// The number of a database's file: `000123.ldb`, or `000123-001.log` as newer ones write it.
+fn number(name: &str, extensions: &[&str]) -> Option<u64> {
+    let (stem, extension) = name.rsplit_once('.')?;
+    let digits = stem.split_once('-').map_or(stem, |(digits, _)| digits);
+    let named = extensions.contains(&extension) && digits.bytes().all(|byte| byte.is_ascii_digit());
+    named.then(|| digits.parse().ok()).flatten()
+}
+
+/// A version of a memiavl tree: `snapshot-<height>` beside the link `current`. One that is being written has another name.
+fn is_snapshot(folder: &Path, name: &str) -> bool {
+    let height = name.strip_prefix("snapshot-");
+    let whole = height.is_some_and(|height| !height.is_empty() && height.bytes().all(|byte| byte.is_ascii_digit()));
+    whole && fs::symlink_metadata(folder.join("current")).is_ok_and(|meta| meta.is_symlink())
+}
+
+/// Tries whether a filesystem shares blocks between files. The file that it is tried with has no name.
+fn clones(sample: &Path, place: &Path) -> io::Result<()> {
+    let target = tempfile::tempfile_in(place)?;
+    rustix::fs::ioctl_ficlone(&target, fs::File::open(sample)?).map_err(io::Error::from)
+}
+
+fn free_space(folder: &Path) -> io::Result<u64> {
+    let system = statvfs(folder)?;
+    Ok(system.blocks_available().saturating_mul(system.fragment_size()))
+}

@@ -1,0 +1,87 @@
+//! What is done for backups beside the node's work: copying ahead of one, and dropping it once nobody can need it any more.
+
+use std::{
+    fs,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use crate::{
+    chain::own_node::OwnNode,
+    decide::plan::Plan,
+    home::{
+        Home,
+        backup::{ahead, estimate, keep},
+        upgrade_info,
+    },
+};
+
+/// Between two looks.
+const PAUSE: Duration = Duration::from_mins(10);
+
+/// The copying ahead of a backup, which goes on until it is told to end.
+#[derive(Debug, Default)]
+pub(super) struct Ahead {
+    stop: Arc<AtomicBool>,
+    /// Held while it works.
+    working: Arc<Mutex<()>>,
+}
+
+impl Ahead {
+    /// Copies ahead, and tells what the backup will cost; at the halt itself nothing is rehearsed any more.
+    pub(super) fn begin(&mut self, home: Home, plan: Plan) {
+        let working = self.end();
+        self.stop = Arc::default();
+        let stop = Arc::clone(&self.stop);
+        tokio::task::spawn_blocking(move || {
+            let _working = working.lock().unwrap_or_else(PoisonError::into_inner);
+            match ahead::copy(&home, &stop) {
+                Ok(files) => tracing::debug!(files, "copied ahead of the backup"),
+                Err(error) => return tracing::debug!(%error, "nothing is copied ahead of the backup"),
+            }
+            let halted =
+                fs::read(home.upgrade_info()).is_ok_and(|text| upgrade_info::parse(&text).is_ok_and(|at| at == plan));
+            if halted || stop.load(Ordering::Relaxed) {
+                return;
+            }
+            match estimate::estimate(&home, &stop) {
+                Ok(Some(estimate)) => tracing::info!(
+                    seconds = estimate.time.as_secs_f64(),
+                    bytes = estimate.bytes,
+                    shared = estimate.shared,
+                    free = estimate.free,
+                    place = %estimate.place.display(),
+                    "what the backup before upgrade {:?} takes, as rehearsed",
+                    plan.name
+                ),
+                Ok(None) => {}
+                Err(error) => tracing::debug!(%error, "the backup could not be rehearsed"),
+            }
+        });
+    }
+
+    /// Has it end; whoever takes this lock then has it ended.
+    pub(super) fn end(&self) -> Arc<Mutex<()>> {
+        self.stop.store(true, Ordering::Relaxed);
+        Arc::clone(&self.working)
+    }
+}
+
+/// Looks without end.
+pub(super) async fn look(home: Home, own_node: OwnNode) {
+    loop {
+        tokio::time::sleep(PAUSE).await;
+        let Some(height) = own_node.ask().await.committed else { continue };
+        let (home, now) = (home.clone(), super::wall_clock() / 1_000);
+        match tokio::task::spawn_blocking(move || keep::look(&home, now, height)).await {
+            Ok(Ok(dropped)) => dropped.iter().for_each(|backup| {
+                tracing::info!(path = %backup.path.display(), "dropped a checkpoint: its upgrade has passed and blocks are made");
+            }),
+            Ok(Err(error)) => tracing::warn!(%error, "checkpoints that are not needed stay"),
+            Err(error) => tracing::warn!(%error, "a defect in watcher"),
+        }
+    }
+}
