@@ -20,6 +20,8 @@ pub mod websocket;
 
 #[cfg(test)]
 mod liar;
+#[cfg(test)]
+mod published;
 
 /// Where an endpoint is, and on which chain.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -26,6 +26,7 @@ use crate::{
         event::{Event, Heard, Kind, NodeExit, Outcome, Words},
     },
     home::{backup, changes::Changes, lock, observe::Observer, orders},
+    http::Web,
     process::{
         node::Node,
         orphans,
@@ -54,7 +55,7 @@ pub struct Supervisor {
     ahead: keeping::Ahead,
     own_node: Option<OwnNode>,
     endpoints: Vec<Endpoint>,
-    web: reqwest::Client,
+    web: Web,
     manager: Manager,
     heard: mpsc::Receiver<Heard>,
     attention: watch::Sender<Attention>,
@@ -83,7 +84,7 @@ pub struct Ears {
     /// Who says it.
     pub endpoints: Vec<Endpoint>,
     /// For downloads.
-    pub web: reqwest::Client,
+    pub web: Web,
 }
 
 impl Supervisor {

@@ -121,7 +121,7 @@ async fn fetch(home: &Home, upgrade: &Upgrade) -> anyhow::Result<Receipt> {
     let meter = Meter::new(format!("fetching upgrade {:?}", upgrade.plan.name));
     let store = home.store();
     let request = artifact::Request {
-        client: &web,
+        web: &web,
         upgrade,
         platform: &home.platform,
         daemon_name: &home.daemon,

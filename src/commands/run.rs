@@ -35,7 +35,7 @@ use crate::{
 };
 
 /// No plan's info is read beyond this: the longest of real chains has 4 KiB.
-const LONGEST_INFO: usize = 64 * 1024;
+pub(super) const LONGEST_INFO: usize = 64 * 1024;
 /// How many things heard may wait to be decided on; endpoints wait when there are more.
 const HEARD: usize = 64;
 /// How long the own node may take to answer: it is on this machine.

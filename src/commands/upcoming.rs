@@ -1,7 +1,7 @@
 //! `watcher upcoming`: which upgrades are coming, from a home's own node or from any endpoint.
 
 mod list;
-mod moment;
+pub(super) mod moment;
 pub(super) mod text;
 
 use std::{
@@ -12,6 +12,7 @@ use std::{
 
 use anyhow::{Context as _, bail};
 use jiff::Zoned;
+use serde::Serialize;
 
 use super::say;
 use crate::{
@@ -30,7 +31,8 @@ use crate::{
     log,
     persona::Persona,
 };
-pub use list::{State, Upcoming, list};
+pub use list::{Entry, EtaTimes, State, Upcoming, list};
+pub use moment::Moment;
 
 /// Prints what is coming.
 ///
@@ -127,9 +129,9 @@ pub fn own_endpoint(home: &Path, args: &[std::ffi::OsString], daemon: &str) -> O
     Some((url, Own { home: PathBuf::from(home), rest }))
 }
 
-/// The list as JSON. What a terminal would act on is escaped beyond what JSON demands: C1 controls, marks of direction.
-fn json(list: &Upcoming) -> serde_json::Result<String> {
-    let text = serde_json::to_string_pretty(list)? + "\n";
+/// Something as JSON. What a terminal would act on is escaped beyond what JSON demands: C1 controls, marks of direction.
+pub(super) fn json(value: &impl Serialize) -> serde_json::Result<String> {
+    let text = serde_json::to_string_pretty(value)? + "\n";
     let mut json = String::with_capacity(text.len());
     // Outside strings all is ASCII, so whatever is escaped here stands in a string.
     for c in text.chars() {
