@@ -11,6 +11,7 @@ pub mod history;
 mod number;
 pub mod own_node;
 pub mod poller;
+pub mod proof;
 pub mod proposals;
 pub mod rest;
 pub mod rpc;
@@ -20,6 +21,8 @@ pub mod websocket;
 
 #[cfg(test)]
 mod liar;
+#[cfg(test)]
+mod published;
 
 /// Where an endpoint is, and on which chain.
 #[derive(Debug, Clone, PartialEq, Eq)]

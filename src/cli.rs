@@ -68,6 +68,15 @@ pub enum Command {
     #[command(after_help = "Examples:\n  watcher upcoming --rpc https://rpc.example.org\n  \
                             watcher upcoming --home /var/lib/gaia --format json")]
     Upcoming(UpcomingArgs),
+    /// Tell whether an upgrade is going to work: on a chain, or by a plan's info before it is proposed.
+    ///
+    /// Ends with 0 where nothing is in the way, with 2 where something would break the upgrade, with 3 where it cannot be told.
+    #[command(
+        after_help = "Examples:\n  watcher check --rpc https://rpc.example.org --daemon-name gaiad --os-arch linux/amd64\n  \
+                            watcher check --info-file proposal.json --daemon-name gaiad --format github\n  \
+                            watcher check --home /var/lib/gaia --daemon-name gaiad --offline"
+    )]
+    Check(CheckArgs),
     /// Hold an upgrade, or all: it is staged and not swapped in. Without a name: show what is held.
     #[command(after_help = "Example:\n  watcher hold v2 --reason \"waiting for the fix of v2.0.1\"")]
     Hold(HoldArgs),
@@ -346,6 +355,57 @@ pub struct UpcomingArgs {
     pub format: Format,
 }
 
+/// Arguments of `check`.
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// A CometBFT RPC endpoint, for example `https://rpc.example.org`. Repeatable; several are held against each other.
+    #[arg(long, value_name = "URL", env = "WATCHER_RPC", value_delimiter = ',')]
+    pub rpc: Vec<String>,
+    /// A REST (API) endpoint, for example `https://api.example.org`. Repeatable.
+    #[arg(long, value_name = "URL", env = "WATCHER_REST", value_delimiter = ',')]
+    pub rest: Vec<String>,
+    /// The home of a node: its node is asked as well, and what is staged there, its disk and its configuration are looked at.
+    #[arg(long, value_name = "DIR", env = "DAEMON_HOME")]
+    pub home: Option<PathBuf>,
+    /// A plan's info, a plan, or a draft of a proposal with plans in it, in place of what the chain has; `-` is stdin.
+    #[arg(long, value_name = "FILE|-")]
+    pub info_file: Option<PathBuf>,
+    /// The upgrade's name: of those on the chain only these are looked at; with an info, what it will be called.
+    #[arg(long)]
+    pub name: Option<String>,
+    /// The upgrade's height, likewise.
+    #[arg(long)]
+    pub height: Option<u64>,
+    /// A platform that must have a binary, in Go's words: `linux/amd64`. Repeatable; this machine's where none is given.
+    #[arg(long, value_name = "OS/ARCH", value_parser = platform)]
+    pub os_arch: Vec<String>,
+    /// What the executable is called.
+    #[arg(long, value_name = "NAME", env = "DAEMON_NAME")]
+    pub daemon_name: Option<String>,
+    /// Fetch no binaries: look at what can be told without.
+    #[arg(long)]
+    pub offline: bool,
+    /// Fetch from private networks and this machine, also for a plan that is only proposed.
+    #[arg(long)]
+    pub allow_private: bool,
+    /// How to print it.
+    #[arg(long, value_enum, default_value_t = CheckFormat::Text)]
+    pub format: CheckFormat,
+}
+
+/// How `check` prints what it found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum CheckFormat {
+    /// For people.
+    Text,
+    /// For scripts.
+    Json,
+    /// Annotations of a GitHub workflow.
+    Github,
+    /// `JUnit`'s XML.
+    Junit,
+}
+
 /// Arguments of `migrate-check`.
 #[derive(Debug, Args)]
 pub struct MigrateCheckArgs {
@@ -411,6 +471,15 @@ fn place_of_command(arguments: &[OsString]) -> Option<usize> {
         }
     }
     None
+}
+
+/// A platform in Go's words.
+fn platform(text: &str) -> Result<String, String> {
+    let is_word = |word: &str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    match text.split_once('/') {
+        Some((os, arch)) if is_word(os) && is_word(arch) => Ok(text.to_owned()),
+        _ => Err("write it as os/arch, for example linux/amd64".to_owned()),
+    }
 }
 
 /// A flag's value in Go's words.

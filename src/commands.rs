@@ -3,10 +3,12 @@
 pub mod add_batch_upgrade;
 pub mod add_upgrade;
 pub mod backups;
+pub mod check;
 pub mod completions;
 pub mod config;
 pub mod demo;
 pub mod fetch_history;
+mod findings;
 pub mod hold;
 pub mod init;
 pub mod migrate_check;
@@ -61,6 +63,7 @@ fn as_watcher(arguments: &[OsString]) -> anyhow::Result<Ending> {
         Command::Shared(command) => shared(Persona::Watcher, file, command),
         Command::Demo(args) => demo::demo(args),
         Command::Upcoming(args) => upcoming::upcoming(args),
+        Command::Check(args) => check::check(&args),
         Command::Hold(args) => hold::hold(file, &args),
         Command::Backups(args) => backups::backups(file, args),
         Command::Release(args) => hold::release(file, &args),

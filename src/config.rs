@@ -18,6 +18,7 @@ use nix::sys::signal::Signal;
 
 use crate::{
     artifact::Platform,
+    chain::proof::{BadPoint, Choice, Point},
     decide::settings::{OnFailure, Settings},
     home::{
         Home,
@@ -47,6 +48,8 @@ pub struct Config {
     pub rpc: Vec<String>,
     /// `WATCHER_REST`.
     pub rest: Vec<String>,
+    /// `WATCHER_TRUST_HEIGHT` and the like: what plans are proven from.
+    pub trust: Choice,
     /// `WATCHER_PASS_EXIT_CODE`.
     pub pass_exit_code: bool,
     /// `WATCHER_ALLOW_HOME_MISMATCH`.
@@ -126,6 +129,10 @@ pub fn read(
     let stop_signal = stop_signal(&values, &mut problems);
     let on_upgrade_failure = on_upgrade_failure(&values, &mut problems);
     let manner = manner(&values, &mut problems);
+    let trust = trust(&values).unwrap_or_else(|error| {
+        problems.push(error.to_string());
+        Choice::default()
+    });
     problems.extend(values.text("WATCHER_LOG").and_then(|filter| log::check(filter).err()));
     if let Some(home) = check_identity(&values, &mut problems) {
         check_home(home, &mut problems);
@@ -142,16 +149,13 @@ pub fn read(
     }
     let custom_hook = values.text("COSMOVISOR_CUSTOM_PREUPGRADE").map(str::to_owned);
     let defaults = Settings::default();
-    // In a file, 0 stands for what is not set.
-    let or_default =
-        |name: &str, default| Some(values.duration(name)).filter(|time| !time.is_zero()).unwrap_or(default);
     let count = |name| u32::try_from(values.integer(name).max(0)).unwrap_or(u32::MAX);
     let settings = Settings {
         downloads: values.flag("DAEMON_ALLOW_DOWNLOAD_BINARIES"),
         restart_after_upgrade: values.flag("DAEMON_RESTART_AFTER_UPGRADE"),
         restart_delay: values.duration("DAEMON_RESTART_DELAY"),
-        shutdown_grace: or_default("DAEMON_SHUTDOWN_GRACE", defaults.shutdown_grace),
-        poll_interval: or_default("DAEMON_POLL_INTERVAL", defaults.poll_interval),
+        shutdown_grace: values.duration_or("DAEMON_SHUTDOWN_GRACE", defaults.shutdown_grace),
+        poll_interval: values.duration_or("DAEMON_POLL_INTERVAL", defaults.poll_interval),
         pre_upgrade_retries: values.integer("DAEMON_PREUPGRADE_MAX_RETRIES"),
         custom_hook: custom_hook.is_some(),
         upgrade_restarts: count("WATCHER_UPGRADE_MAX_RESTARTS"),
@@ -178,6 +182,7 @@ pub fn read(
         custom_hook,
         rpc: values.list("WATCHER_RPC"),
         rest: values.list("WATCHER_REST"),
+        trust,
         pass_exit_code: values.flag("WATCHER_PASS_EXIT_CODE"),
         allow_home_mismatch: values.flag("WATCHER_ALLOW_HOME_MISMATCH"),
         logs: values.logs(),
@@ -242,6 +247,20 @@ fn manner(values: &Values, problems: &mut Vec<String>) -> Manner {
     }
 }
 
+/// What plans are proven from.
+///
+/// # Errors
+/// [`BadPoint`] where what is named cannot be a block.
+pub fn trust(values: &Values) -> Result<Choice, BadPoint> {
+    let point = Point::read(values.text("WATCHER_TRUST_HEIGHT"), values.text("WATCHER_TRUST_HASH"))?;
+    let defaults = Choice::default();
+    Ok(Choice {
+        point,
+        period: values.duration_or("WATCHER_TRUST_PERIOD", defaults.period),
+        max_age: values.duration_or("WATCHER_PROOF_MAX_AGE", defaults.max_age),
+    })
+}
+
 /// The home, where it is named as it must be. Whether the node's name is too is looked at first.
 pub(crate) fn check_identity<'a>(values: &'a Values, problems: &mut Vec<String>) -> Option<&'a Path> {
     match values.text("DAEMON_NAME") {
@@ -299,7 +318,7 @@ pub(crate) fn go_text(error: &io::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::collections::BTreeMap;
+    use std::{collections::BTreeMap, time::Duration};
 
     fn read_from(pairs: &[(&str, &str)]) -> Result<Config, ConfigError> {
         let map: BTreeMap<String, String> = pairs.iter().map(|(k, v)| ((*k).to_string(), (*v).to_string())).collect();
@@ -327,6 +346,7 @@ mod tests {
             ("DAEMON_NAME", "noded"),
             ("DAEMON_HOME", "here"),
             ("UNSAFE_SKIP_BACKUP", "true"),
+            ("WATCHER_TRUST_HEIGHT", "-7"),
         ])
         .unwrap_err();
         assert_eq!(
@@ -337,6 +357,7 @@ mod tests {
                 "invalid: DAEMON_RESTART_DELAY: must be greater than 0",
                 "invalid: DAEMON_SHUTDOWN_GRACE: must be greater than 0",
                 r#"DAEMON_PREUPGRADE_MAX_RETRIES could not be parsed to int: strconv.Atoi: parsing "x": invalid syntax"#,
+                "WATCHER_TRUST_HEIGHT must be a height above 0, got \"-7\"",
                 "DAEMON_HOME must be an absolute path",
             ]
         );
@@ -354,9 +375,13 @@ mod tests {
             ("WATCHER_RPC", "http://a:1, https://b"),
             ("WATCHER_DOWNLOAD_JITTER", "0s"),
             ("WATCHER_UPGRADE_MAX_RESTARTS", "4294967296"),
+            ("WATCHER_TRUST_HEIGHT", "7"),
+            ("WATCHER_TRUST_HASH", &"aB".repeat(32)),
             ("PATH", "/bin"),
         ])
         .unwrap();
+        assert_eq!(config.trust.point.map(|point| (point.height, point.hash.to_string())), Some((7, "AB".repeat(32))));
+        assert_eq!(config.trust.period, Duration::from_hours(7 * 24));
         assert!(config.settings.downloads && config.settings.jitter.is_zero());
         assert_eq!(config.settings.upgrade_restarts, u32::MAX, "very many are not none");
         assert_eq!(config.rpc, ["http://a:1", "https://b"]);

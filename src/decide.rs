@@ -13,6 +13,7 @@ mod lane;
 pub mod note;
 pub mod orders;
 pub mod plan;
+pub mod proven;
 pub mod run;
 pub mod schedule;
 pub mod settings;

@@ -97,6 +97,12 @@ impl Home {
         self.own().join("record.json")
     }
 
+    /// `cosmovisor/watcher/header.json`: the newest header that was verified.
+    #[must_use]
+    pub fn trusted_header(&self) -> PathBuf {
+        self.own().join("header.json")
+    }
+
     /// The store of verified artifacts.
     #[must_use]
     pub fn store(&self) -> Store {

@@ -1,22 +1,69 @@
 //! The door to HTTP: how every client of this program is made.
 
+mod public;
+
 use std::{sync::Arc, time::Duration};
 
-use reqwest::{Client, Url, redirect::Policy};
+use reqwest::{
+    Client, RequestBuilder, Url,
+    dns::Resolve,
+    redirect::{Action, Attempt, Policy},
+};
 use rustls::{ClientConfig, RootCertStore};
+
+pub use public::NotPublic;
+use public::PublicResolver;
 
 /// How long a connection may take to be made.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a transfer may stand still.
 const READ_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A client for endpoints and release hosts: the host's certificates beside Mozilla's, no transparent decompression
-/// (it would break ranges, lengths and checksums), up to 10 redirects and none from https to http.
+/// The way to release hosts.
+#[derive(Debug, Clone)]
+pub struct Web {
+    client: Client,
+    public_only: bool,
+}
+
+impl Web {
+    /// A request for a file.
+    ///
+    /// # Errors
+    /// [`NotPublic`] where the URL itself names an address at which nothing may be asked.
+    pub fn get(&self, url: Url) -> Result<RequestBuilder, NotPublic> {
+        match public::refusal(&url).filter(|_| self.public_only) {
+            Some(reason) => Err(reason),
+            None => Ok(self.client.get(url)),
+        }
+    }
+}
+
+/// The way to release hosts: the host's certificates beside Mozilla's, no transparent decompression (it would break ranges,
+/// lengths and checksums), up to 10 redirects and none from https to http.
 ///
 /// # Errors
 /// Where reqwest cannot be set up; with the TLS configuration given here that is a defect of the build.
-pub fn web_client() -> reqwest::Result<Client> {
-    builder(tls()).redirect(few_redirects()).build()
+pub fn web_client() -> reqwest::Result<Web> {
+    Ok(Web { client: builder(tls()).redirect(few_redirects()).build()?, public_only: false })
+}
+
+/// The same for URLs that anybody may have written: wherever names and redirects lead, only public addresses are connected
+/// to. A proxy is not asked, because it may reach what we must not.
+///
+/// # Errors
+/// As [`web_client`].
+pub fn public_web_client() -> reqwest::Result<Web> {
+    public_web(Arc::new(PublicResolver))
+}
+
+fn public_web(resolver: Arc<dyn Resolve>) -> reqwest::Result<Web> {
+    let policy = Policy::custom(|attempt| match public::refusal(attempt.url()) {
+        Some(reason) => attempt.error(reason),
+        None => follow(attempt),
+    });
+    let builder = builder(tls()).redirect(policy).dns_resolver(resolver).no_proxy();
+    Ok(Web { client: builder.build()?, public_only: true })
 }
 
 /// A client for a chain's endpoints. It speaks HTTP/1.1 only, because a websocket begins as the upgrade of such a
@@ -48,10 +95,14 @@ pub fn tls() -> ClientConfig {
 }
 
 fn few_redirects() -> Policy {
-    Policy::custom(|attempt| match refusal(attempt.previous(), attempt.url()) {
+    Policy::custom(follow)
+}
+
+fn follow(attempt: Attempt<'_>) -> Action {
+    match refusal(attempt.previous(), attempt.url()) {
         Some(reason) => attempt.error(reason),
         None => attempt.follow(),
-    })
+    }
 }
 
 /// Why a redirect is not followed; reqwest itself refuses other schemes than http and https.
@@ -85,6 +136,31 @@ fn builder(tls: ClientConfig) -> reqwest::ClientBuilder {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Leads every name to a server on this machine, as if that were a public host.
+    struct Here(std::net::SocketAddr);
+
+    impl Resolve for Here {
+        fn resolve(&self, _: reqwest::dns::Name) -> reqwest::dns::Resolving {
+            let address = self.0;
+            Box::pin(async move { Ok(Box::new(std::iter::once(address)) as reqwest::dns::Addrs) })
+        }
+    }
+
+    #[tokio::test]
+    async fn a_public_host_cannot_lead_to_a_private_one() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let metadata = axum::response::Redirect::temporary("http://169.254.169.254/latest");
+        let router = axum::Router::new().route("/a", axum::routing::get(async || metadata));
+        let server = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+        let web = public_web(Arc::new(Here(address))).unwrap();
+        let url = Url::parse(&format!("http://releases.example.org:{}/a", address.port())).unwrap();
+        let refused = web.get(url).unwrap().send().await.unwrap_err();
+        let mut causes = std::iter::successors(Some(&refused as &dyn std::error::Error), |error| error.source());
+        assert!(causes.any(|cause| cause.downcast_ref::<NotPublic>().is_some()), "{refused:?}");
+        server.abort();
+    }
 
     #[test]
     fn redirects_are_followed_ten_times_and_never_away_from_https() {

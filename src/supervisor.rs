@@ -29,6 +29,7 @@ use crate::{
         event::{Event, Heard, Kind, NodeExit, Outcome, Words},
     },
     home::{backup, changes::Changes, lock, observe::Observer, orders},
+    http::Web,
     process::{
         node::Node,
         orphans,
@@ -58,7 +59,7 @@ pub struct Supervisor {
     own_node: Option<OwnNode>,
     endpoints: Vec<Endpoint>,
     clients: Clients,
-    web: reqwest::Client,
+    web: Web,
     manager: Manager,
     heard: mpsc::Receiver<Heard>,
     attention: watch::Sender<Attention>,
@@ -89,7 +90,7 @@ pub struct Ears {
     /// What they are asked with.
     pub clients: Clients,
     /// For downloads.
-    pub web: reqwest::Client,
+    pub web: Web,
 }
 
 impl Supervisor {

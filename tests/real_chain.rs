@@ -429,6 +429,55 @@ fn a_failing_migration(policy: &str, state: &str, current: &str) {
     assert_eq!((count("CONFLICTING VOTE"), count("the state after it is the network's")), (0, 1));
 }
 
+#[test]
+fn a_plan_and_its_absence_are_proven_from_a_block_that_is_trusted() {
+    proven_from_a_block_that_is_trusted(Kind::Today);
+}
+
+#[test]
+fn a_plan_and_its_absence_are_proven_on_a_chain_of_the_generation_before_as_well() {
+    proven_from_a_block_that_is_trusted(Kind::Before);
+}
+
+fn proven_from_a_block_that_is_trusted(kind: Kind) {
+    let Some(chain) = Chain::with(kind, VOTE) else { return };
+    let census = Census::of(&chain.home, chain.kind.name());
+    let mut watcher = Supervisor::start(&chain.home, chain.kind.name(), &[("UNSAFE_SKIP_BACKUP", "true")]);
+    chain.wait_until_served();
+    wait::until("a few blocks are made", LIMIT, || (chain.height() > 6).then_some(()));
+    let (hash, other) = (chain.block_hash(3), chain.block_hash(4));
+    let trusting = |hash: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_watcher"));
+        command.args(["upcoming", "--format", "json", "--rpc", &format!("http://127.0.0.1:{}", chain.port)]);
+        let command = command.env("WATCHER_TRUST_HEIGHT", "3").env("WATCHER_TRUST_HASH", hash);
+        let told = command.env_remove("DAEMON_HOME").output().expect("it runs");
+        assert!(told.status.success(), "{told:?}");
+        let list: Value = serde_json::from_slice(&told.stdout).unwrap_or_else(|error| panic!("{error}: {told:?}"));
+        (list, String::from_utf8_lossy(&told.stderr).into_owned())
+    };
+    let (list, said) = trusting(&hash);
+    assert_eq!(list["upgrades"], Value::Array(Vec::new()), "{list}");
+    let proven = list["proven_height"].as_u64().unwrap_or_else(|| panic!("nothing is proven: {list}, {said}"));
+    assert_eq!(Some(proven + 1), list["height"].as_u64(), "the newest header proves what was below it");
+
+    chain.propose("v2", 400, "");
+    wait::until("the vote has passed", LIMIT, || chain.scheduled());
+    let belief = |list: &Value| list["upgrades"][0]["belief"].as_str().map(str::to_owned);
+    wait::until("the plan is proven", LIMIT, || (belief(&trusting(&hash).0)? == "proven").then_some(()));
+    let (list, said) = trusting(&other);
+    assert_eq!((belief(&list).as_deref(), &list["proven_height"]), (Some("claimed"), &Value::Null), "{list}");
+    assert!(said.contains("is not WATCHER_TRUST_HASH") && said.contains("counts as claimed"), "{said}");
+
+    // For the node's own watcher its node is the root of what is trusted.
+    let log = supervisor::log_of(&chain.home);
+    wait::until("the log tells of the proof", LIMIT, || {
+        let log = fs::read_to_string(&log).unwrap_or_default();
+        log.lines().any(|line| line.contains("v2") && line.ends_with("; proven")).then_some(())
+    });
+    assert!(chain.home.join("cosmovisor/watcher/header.json").exists(), "the newest verified header is kept");
+    stops_in_order(&chain, &mut watcher, census, 1);
+}
+
 /// `watcher upcoming` tells of the proposal and its plan while the vote runs.
 fn shown_in_voting(chain: &Chain, speaking: &str, port: u16, height: u64) {
     let address = format!("http://127.0.0.1:{port}");

@@ -4,7 +4,7 @@
 use core::time::Duration;
 use std::io;
 
-use reqwest::{Client, Response, StatusCode, Url, Version, header};
+use reqwest::{RequestBuilder, Response, StatusCode, Url, Version, header};
 use tokio::{sync::mpsc, task::spawn_blocking};
 
 use super::{
@@ -14,6 +14,7 @@ use super::{
     source::redacted,
     store::Store,
 };
+use crate::http::{NotPublic, Web};
 
 mod part;
 
@@ -32,7 +33,7 @@ const QUEUE: usize = 8;
 /// Downloads a file into `store.downloads` under a name that `key` decides, going on with what is there. What comes back
 /// has the digest that is demanded.
 pub(super) async fn download(
-    client: &Client,
+    web: &Web,
     url: Url,
     key: &str,
     demanded: Option<Checksum>,
@@ -44,7 +45,8 @@ pub(super) async fn download(
     let mut part = spawn_blocking(move || Part::open(&folder, &key, demanded)).await.map_err(io::Error::other)??;
     let (mut done, mut resumed_from) = (part.length(), part.length());
     while !part.is_complete() {
-        let mut response = ask(client, &url, &part).await.map_err(|error| unreachable(&shown, error))?;
+        let request = request(web, &shown, url.clone())?;
+        let mut response = ask(request, &part).await.map_err(|error| unreachable(&shown, error))?;
         resumed_from = if response.status() == StatusCode::PARTIAL_CONTENT { part.length() } else { 0 };
         let total = match response.status() {
             StatusCode::OK => length(&response),
@@ -96,11 +98,11 @@ pub(super) async fn download(
 }
 
 /// Fetches something small, whole.
-pub(super) async fn small(client: &Client, url: Url) -> Result<Vec<u8>, FetchError> {
+pub(super) async fn small(web: &Web, url: Url) -> Result<Vec<u8>, FetchError> {
     const LONGEST: Duration = Duration::from_mins(1);
     let shown = redacted(url.as_str());
     let failed = |error| unreachable(&shown, error);
-    let mut response = client.get(url).timeout(LONGEST).send().await.map_err(failed)?;
+    let mut response = request(web, &shown, url)?.timeout(LONGEST).send().await.map_err(failed)?;
     if response.status() != StatusCode::OK {
         return Err(refused(&shown, &response));
     }
@@ -115,14 +117,20 @@ pub(super) async fn small(client: &Client, url: Url) -> Result<Vec<u8>, FetchErr
 }
 
 /// How many bytes may be written to a filesystem, the node's reserve taken off.
-pub(super) fn free_space(folder: &std::path::Path) -> io::Result<u64> {
+///
+/// # Errors
+/// Where the filesystem cannot be asked.
+pub fn free_space(folder: &std::path::Path) -> io::Result<u64> {
     let found =
         nix::sys::statvfs::statvfs(folder).map_err(io::Error::from).map_err(naming("cannot measure", folder))?;
     Ok(found.blocks_available().saturating_mul(found.fragment_size()).saturating_sub(RESERVE))
 }
 
-async fn ask(client: &Client, url: &Url, part: &Part) -> reqwest::Result<Response> {
-    let mut request = client.get(url.clone());
+fn request(web: &Web, shown: &str, url: Url) -> Result<RequestBuilder, FetchError> {
+    web.get(url).map_err(|reason| FetchError::NotPublic(shown.to_owned(), reason))
+}
+
+async fn ask(mut request: RequestBuilder, part: &Part) -> reqwest::Result<Response> {
     if part.length() > 0 {
         request = request.header(header::RANGE, format!("bytes={}-", part.length()));
         if let Some(validator) = part.validator() {
@@ -207,8 +215,11 @@ fn retry_after(text: &str, now: jiff::Timestamp) -> Option<Duration> {
 /// What went wrong with a connection, without the URL, which may hold a password.
 fn unreachable(shown: &str, error: reqwest::Error) -> FetchError {
     let error = error.without_url();
-    let causes = core::iter::successors(Some(&error as &dyn core::error::Error), |error| error.source());
-    let reason = causes.map(ToString::to_string).collect::<Vec<_>>().join(": ");
+    let causes = || core::iter::successors(Some(&error as &dyn core::error::Error), |error| error.source());
+    if let Some(reason) = causes().find_map(|cause| cause.downcast_ref::<NotPublic>()) {
+        return FetchError::NotPublic(shown.to_owned(), reason.clone());
+    }
+    let reason = causes().map(ToString::to_string).collect::<Vec<_>>().join(": ");
     FetchError::Transfer(shown.to_owned(), reason)
 }
 
@@ -243,8 +254,8 @@ mod tests {
             .await
             .unwrap()
             .unwrap();
-        let (client, nowhere) = (crate::http::web_client().unwrap(), Url::parse("http://127.0.0.1:1/a").unwrap());
-        let done = download(&client, nowhere, "key", None, &store, &|_| ()).await.unwrap();
+        let (web, nowhere) = (crate::http::web_client().unwrap(), Url::parse("http://127.0.0.1:1/a").unwrap());
+        let done = download(&web, nowhere, "key", None, &store, &|_| ()).await.unwrap();
         assert_eq!(done.sha256, hex::encode(<sha2::Sha256 as sha2::Digest>::digest(b"whole")));
     }
 }

@@ -5,7 +5,7 @@ use core::time::Duration;
 use std::io;
 
 use jiff::{Timestamp, Unit};
-use reqwest::{Client, Url};
+use reqwest::Url;
 use tokio::task::spawn_blocking;
 
 use super::{
@@ -17,16 +17,19 @@ use super::{
     store::Store,
     unpack::{UnpackError, unpack},
 };
-use crate::decide::{
-    facts::{Fingerprint, Receipt},
-    plan::{Artifact, Asks, Upgrade},
+use crate::{
+    decide::{
+        facts::{Fingerprint, Receipt},
+        plan::{Artifact, Asks, Upgrade},
+    },
+    http::{NotPublic, Web},
 };
 
 /// What is to be fetched, for whom, and where it goes.
 #[derive(Debug, Clone, Copy)]
 pub struct Request<'a> {
-    /// The client of [`web_client`](crate::http::web_client).
-    pub client: &'a Client,
+    /// The way to release hosts.
+    pub web: &'a Web,
     /// The upgrade whose artifact is wanted.
     pub upgrade: &'a Upgrade,
     /// The platform that it must run on.
@@ -68,6 +71,9 @@ pub enum FetchError {
     /// No connection, or it broke or stood still, or what it carried is too long or too short.
     #[error("cannot fetch {0}: {1}")]
     Transfer(String, String),
+    /// It leads to this machine or a private network, where it may not lead.
+    #[error("{0} is not fetched: {1}")]
+    NotPublic(String, NotPublic),
     /// The server answered with something else than the file.
     #[error("cannot fetch {url}: the server answered {status}")]
     Refused {
@@ -106,12 +112,27 @@ pub enum FetchError {
     Unfit {
         /// From where.
         url: String,
+        /// What of it.
+        part: Part,
         /// What is wrong with it: an [`UnpackError`] or [`InspectError`](super::inspect::InspectError), or what a document
         /// lists.
         reason: String,
         /// Where a binary may be put by hand.
         place: String,
     },
+}
+
+/// What of a download is unfit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// The document that was to list binaries.
+    Document,
+    /// The archive.
+    Archive,
+    /// The name of the executable: none of `DAEMON_NAME` is in the archive.
+    Name,
+    /// The executable: it does not run on the platform.
+    Executable,
 }
 
 impl FetchError {
@@ -137,11 +158,11 @@ pub async fn fetch(request: Request<'_>, progress: &(dyn Fn(Progress) + Sync)) -
     let artifact = resolve(&request).await?;
     let url = request_url(&artifact.url).map_err(FetchError::Unusable)?;
     let demanded = match &artifact.checksum {
-        Some(text) => Some(demanded(request.client, text, &artifact.url).await?),
+        Some(text) => Some(demanded(request.web, text, &artifact.url).await?),
         None => None,
     };
     let key = format!("{}\n{}", artifact.url, artifact.checksum.as_deref().unwrap_or_default());
-    let done = download(request.client, url, &key, demanded, request.store, progress).await?;
+    let done = download(request.web, url, &key, demanded, request.store, progress).await?;
     let receipt = Receipt {
         plan: request.upgrade.plan.clone(),
         artifact,
@@ -167,9 +188,9 @@ fn keep(
     daemon_name: &str,
     place: &str,
 ) -> Result<Receipt, FetchError> {
-    let unfit = |reason: String| {
+    let unfit = |part, reason: String| {
         let url = redacted(&receipt.artifact.url);
-        FetchError::Unfit { url, reason, place: place.to_owned() }
+        FetchError::Unfit { url, part, reason, place: place.to_owned() }
     };
     let url = web_url(&receipt.artifact.url).map_err(FetchError::Unusable)?;
     let scratch = store.scratch()?;
@@ -177,11 +198,12 @@ fn keep(
     download.move_to(&file)?;
     let tree = match unpack(&file, &url, scratch.path(), daemon_name, free_space(&store.artifacts)?) {
         Err(UnpackError::Disk(error)) => return Err(error.into()),
-        Err(lie) => return Err(unfit(lie.to_string())),
+        Err(lie @ UnpackError::NoBinary(..)) => return Err(unfit(Part::Name, lie.to_string())),
+        Err(lie) => return Err(unfit(Part::Archive, lie.to_string())),
         Ok(tree) => tree,
     };
     let binary = tree.join("bin").join(daemon_name);
-    inspect(&binary, platform).map_err(|error| unfit(error.to_string()))?;
+    inspect(&binary, platform).map_err(|error| unfit(Part::Executable, error.to_string()))?;
     Ok(store.keep(&tree, receipt, daemon_name)?)
 }
 
@@ -192,37 +214,34 @@ async fn resolve(request: &Request<'_>) -> Result<Artifact, FetchError> {
         Asks::Nothing { reason } | Asks::Unusable { reason } => return Err(FetchError::Unusable(reason.clone())),
         Asks::Document { url } => url,
     };
-    let source = Source::parse(url, request.must_have_checksum).map_err(FetchError::Unusable)?;
-    let bytes = small(request.client, request_url(&source.url).map_err(FetchError::Unusable)?).await?;
+    let source = Source::parse(url, request.must_have_checksum).map_err(|error| FetchError::Unusable(error.reason))?;
+    let bytes = small(request.web, request_url(&source.url).map_err(FetchError::Unusable)?).await?;
     if let Some(text) = &source.checksum {
-        let mut digests = Digests::new(Some(demanded(request.client, text, &source.url).await?));
+        let mut digests = Digests::new(Some(demanded(request.web, text, &source.url).await?));
         digests.update(&bytes);
         let url = redacted(&source.url);
         digests.finish().map_err(|(demanded, found)| FetchError::Mismatch { url, demanded, found })?;
     }
-    match info::document(&bytes, request.platform, request.must_have_checksum) {
-        Asks::Artifact(artifact) => Ok(artifact),
-        Asks::Nothing { reason } | Asks::Unusable { reason } | Asks::Document { url: reason } => {
-            let empty = bytes.trim_ascii().is_empty();
-            let url = redacted(&source.url);
-            let reason = if empty { format!("no content returned by {url:?}") } else { reason };
-            Err(FetchError::Unfit { url, reason, place: request.place() })
-        }
-    }
+    info::document(&bytes, request.platform, request.must_have_checksum).map_err(|refusal| {
+        let empty = bytes.trim_ascii().is_empty();
+        let url = redacted(&source.url);
+        let reason = if empty { format!("no content returned by {url:?}") } else { refusal.reason };
+        FetchError::Unfit { url, part: Part::Document, reason, place: request.place() }
+    })
 }
 
 /// The digest that a checksum demands of a file: itself, or the line for the file in a file of sums.
-async fn demanded(client: &Client, checksum: &str, of: &str) -> Result<Checksum, FetchError> {
+async fn demanded(web: &Web, checksum: &str, of: &str) -> Result<Checksum, FetchError> {
     let sums = match Demand::parse(checksum).map_err(FetchError::Unusable)? {
         Demand::Digest(checksum) => return Ok(checksum),
         Demand::Sums(url) => url,
     };
-    sum_at(client, sums, &file_name(&web_url(of).map_err(FetchError::Unusable)?)).await
+    sum_at(web, sums, &file_name(&web_url(of).map_err(FetchError::Unusable)?)).await
 }
 
-async fn sum_at(client: &Client, sums: Url, file: &str) -> Result<Checksum, FetchError> {
+async fn sum_at(web: &Web, sums: Url, file: &str) -> Result<Checksum, FetchError> {
     let shown = redacted(sums.as_str());
-    let text = small(client, sums).await?;
+    let text = small(web, sums).await?;
     let found = find_sum(&String::from_utf8_lossy(&text), file);
     found.map_err(|error| FetchError::Unusable(format!("the file of sums {shown} does not help: {error}")))
 }
@@ -319,7 +338,7 @@ mod tests {
     struct Home {
         root: TempDir,
         store: Store,
-        client: Client,
+        web: Web,
         upgrade: Upgrade,
     }
 
@@ -329,7 +348,7 @@ mod tests {
             let store = Store::below(root.path());
             let plan = Plan { name: "v2".into(), height: 10, info: String::new() };
             let upgrade = Upgrade { plan, folder: Folder::of("v2", false).unwrap(), asks };
-            Self { root, store, client: web_client().unwrap(), upgrade }
+            Self { root, store, web: web_client().unwrap(), upgrade }
         }
 
         fn wanting(url: &str, checksum: Option<String>) -> Self {
@@ -342,7 +361,7 @@ mod tests {
 
         async fn fetch_with(&self, progress: &(dyn Fn(Progress) + Sync)) -> Result<Receipt, FetchError> {
             let request = Request {
-                client: &self.client,
+                web: &self.web,
                 upgrade: &self.upgrade,
                 platform: &Platform::host(),
                 daemon_name: "noded",
@@ -549,8 +568,8 @@ mod tests {
         let line = format!("{}  a\n", hex::encode(Sha256::digest(&body)));
         let sums = Server::start(vec![ok(line.as_bytes()), ok(line.as_bytes())]).await;
         let url = Url::parse(&format!("{}/sums", sums.base)).unwrap();
-        let client = web_client().unwrap();
-        assert_eq!(sum_at(&client, url.clone(), "a").await.unwrap().to_string(), sha256(&body));
-        assert!(sum_at(&client, url, "b").await.unwrap_err().to_string().contains("no line for \"b\""));
+        let web = web_client().unwrap();
+        assert_eq!(sum_at(&web, url.clone(), "a").await.unwrap().to_string(), sha256(&body));
+        assert!(sum_at(&web, url, "b").await.unwrap_err().to_string().contains("no line for \"b\""));
     }
 }

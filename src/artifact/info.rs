@@ -11,6 +11,7 @@ use std::{
 use serde_json::{Map, Value};
 use url::Url;
 
+pub use super::source::{Flaw, Refusal};
 use super::{checksum::shortened, source::Source};
 use crate::{
     decide::plan::{Artifact, Asks},
@@ -45,20 +46,38 @@ impl Platform {
     }
 }
 
-/// What a plan's info asks a machine to run. One bad entry does not spoil the others: only the entry for `platform`
-/// (else `any`) is looked at.
+/// What a plan's info asks a machine to run.
 #[must_use]
 pub fn asks(info: &str, platform: &Platform, must_have_checksum: bool) -> Asks {
-    let info = info.trim();
-    if !is_reference(info) {
-        return binaries(info, platform, must_have_checksum);
-    }
-    match Source::parse(info, must_have_checksum) {
-        Ok(_) => Asks::Document { url: info.to_owned() },
-        Err(reason) => {
-            Asks::Unusable { reason: format!("the plan's info is a reference that is not followed: {reason}") }
+    read(info, platform, must_have_checksum).unwrap_or_else(Refusal::into_asks)
+}
+
+impl Refusal {
+    /// What a plan asks for that is refused.
+    #[must_use]
+    pub fn into_asks(self) -> Asks {
+        let Self { flaw, reason } = self;
+        match flaw {
+            Flaw::Blank | Flaw::NotParsable | Flaw::NoBinaries => Asks::Nothing { reason },
+            _ => Asks::Unusable { reason },
         }
     }
+}
+
+/// The same, with what is wrong told apart. One bad entry does not spoil the others: only the entry for `platform` (else
+/// `any`) is looked at.
+///
+/// # Errors
+/// [`Refusal`] where nothing is asked for, or nothing that can be had.
+pub fn read(info: &str, platform: &Platform, must_have_checksum: bool) -> Result<Asks, Refusal> {
+    let info = info.trim();
+    if !is_reference(info) {
+        return binaries(info, platform, must_have_checksum).map(Asks::Artifact);
+    }
+    let refused = |refusal: Refusal| {
+        refusal.flaw.because(format!("the plan's info is a reference that is not followed: {refusal}"))
+    };
+    Source::parse(info, must_have_checksum).map(|_| Asks::Document { url: info.to_owned() }).map_err(refused)
 }
 
 /// The file on this machine that an info names: an absolute path, or a `file` URL without a host.
@@ -75,8 +94,10 @@ pub fn local_file(info: &str) -> Option<PathBuf> {
 }
 
 /// What a document on this machine asks it to run.
-#[must_use]
-pub fn local_document(path: &Path, platform: &Platform, must_have_checksum: bool) -> Asks {
+///
+/// # Errors
+/// As [`read`]; it lists binaries or is unusable.
+pub fn local_document(path: &Path, platform: &Platform, must_have_checksum: bool) -> Result<Asks, Refusal> {
     const LONGEST: u64 = 1 << 20;
     let read = || {
         let file = File::open(path)?;
@@ -88,22 +109,57 @@ pub fn local_document(path: &Path, platform: &Platform, must_have_checksum: bool
         file.take(LONGEST).read_to_end(&mut bytes)?;
         Ok(bytes)
     };
-    match read() {
-        Ok(bytes) => document(&bytes, platform, must_have_checksum),
-        Err(error) => Asks::Unusable { reason: format!("the plan's info is {}: {error}", path.display()) },
-    }
+    let bytes = read().map_err(|error| {
+        let reason = format!("the plan's info is {}: {error}", path.display());
+        Flaw::Url.because(reason)
+    })?;
+    document(&bytes, platform, must_have_checksum).map(Asks::Artifact).map_err(|refusal| match refusal.flaw {
+        Flaw::Blank | Flaw::NotParsable | Flaw::NoBinaries => Flaw::NoMap.because(refusal.reason),
+        _ => refusal,
+    })
 }
 
 /// What a fetched document asks a machine to run. It must list binaries itself: references are followed once.
+///
+/// # Errors
+/// As [`read`].
+pub fn document(bytes: &[u8], platform: &Platform, must_have_checksum: bool) -> Result<Artifact, Refusal> {
+    let text = core::str::from_utf8(bytes).map_err(|_| Flaw::NotParsable.because("the document is not UTF-8 text"))?;
+    binaries(text.trim(), platform, must_have_checksum).map_err(|refusal| match refusal.flaw {
+        flaw @ (Flaw::Blank | Flaw::NotParsable | Flaw::NoBinaries) => {
+            flaw.because(format!("the document lists no binaries: {refusal}"))
+        }
+        _ => refusal,
+    })
+}
+
+/// Whether a URL of a plan says which content it has to have.
 #[must_use]
-pub fn document(bytes: &[u8], platform: &Platform, must_have_checksum: bool) -> Asks {
-    let Ok(text) = core::str::from_utf8(bytes) else {
-        return Asks::Unusable { reason: "the document is not UTF-8 text".into() };
-    };
-    match binaries(text.trim(), platform, must_have_checksum) {
-        Asks::Nothing { reason } => Asks::Unusable { reason: format!("the document lists no binaries: {reason}") },
-        other => other,
+pub fn is_pinned(url: &str) -> bool {
+    Source::parse(url, false).is_ok_and(|source| source.checksum.is_some())
+}
+
+/// The entries of an info, or of a document, that cosmovisor refuses the whole plan for, each by its key. They are in
+/// nobody's way here unless a machine needs that very entry.
+#[must_use]
+pub fn bad_entries(text: &str) -> Vec<(String, Refusal)> {
+    let is_word = |word: &str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    let is_platform =
+        |key: &str| key == "any" || key.split_once('/').is_some_and(|(os, arch)| is_word(os) && is_word(arch));
+    if json::is_bloated(text.as_bytes()) {
+        return Vec::new();
     }
+    let Ok(Value::Object(fields)) = serde_json::from_str(text.trim()) else { return Vec::new() };
+    let Some(Value::Object(binaries)) = member(&fields, "binaries") else { return Vec::new() };
+    let bad = |(key, value): (&String, &Value)| {
+        let refusal = if is_platform(key) {
+            source(value, false).err()?
+        } else {
+            Flaw::NoPlatform.because("it is no platform in the words of Go, as linux/amd64 is")
+        };
+        Some((shortened(key), refusal))
+    };
+    binaries.iter().filter_map(bad).collect()
 }
 
 /// A local path, or a URI of any scheme. With white space inside it is prose: `Note: upgrade to v5`.
@@ -117,44 +173,42 @@ fn is_reference(info: &str) -> bool {
 }
 
 /// What cannot be read is told in the words that people know from cosmovisor, and behind them in ours.
-fn binaries(text: &str, platform: &Platform, must_have_checksum: bool) -> Asks {
-    let nothing = |reason: String| Asks::Nothing { reason };
-    let none = |why: &str| nothing(format!("{}: {why}", not_found(platform)));
+fn binaries(text: &str, platform: &Platform, must_have_checksum: bool) -> Result<Artifact, Refusal> {
+    let none = |why: &str| Err(Flaw::NoBinaries.because(format!("{}: {why}", not_found(platform))));
     if text.is_empty() {
-        return nothing("cannot parse upgrade info: plan info must not be blank".into());
+        return Err(Flaw::Blank.because("cannot parse upgrade info: plan info must not be blank"));
     }
     if json::is_bloated(text.as_bytes()) {
-        return nothing(format!("the plan's info has more parts than one can need: {:?}", shortened(text)));
+        let reason = format!("the plan's info has more parts than one can need: {:?}", shortened(text));
+        return Err(Flaw::NotParsable.because(reason));
     }
     let fields = match serde_json::from_str(text) {
         Ok(Value::Object(fields)) => fields,
         Ok(Value::Null) => return none("the plan's info is null"),
         Ok(other) => {
             let kind = kind(&other);
-            return nothing(format!(
+            return Err(Flaw::NotParsable.because(format!(
                 "could not parse plan info: json: cannot unmarshal {kind} into Go value of type plan.Info: it is not an \
                  object with \"binaries\""
-            ));
+            )));
         }
         Err(error) => {
             let (why, shown) = (go_words(text).unwrap_or_else(|| error.to_string()), shortened(text));
-            return nothing(format!("could not parse plan info: {why}: it is not JSON: {shown:?}"));
+            let reason = format!("could not parse plan info: {why}: it is not JSON: {shown:?}");
+            return Err(Flaw::NotParsable.because(reason));
         }
     };
     match member(&fields, "binaries") {
         None | Some(Value::Null) => none("the plan's info has no \"binaries\""),
         Some(Value::Object(binaries)) if binaries.is_empty() => none("\"binaries\" is empty"),
-        Some(Value::Object(binaries)) => match choose(binaries, platform, must_have_checksum) {
-            Ok(artifact) => Asks::Artifact(artifact),
-            Err(reason) => Asks::Unusable { reason },
-        },
+        Some(Value::Object(binaries)) => choose(binaries, platform, must_have_checksum),
         Some(other) => {
             let kind = kind(other);
             let reason = format!(
                 "could not parse plan info: json: cannot unmarshal {kind} into Go struct field Info.binaries of type \
                  plan.BinaryDownloadURLMap: \"binaries\" is not a map from platform to URL"
             );
-            Asks::Unusable { reason }
+            Err(Flaw::NoMap.because(reason))
         }
     }
 }
@@ -188,16 +242,20 @@ fn member<'a>(fields: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
     fields.get(name).or_else(in_any_case)
 }
 
-fn choose(binaries: &Map<String, Value>, platform: &Platform, must_have_checksum: bool) -> Result<Artifact, String> {
+fn choose(binaries: &Map<String, Value>, platform: &Platform, must_have_checksum: bool) -> Result<Artifact, Refusal> {
     let Platform { os_arch } = platform;
     let (key, value) = [os_arch.as_str(), "any"]
         .into_iter()
         .find_map(|key| binaries.get(key).map(|value| (key, value)))
-        .ok_or_else(|| not_found(platform))?;
-    let written = value.as_str().ok_or_else(|| format!("the entry for {key} is not a text"))?;
-    let Source { url, checksum } =
-        Source::parse(written, must_have_checksum).map_err(|reason| format!("the entry for {key}: {reason}"))?;
+        .ok_or_else(|| Flaw::NoBinary.because(not_found(platform)))?;
+    let refused = |refusal: Refusal| refusal.flaw.because(format!("the entry for {key}: {refusal}"));
+    let Source { url, checksum } = source(value, must_have_checksum).map_err(refused)?;
     Ok(Artifact { os_arch: key.to_owned(), url, checksum })
+}
+
+fn source(value: &Value, must_have_checksum: bool) -> Result<Source, Refusal> {
+    let written = value.as_str().ok_or_else(|| Flaw::Url.because("it is not a text"))?;
+    Source::parse(written, must_have_checksum)
 }
 
 #[cfg(test)]
@@ -257,26 +315,38 @@ mod tests {
         }
     }
 
-    fn answer(row: &Row, platform: &Platform, must_have_checksum: bool) -> Asks {
-        match (asks(&row.info, platform, must_have_checksum), &row.document) {
-            (Asks::Document { .. }, Some(text)) => document(text.as_bytes(), platform, must_have_checksum),
-            (other, _) => other,
+    fn answer(row: &Row, platform: &Platform, must_have_checksum: bool) -> Result<Asks, Refusal> {
+        match (read(&row.info, platform, must_have_checksum)?, &row.document) {
+            (Asks::Document { .. }, Some(text)) => {
+                document(text.as_bytes(), platform, must_have_checksum).map(Asks::Artifact)
+            }
+            (other, _) => Ok(other),
         }
     }
 
-    fn agrees(verdict: &Verdict, asks: &Asks) -> bool {
-        match (verdict, asks) {
-            (Verdict::Error(word), Asks::Nothing { .. }) => {
-                ["blank", "not-parsable", "no-binaries"].contains(&word.as_str())
-            }
-            (Verdict::Error(word), Asks::Unusable { .. }) => {
-                ["invalid-platform-key", "malformed-checksum", "no-binary-for-platform", "missing-checksum"]
-                    .contains(&word.as_str())
-            }
-            (Verdict::Reference { reference, checksum }, Asks::Document { url }) => {
+    /// The table's words for what is wrong.
+    fn words(flaw: Flaw) -> &'static [&'static str] {
+        match flaw {
+            Flaw::Blank => &["blank"],
+            Flaw::NotParsable | Flaw::NoMap => &["not-parsable"],
+            Flaw::NoBinaries => &["no-binaries"],
+            // The reference looks at all entries first, those of other platforms too.
+            Flaw::NoBinary => &["no-binary-for-platform", "invalid-platform-key", "missing-checksum"],
+            Flaw::NoPlatform => &["invalid-platform-key"],
+            // What is not fetched can have a bad checksum besides, or none.
+            Flaw::Url => &["invalid-url", "malformed-checksum", "missing-checksum"],
+            Flaw::NoChecksum => &["missing-checksum"],
+            Flaw::Checksum => &["malformed-checksum", "reference-malformed-checksum"],
+        }
+    }
+
+    fn agrees(verdict: &Verdict, answer: &Result<Asks, Refusal>) -> bool {
+        match (verdict, answer) {
+            (Verdict::Error(word), Err(refusal)) => words(refusal.flaw).contains(&word.as_str()),
+            (Verdict::Reference { reference, checksum }, Ok(Asks::Document { url })) => {
                 Source::parse(url, false) == Ok(Source { url: reference.clone(), checksum: checksum.clone() })
             }
-            (Verdict::Binary { url, checksum }, Asks::Artifact(artifact)) => {
+            (Verdict::Binary { url, checksum }, Ok(Asks::Artifact(artifact))) => {
                 Source::parse(url, false).is_ok_and(|source| source.url == artifact.url)
                     && artifact.checksum == *checksum
             }
@@ -355,7 +425,7 @@ mod tests {
             }
         }
         let nested = document(b"https://h/plan.json", &linux(), false);
-        assert!(matches!(nested, Asks::Unusable { .. }), "{nested:?}");
+        assert!(nested.is_err_and(|refusal| refusal.reason.starts_with("the document lists no binaries")));
     }
 
     #[test]
@@ -373,6 +443,7 @@ mod tests {
         #[test]
         fn no_text_makes_it_panic(text in "\\PC*", entry in "[a-z:/?#&=%@+ ]*") {
             let _ = asks(&text, &linux(), true);
+            let _ = bad_entries(&serde_json::json!({"binaries": {&text: entry, "a/b": entry}}).to_string());
             let _ = asks(&entry, &linux(), false);
             let _ = asks(&serde_json::json!({"binaries": {"any": entry}}).to_string(), &linux(), false);
             let _ = document(text.as_bytes(), &linux(), false);

@@ -5,6 +5,46 @@ use url::Url;
 
 use super::checksum::{Checksum, shortened};
 
+/// What is wrong with a plan's info, or with one URL in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flaw {
+    /// There is nothing in it.
+    Blank,
+    /// It is neither JSON nor the URL of a document.
+    NotParsable,
+    /// It is JSON, and no binaries are in it.
+    NoBinaries,
+    /// What it calls binaries is no map from platform to URL.
+    NoMap,
+    /// A key of that map that is no platform.
+    NoPlatform,
+    /// No binary for the platform.
+    NoBinary,
+    /// No URL, or one of a scheme that is not fetched.
+    Url,
+    /// No checksum where there has to be one.
+    NoChecksum,
+    /// A checksum that no file can have.
+    Checksum,
+}
+
+/// Something that is not as it has to be, and the words for it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}")]
+pub struct Refusal {
+    /// What.
+    pub flaw: Flaw,
+    /// For people.
+    pub reason: String,
+}
+
+impl Flaw {
+    /// A refusal for this, in these words.
+    pub(super) fn because(self, reason: impl Into<String>) -> Refusal {
+        Refusal { flaw: self, reason: reason.into() }
+    }
+}
+
 /// A URL of a plan that may be fetched.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Source {
@@ -15,22 +55,25 @@ pub(super) struct Source {
 }
 
 impl Source {
-    /// Reads a URL with an optional `checksum` parameter; the error says what is wrong with it, for people.
-    pub(super) fn parse(written: &str, must_have_checksum: bool) -> Result<Self, String> {
+    /// Reads a URL with an optional `checksum` parameter.
+    pub(super) fn parse(written: &str, must_have_checksum: bool) -> Result<Self, Refusal> {
         let written = written.trim();
         let shown = redacted(written);
-        let url = web_url(written)?;
+        let url = web_url(written).map_err(|reason| Flaw::Url.because(reason))?;
         let checksum = match parameter(&url, "checksum").filter(|value| !value.is_empty()) {
             Some(text) => Some(normal_checksum(&text).map_err(|reason| {
-                format!("malformed checksum in {shown}: {reason}; the proposal has to be corrected")
+                Flaw::Checksum
+                    .because(format!("malformed checksum in {shown}: {reason}; the proposal has to be corrected"))
             })?),
             None => None,
         };
         if checksum.is_none() && must_have_checksum {
-            return Err(format!("{shown} has no checksum, and DAEMON_DOWNLOAD_MUST_HAVE_CHECKSUM demands one"));
+            let reason = format!("{shown} has no checksum, and DAEMON_DOWNLOAD_MUST_HAVE_CHECKSUM demands one");
+            return Err(Flaw::NoChecksum.because(reason));
         }
         if checksum.is_none() && url.scheme() != "https" {
-            return Err(format!("{shown} has neither a checksum nor https, so nothing vouches for what it answers"));
+            let reason = format!("{shown} has neither a checksum nor https, so nothing vouches for what it answers");
+            return Err(Flaw::NoChecksum.because(reason));
         }
         Ok(Self { url: without_parameter(written, "checksum"), checksum })
     }
@@ -173,7 +216,7 @@ mod tests {
             ("https://h/a?checksum=file:/etc/sums", false, "malformed checksum"),
             ("https://h/a?checksum=file:http://h/sums", false, "https"),
         ] {
-            let refused = Source::parse(written, must).unwrap_err();
+            let refused = Source::parse(written, must).unwrap_err().reason;
             assert!(refused.contains(part), "{written}: {refused}");
         }
     }
@@ -182,8 +225,8 @@ mod tests {
     fn passwords_are_not_shown() {
         assert_eq!(redacted("https://me:secret@h/a?b"), "https://h/a?b");
         assert_eq!(redacted("https://me:se@cret@h"), "https://h");
-        assert!(!Source::parse("http://me:secret@h/a", false).unwrap_err().contains("secret"));
-        assert!(!Source::parse("ftp://me:secret@h/a", false).unwrap_err().contains("secret"));
+        assert!(!Source::parse("http://me:secret@h/a", false).unwrap_err().reason.contains("secret"));
+        assert!(!Source::parse("ftp://me:secret@h/a", false).unwrap_err().reason.contains("secret"));
     }
 
     #[test]

@@ -66,6 +66,12 @@ impl Store {
         Ok(())
     }
 
+    /// The executable of a verified artifact.
+    #[must_use]
+    pub fn executable(&self, receipt: &Receipt, daemon_name: &str) -> PathBuf {
+        self.tree(&receipt.sha256).join("bin").join(daemon_name)
+    }
+
     /// The folder of a verified artifact.
     pub(super) fn tree(&self, sha256: &str) -> PathBuf {
         self.artifacts.join(sha256)

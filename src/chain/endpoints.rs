@@ -225,6 +225,15 @@ impl Source {
         }
     }
 
+    /// Its RPC, where it speaks that.
+    pub(super) fn rpc(&self) -> Option<&Rpc> {
+        match self {
+            Self::Own { node, .. } => Some(node.rpc()),
+            Self::Rpc(rpc) => Some(rpc),
+            Self::Rest(_) => None,
+        }
+    }
+
     /// The height that the application committed, asked of the own node alone.
     ///
     /// # Errors

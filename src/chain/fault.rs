@@ -1,7 +1,7 @@
 //! Why an endpoint gave no usable answer. Every fault names the endpoint, the question and what came back, because an
 //! operator has to find out which of several addresses is wrong, and why.
 
-use std::time::Duration;
+use std::{any::Any, time::Duration};
 
 /// How long an endpoint is left alone that asks for fewer questions and does not say for how long.
 const UNSAID: Duration = Duration::from_secs(10);
@@ -81,6 +81,9 @@ pub enum Cause {
         /// The greatest height it told.
         was: u64,
     },
+    /// What it says of a plan could not be proven.
+    #[error("proves nothing: {0}; what it says of a plan counts as claimed")]
+    Unproven(String),
     /// At the own node's address another node answers.
     #[error(
         "is not the node of this home (its id is {}, config/node_key.json says {expected}); it is not believed",
@@ -122,6 +125,13 @@ impl Fault {
         let Cause::Refused { code, message } = &self.cause else { return false };
         matches!(code, 5 | 22) || message.contains("doesn't exist") || message.contains("not found")
     }
+}
+
+/// What a task said as it panicked.
+pub(super) fn panic_words(panic: &(dyn Any + Send)) -> String {
+    let text =
+        panic.downcast_ref::<&str>().map(ToString::to_string).or_else(|| panic.downcast_ref::<String>().cloned());
+    text.unwrap_or_else(|| String::from("a panic without words"))
 }
 
 /// The beginning of what was said, fit for one line.

@@ -11,7 +11,7 @@ use serde_json::Value;
 use url::Url;
 
 pub use self::{
-    addresses::{own_rest_address, own_rpc_address},
+    addresses::{own_rest_address, own_rpc_address, own_setting},
     identity::node_id,
 };
 use super::{

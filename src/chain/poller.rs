@@ -15,7 +15,11 @@ use self::{
     cadence::{Backoff, Pace},
     follower::{ChainId, Follower},
 };
-use super::endpoints::{Clients, Endpoint};
+use super::{
+    endpoints::{Clients, Endpoint},
+    fault::panic_words,
+    proof::{Proving, Trust},
+};
 use crate::decide::{
     decision::Attention,
     event::{Heard, News},
@@ -25,11 +29,13 @@ use crate::decide::{
 /// Follows the chain until nobody listens any more, or the future is dropped.
 ///
 /// `chain_id` is the chain that the home belongs to, where that is known; else the own node's counts, else that of
-/// whoever answers first. `upgrade_of` says what this machine makes of a plan; none where it cannot be carried out.
+/// whoever answers first. `trust` is what plans are proven from. `upgrade_of` says what this machine makes of a plan; none
+/// where it cannot be carried out.
 pub async fn follow(
     endpoints: Vec<Endpoint>,
     clients: Clients,
     chain_id: Option<String>,
+    trust: Arc<Trust>,
     upgrade_of: impl Fn(Plan) -> Option<Upgrade> + Send + Sync + 'static,
     attention: Receiver<Attention>,
     heard: Sender<Heard>,
@@ -38,13 +44,14 @@ pub async fn follow(
     let mut tasks = JoinSet::new();
     for endpoint in endpoints {
         let (clients, chain_id, upgrade_of) = (clients.clone(), Arc::clone(&chain_id), Arc::clone(&upgrade_of));
-        let (attention, heard) = (attention.clone(), heard.clone());
+        let (attention, heard, trust) = (attention.clone(), heard.clone(), Arc::clone(&trust));
         tasks.spawn(async move {
             let start = || {
                 let source = clients.open(&endpoint);
                 let client = clients.of(&endpoint);
                 let upgrade_of = Arc::clone(&upgrade_of);
-                Follower::new(endpoint.clone(), source, client, Arc::clone(&chain_id), upgrade_of, heard.clone())
+                let (chain_id, proving) = (Arc::clone(&chain_id), Proving::new(Arc::clone(&trust)));
+                Follower::new(endpoint.clone(), source, client, chain_id, proving, upgrade_of, heard.clone())
                     .run(attention.clone())
             };
             restarting(&endpoint, start, &heard).await;
@@ -72,10 +79,7 @@ where
 }
 
 fn words(error: JoinError) -> String {
-    let Ok(panic) = error.try_into_panic() else { return String::from("the task was lost") };
-    let text =
-        panic.downcast_ref::<&str>().map(ToString::to_string).or_else(|| panic.downcast_ref::<String>().cloned());
-    text.unwrap_or_else(|| String::from("a panic without words"))
+    error.try_into_panic().map_or_else(|_| String::from("the task was lost"), |panic| panic_words(&*panic))
 }
 
 #[cfg(test)]
@@ -92,6 +96,7 @@ mod tests {
         chain::{
             endpoints::{Own, list},
             liar::{Liar, NODE_KEY, node},
+            proof::Choice,
         },
         decide::{
             event::EndpointId,
@@ -122,7 +127,9 @@ mod tests {
             let ((sender, heard), (attention, watched)) = (mpsc::channel(64), watch::channel(Attention::EveryBlock));
             let mut tasks = JoinSet::new();
             let clients = Clients::new().unwrap();
-            tasks.spawn(follow(endpoints, clients, chain_id.map(str::to_owned), upgrade_of, watched, sender));
+            let trust = Arc::new(Trust::new(Choice::default(), None, false));
+            let chain_id = chain_id.map(str::to_owned);
+            tasks.spawn(follow(endpoints, clients, chain_id, trust, upgrade_of, watched, sender));
             Self { heard, attention, _tasks: tasks }
         }
 

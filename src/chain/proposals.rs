@@ -7,6 +7,8 @@ mod protobuf;
 
 pub(super) mod json;
 
+pub use json::drafted;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use cosmrs::proto::cosmos::gov::v1::ProposalStatus as Wire;

@@ -2,6 +2,7 @@
 
 use std::{
     cmp::Reverse,
+    sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -11,6 +12,7 @@ use super::{
     Latest,
     endpoints::{Clients, Endpoint, Source},
     fault::{Cause, Fault},
+    proof::{Proof, Prover, Trust},
     proposals::Reader,
 };
 use crate::decide::{
@@ -47,6 +49,8 @@ pub struct Survey {
     pub pace: Pace,
     /// The plans in x/upgrade, as far as endpoints say the same the only one; the one to be believed most is first.
     pub scheduled: Vec<Scheduled>,
+    /// What was proven of that, where something was.
+    pub proof: Option<Proof>,
     /// The proposals that concern upgrades.
     pub proposals: Vec<Proposal>,
     /// What was not answered, or not so that it can be understood.
@@ -85,7 +89,8 @@ pub struct NoAnswer {
 }
 
 /// Asks every endpoint what is scheduled, and one after the other, until one answers, everything else. All answers are from
-/// one chain: `chain_id`, or that of the first which answers. `quorum` endpoints must say the same for it to be agreed.
+/// one chain: `chain_id`, or that of the first which answers. `quorum` endpoints must say the same for it to be agreed;
+/// what is scheduled is proven from what is trusted, where one of them can.
 ///
 /// # Errors
 /// [`NoAnswer`] where not one tells where the chain is.
@@ -94,11 +99,17 @@ pub async fn survey(
     clients: &Clients,
     chain_id: Option<&str>,
     quorum: usize,
+    trust: &Arc<Trust>,
 ) -> Result<Survey, NoAnswer> {
     let (reached, mut faults) = reach(endpoints, clients, chain_id).await?;
     let Latest { chain_id, height, time, catching_up, .. } = reached[0].latest.clone();
     let as_of = if catching_up { time } else { now() };
-    let scheduled = scheduled(&reached, &mut faults, quorum).await;
+    let mut scheduled = scheduled(&reached, &mut faults, quorum).await;
+    let proof = proven(&reached, &mut faults, trust).await;
+    if let Some(proof) = &proof {
+        faults.unanswered.retain(|question| *question != SCHEDULED);
+        take_proof(&mut scheduled, proof, !trust.grew_old(proof.time));
+    }
     let plans: Vec<_> = scheduled.iter().map(|scheduled| scheduled.plan.clone()).collect();
     let proposals = faults.first(&reached, PROPOSED, async |at| {
         let mut reader = Reader::default();
@@ -108,7 +119,7 @@ pub async fn survey(
     let proposals = proposals.await.unwrap_or_default();
     let pace = pace(&reached).await;
     let Faults { problems, unanswered } = faults;
-    Ok(Survey { chain_id, height, time, as_of, pace, scheduled, proposals, problems, unanswered })
+    Ok(Survey { chain_id, height, time, as_of, pace, scheduled, proof, proposals, problems, unanswered })
 }
 
 /// Asks for the blocks that tell most of the chain's pace. One that is pruned is no fault of anybody.
@@ -184,6 +195,41 @@ async fn scheduled(reached: &[Reached<'_>], faults: &mut Faults, quorum: usize) 
         .collect();
     scheduled.sort_by_key(|(said, scheduled)| Reverse((scheduled.own, *said)));
     scheduled.into_iter().map(|(_, scheduled)| scheduled).collect()
+}
+
+/// What is scheduled, proven by the first that can. The own node is asked first: others may be verified from it.
+async fn proven(reached: &[Reached<'_>], faults: &mut Faults, trust: &Arc<Trust>) -> Option<Proof> {
+    let (own, others): (Vec<_>, Vec<_>) = reached.iter().partition(|at| at.endpoint.own.is_some());
+    for at in own.into_iter().chain(others) {
+        let Some(rpc) = at.source.rpc() else { continue };
+        let (own, mut prover) = (at.endpoint.own.is_some(), Prover::new(Arc::clone(trust)));
+        match prover.prove(rpc, own, at.latest.height).await {
+            Ok(None) => {}
+            Ok(proof) => return proof,
+            // Nobody asked for proofs of what the own node says.
+            Err(_) if own && !trust.was_chosen() => {}
+            Err(fault) => faults.add(fault),
+        }
+    }
+    None
+}
+
+/// Makes of what is said what is proven: what was hidden comes out, and what is said otherwise is contradicted, while the proof
+/// holds.
+fn take_proof(scheduled: &mut Vec<Scheduled>, proof: &Proof, holds: bool) {
+    let belief = if holds { Belief::Proven } else { Belief::ProvenAsOf(proof.height) };
+    for said in scheduled.iter_mut() {
+        if proof.plan.as_ref() == Some(&said.plan) {
+            said.belief = belief;
+        } else if holds && proof.height < said.plan.height {
+            said.against.push(format!("the proof for height {}", proof.height));
+        }
+    }
+    if let Some(plan) = proof.plan.as_ref().filter(|plan| scheduled.iter().all(|said| said.plan != **plan)) {
+        scheduled.push(Scheduled { plan: plan.clone(), belief, own: None, against: Vec::new() });
+    }
+    // Before whatever else is said.
+    scheduled.sort_by_key(|said| said.belief != Belief::Proven);
 }
 
 /// An endpoint that told where it is.
@@ -286,7 +332,31 @@ mod tests {
     use crate::chain::{
         endpoints::list,
         liar::{Liar, json, node},
+        proof::Choice,
     };
+
+    fn trust() -> Arc<Trust> {
+        Arc::new(Trust::new(Choice::default(), None, true))
+    }
+
+    #[test]
+    fn a_proof_stands_above_what_is_said() {
+        let plan = |name: &str| Plan { name: name.into(), height: 100, info: String::new() };
+        let said = |name| Scheduled { plan: plan(name), belief: Belief::Claimed, own: None, against: Vec::new() };
+        let proof = |plan| Proof { height: 60, time: 0, plan };
+        let told = |mut scheduled: Vec<Scheduled>, proof: &Proof, holds| {
+            take_proof(&mut scheduled, proof, holds);
+            scheduled
+                .iter()
+                .map(|it| format!("{} {} {}", it.plan.name, it.belief, it.against.len()))
+                .collect::<Vec<_>>()
+        };
+        let hidden = proof(Some(plan("v2")));
+        assert_eq!(told(vec![said("evil")], &hidden, true), ["v2 proven 0", "evil claimed 1"]);
+        assert_eq!(told(vec![said("v2")], &hidden, false), ["v2 proven as of height 60 0"]);
+        assert_eq!(told(vec![said("evil")], &proof(None), true), ["evil claimed 1"]);
+        assert_eq!(told(vec![said("v2")], &proof(None), false), ["v2 claimed 0"]);
+    }
 
     #[tokio::test]
     async fn each_question_is_asked_until_somebody_answers() {
@@ -310,7 +380,7 @@ mod tests {
         let urls = [&html, &behind, &ahead, &other].map(|liar| liar.url.to_string());
         let endpoints = list(None, &urls, &[]).unwrap();
         let clients = Clients::new().unwrap();
-        let survey = survey(&endpoints, &clients, Some("local-1"), 1).await.unwrap();
+        let survey = survey(&endpoints, &clients, Some("local-1"), 1, &trust()).await.unwrap();
         assert_eq!((survey.chain_id.as_str(), survey.height), ("local-1", 5000));
         let [scheduled] = survey.scheduled.as_slice() else { panic!("{:?}", survey.scheduled) };
         assert_eq!((scheduled.plan.name.as_str(), scheduled.belief, scheduled.own), ("v2", Belief::Claimed, None));
@@ -329,8 +399,8 @@ mod tests {
         let empty = Liar::saying(200, b"").await;
         let clients = Clients::new().unwrap();
         let endpoints = list(None, &[empty.url.to_string()], &[]).unwrap();
-        let none = survey(&endpoints, &clients, None, 1).await.unwrap_err();
+        let none = survey(&endpoints, &clients, None, 1, &trust()).await.unwrap_err();
         assert!(none.problems[0].to_string().contains("answers nothing"));
-        assert!(survey(&[], &clients, None, 1).await.unwrap_err().to_string().contains("--rpc"));
+        assert!(survey(&[], &clients, None, 1, &trust()).await.unwrap_err().to_string().contains("--rpc"));
     }
 }

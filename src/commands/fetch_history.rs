@@ -105,7 +105,7 @@ fn begin(home: &Home) -> anyhow::Result<lock::Supervisor> {
 /// Stages one upgrade after the other.
 struct Stager<'a> {
     home: &'a Home,
-    web: reqwest::Client,
+    web: http::Web,
     /// Who told of the plans.
     endpoint: &'a str,
     dry_run: bool,
@@ -166,7 +166,7 @@ impl Stager<'_> {
     async fn fetch(&self, upgrade: &Upgrade, store: &artifact::Store) -> Result<Receipt, artifact::FetchError> {
         let meter = Meter::new(format!("fetching upgrade {:?}", upgrade.plan.name));
         let request = artifact::Request {
-            client: &self.web,
+            web: &self.web,
             upgrade,
             platform: &self.home.platform,
             daemon_name: &self.home.daemon,

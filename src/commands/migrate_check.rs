@@ -3,7 +3,6 @@
 
 mod access;
 mod data;
-mod findings;
 mod layout;
 mod service;
 mod setting;
@@ -12,7 +11,10 @@ mod unit;
 
 use serde::Serialize;
 
-use super::say;
+use super::{
+    findings::{self, Findings, Severity},
+    say,
+};
 use crate::{
     cli::{Format, MigrateCheckArgs},
     config::{self, Config, variables::VARIABLES},
@@ -20,7 +22,6 @@ use crate::{
     home::{Home, observe::Observer},
     persona::Persona,
 };
-use findings::{Findings, Severity};
 use setting::Settings;
 use unit::Unit;
 
@@ -30,7 +31,6 @@ struct Report {
     verdict: &'static str,
     home: String,
     variables: Vec<InForce>,
-    #[serde(serialize_with = "listed")]
     findings: Findings,
     /// The unit's name, and its `ExecStart=` with `watcher` in it.
     #[serde(skip)]
@@ -132,10 +132,4 @@ fn report(settings: &Settings, unit: Option<&Unit>, findings: Findings) -> Repor
         unit: unit.and_then(|unit| Some((unit.name.clone(), unit.start_with(text::PROGRAM)?))),
         findings,
     }
-}
-
-fn listed<S: serde::Serializer>(findings: &Findings, serializer: S) -> Result<S::Ok, S::Error> {
-    let mut sorted: Vec<_> = findings.0.iter().collect();
-    sorted.sort_by_key(|finding| finding.severity);
-    sorted.serialize(serializer)
 }

@@ -4,7 +4,7 @@ use std::{fs::File, path::Path};
 
 use anyhow::{Context as _, anyhow, bail};
 
-use super::{configured, run::own_and_others, wait_for};
+use super::{configured, run::own_and_others, upcoming, wait_for};
 use crate::{
     artifact::{self, Verified, inspect::inspect},
     chain::{
@@ -48,7 +48,8 @@ async fn scheduled(config: &Config) -> anyhow::Result<Option<Plan>> {
     let endpoints = own_and_others(config, &[]).map_err(Failure::usage)?;
     let clients = Clients::new().context("no HTTP client can be made")?;
     let quorum = config.settings.quorum;
-    let problems = match survey(&endpoints, &clients, None, quorum).await {
+    let trust = upcoming::trust(config.trust.clone(), Some(&config.home));
+    let problems = match survey(&endpoints, &clients, None, quorum, &trust).await {
         Ok(Survey { scheduled, unanswered, .. }) if !unanswered.contains(&SCHEDULED) => {
             let believed = scheduled.iter().find(|scheduled| scheduled.may_be_staged(quorum));
             if let (None, Some(Scheduled { plan, belief, .. })) = (believed, scheduled.first()) {
@@ -120,7 +121,7 @@ async fn fetch(home: &Home, upgrade: &Upgrade) -> anyhow::Result<Receipt> {
     let meter = Meter::new(format!("fetching upgrade {:?}", upgrade.plan.name));
     let store = home.store();
     let request = artifact::Request {
-        client: &web,
+        web: &web,
         upgrade,
         platform: &home.platform,
         daemon_name: &home.daemon,

@@ -7,7 +7,7 @@ use std::{
     fs,
     hash::{BuildHasher as _, RandomState},
     path::Path,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -20,6 +20,7 @@ use crate::{
         endpoints::{self, Clients, Endpoint},
         own_node::OwnNode,
         poller,
+        proof::Trust,
     },
     config::{self, Config, arguments},
     decide::{
@@ -35,7 +36,7 @@ use crate::{
 };
 
 /// No plan's info is read beyond this: the longest of real chains has 4 KiB.
-const LONGEST_INFO: usize = 64 * 1024;
+pub(super) const LONGEST_INFO: usize = 64 * 1024;
 /// How many things heard may wait to be decided on; endpoints wait when there are more.
 const HEARD: usize = 64;
 /// How long the own node may take to answer: it is on this machine.
@@ -180,7 +181,8 @@ fn listen(config: &Config, endpoints: Vec<Endpoint>) -> anyhow::Result<Ears> {
             .ok()
     };
     let clients = Clients::new().context("no HTTP client can be made")?;
-    tokio::spawn(poller::follow(endpoints.clone(), clients.clone(), None, upgrade_of, attended, tell));
+    let trust = Arc::new(Trust::new(config.trust.clone(), Some(config.home.trusted_header()), false));
+    tokio::spawn(poller::follow(endpoints.clone(), clients.clone(), None, trust, upgrade_of, attended, tell));
     let web = http::web_client().context("no HTTP client can be made")?;
     Ok(Ears { heard, attention, own_node, endpoints, clients, web })
 }

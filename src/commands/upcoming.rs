@@ -1,16 +1,18 @@
 //! `watcher upcoming`: which upgrades are coming, from a home's own node or from any endpoint.
 
 mod list;
-mod moment;
+pub(super) mod moment;
 pub(super) mod text;
 
 use std::{
     fmt::Write as _,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use anyhow::{Context as _, bail};
 use jiff::Zoned;
+use serde::Serialize;
 
 use super::say;
 use crate::{
@@ -18,16 +20,19 @@ use crate::{
     chain::{
         endpoints::{self, Clients, Endpoint, Own},
         own_node,
+        proof::{Choice, Trust},
         survey::{Survey, survey},
     },
     cli::{Format, UpcomingArgs},
+    config,
     decide::{facts::Staged, plan::Upgrade},
     exit::{Ending, Failure},
     home::{Home, backup::Manner, observe},
     log,
     persona::Persona,
 };
-pub use list::{State, Upcoming, list};
+pub use list::{Entry, EtaTimes, State, Upcoming, list};
+pub use moment::Moment;
 
 /// Prints what is coming.
 ///
@@ -37,7 +42,7 @@ pub fn upcoming(args: UpcomingArgs) -> anyhow::Result<Ending> {
     log::start(Persona::Watcher, &log::Choices::from_environment());
     let daemon = std::env::var("DAEMON_NAME").unwrap_or_default();
     let endpoints = endpoints_of(&args, &daemon).map_err(Failure::usage)?;
-    let survey = super::wait_for(ask(&endpoints, args.quorum))?;
+    let chosen = config::trust(&config::unchecked().0).map_err(Failure::usage)?;
     let home = Home {
         path: args.home.unwrap_or_default(),
         daemon,
@@ -48,6 +53,8 @@ pub fn upcoming(args: UpcomingArgs) -> anyhow::Result<Ending> {
         must_have_checksum: false,
         local_info: false,
     };
+    let known = Some(&home).filter(|home| home.path.is_absolute());
+    let survey = super::wait_for(ask(&endpoints, args.quorum, &trust(chosen, known)))?;
     let list = of(&survey, &home);
     say(
         Persona::Watcher,
@@ -78,13 +85,19 @@ fn endpoints_of(args: &UpcomingArgs, daemon: &str) -> anyhow::Result<Vec<Endpoin
     Ok(endpoints::list(Some(own), &[], &[])?)
 }
 
+/// What plans are proven from, for a command that only looks: what a running `watcher` keeps in the home is read.
+#[must_use]
+pub fn trust(chosen: Choice, home: Option<&Home>) -> Arc<Trust> {
+    Arc::new(Trust::new(chosen, home.map(Home::trusted_header), true))
+}
+
 /// Asks the endpoints once; what some of them got wrong goes to stderr.
 ///
 /// # Errors
 /// Where none of them answers.
-pub async fn ask(endpoints: &[Endpoint], quorum: usize) -> anyhow::Result<Survey> {
+pub async fn ask(endpoints: &[Endpoint], quorum: usize, trust: &Arc<Trust>) -> anyhow::Result<Survey> {
     let clients = Clients::new().context("no HTTP client can be made")?;
-    match survey(endpoints, &clients, None, quorum).await {
+    match survey(endpoints, &clients, None, quorum, trust).await {
         Ok(survey) => {
             survey.problems.iter().for_each(|problem| tracing::warn!("{problem}"));
             Ok(survey)
@@ -116,9 +129,9 @@ pub fn own_endpoint(home: &Path, args: &[std::ffi::OsString], daemon: &str) -> O
     Some((url, Own { home: PathBuf::from(home), rest }))
 }
 
-/// The list as JSON. What a terminal would act on is escaped beyond what JSON demands: C1 controls, marks of direction.
-fn json(list: &Upcoming) -> serde_json::Result<String> {
-    let text = serde_json::to_string_pretty(list)? + "\n";
+/// Something as JSON. What a terminal would act on is escaped beyond what JSON demands: C1 controls, marks of direction.
+pub(super) fn json(value: &impl Serialize) -> serde_json::Result<String> {
+    let text = serde_json::to_string_pretty(value)? + "\n";
     let mut json = String::with_capacity(text.len());
     // Outside strings all is ASCII, so whatever is escaped here stands in a string.
     for c in text.chars() {

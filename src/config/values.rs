@@ -127,6 +127,11 @@ impl Values {
         if let Some(Value::Duration(time)) = self.value(name) { *time } else { Duration::ZERO }
     }
 
+    /// In a file, 0 stands for what is not set.
+    pub(super) fn duration_or(&self, name: &str, default: Duration) -> Duration {
+        Some(self.duration(name)).filter(|time| !time.is_zero()).unwrap_or(default)
+    }
+
     pub(super) fn integer(&self, name: &str) -> i64 {
         if let Some(Value::Integer(number)) = self.value(name) { *number } else { 0 }
     }

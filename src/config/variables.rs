@@ -101,6 +101,25 @@ pub const VARIABLES: &[Variable] = &[
     flag("COSMOVISOR_DISABLE_RECASE", "false", "Keep the case of upgrade names in folder names."),
     open("WATCHER_RPC", Kind::List, "the node's own", "CometBFT RPC endpoints to hear about the chain from."),
     open("WATCHER_REST", Kind::List, "the node's own", "REST (API) endpoints to hear about the chain from."),
+    open(
+        "WATCHER_TRUST_HEIGHT",
+        Kind::Text,
+        "the node's own",
+        "Height of a block that is trusted: plans are proven from it.",
+    ),
+    open("WATCHER_TRUST_HASH", Kind::Text, "the node's own", "That block's hash, 64 hexadecimal digits."),
+    variable(
+        "WATCHER_TRUST_PERIOD",
+        Kind::Duration,
+        "168h",
+        "How long after its time a header is trusted; shorter than the chain's unbonding period.",
+    ),
+    variable(
+        "WATCHER_PROOF_MAX_AGE",
+        Kind::Duration,
+        "10m",
+        "How old a header may be that proves what is scheduled, or that nothing is.",
+    ),
     variable(
         "WATCHER_QUORUM",
         Kind::Integer,

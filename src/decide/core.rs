@@ -187,7 +187,9 @@ impl Core {
     #[must_use]
     pub fn interest(&self, kind: &Kind) -> Vec<Folder> {
         let heard = match kind {
-            Kind::Heard(Heard { news: News::Scheduled { upgrade, .. }, .. }) => upgrade.as_ref(),
+            Kind::Heard(Heard { news: News::Scheduled { upgrade, .. } | News::Proven { upgrade, .. }, .. }) => {
+                upgrade.as_ref()
+            }
             _ => None,
         };
         let upgrades = self.knowledge.scheduled().into_iter().chain(heard);
@@ -213,6 +215,7 @@ impl Core {
     pub fn decide(&mut self, event: &Event) -> Decision {
         let mut decision = Decision::default();
         self.now = event.now;
+        self.knowledge.at(event.wall);
         self.absorb(event, &mut decision);
         let stray = event.facts.lock == NodeLock::Held && !self.run.is_alive();
         if self.stray && !stray {

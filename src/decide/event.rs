@@ -227,6 +227,15 @@ pub enum News {
         /// applied, 0 for never.
         applied: Option<(String, u64)>,
     },
+    /// What was scheduled at a height, proven against a header that is trusted.
+    Proven {
+        /// The height.
+        height: u64,
+        /// Until then (milliseconds since the Unix epoch) it says what is, and later what was.
+        until: u64,
+        /// The plan; none as in [`News::Scheduled`].
+        upgrade: Option<Upgrade>,
+    },
     /// The proposals that concern upgrades.
     Proposals {
         /// All of them that are in deposit or voting period, or have passed for a height still to come.

@@ -9,12 +9,17 @@ use super::{
     event::{EndpointId, Heard, News, OWN_NODE, Proposal, ProposalStatus},
     forecast::Pace,
     plan::{Plan, Upgrade},
+    proven::Proven,
 };
 
 /// Everything heard, by endpoint.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Knowledge {
     views: BTreeMap<EndpointId, View>,
+    /// The newest thing that was proven.
+    proven: Option<Proven>,
+    /// The wall clock, milliseconds since the Unix epoch.
+    wall: u64,
 }
 
 /// One endpoint's view of the chain.
@@ -64,6 +69,11 @@ pub struct Dispute {
 }
 
 impl Knowledge {
+    /// What is asked from now on is asked at this moment, milliseconds since the Unix epoch: proofs grow old.
+    pub const fn at(&mut self, wall: u64) {
+        self.wall = wall;
+    }
+
     /// Takes in what an endpoint said.
     pub fn absorb(&mut self, heard: &Heard) -> Vec<Change> {
         let view = self.views.entry(heard.endpoint).or_default();
@@ -97,6 +107,9 @@ impl Knowledge {
                 view.proposals.clone_from(proposals);
                 changes
             }
+            News::Proven { height, until, upgrade } => {
+                self.take_proof(Proven { height: *height, until: *until, upgrade: upgrade.clone() })
+            }
             News::Failed { silent, .. } => {
                 view.silent |= silent;
                 Vec::new()
@@ -105,15 +118,22 @@ impl Knowledge {
     }
 
     /// The plans that are ahead of the own node, nearest first. What the own node, in step with the chain, knows
-    /// nothing of is left out: others cannot talk it into an upgrade.
+    /// nothing of is left out, and what is proven not to be scheduled: others cannot talk it into an upgrade. What is
+    /// proven is there, whoever keeps silent about it.
     #[must_use]
     pub fn scheduled(&self) -> Vec<&Upgrade> {
         let own = self.views.get(&OWN_NODE).filter(|own| own.is_in_step());
         let refuted = |upgrade: &Upgrade| {
             own.is_some_and(|own| own.read_at < upgrade.plan.height && own.scheduled.as_ref() != Some(upgrade))
         };
+        let proven = self.newest_proof();
+        let said = self.views.values().flat_map(|view| {
+            let stands = |upgrade: &&Upgrade| proven.is_none_or(|proven| !proven.refutes(&upgrade.plan, view.since));
+            view.earlier.iter().chain(view.scheduled.iter().filter(stands))
+        });
+        let ahead = |upgrade: &&Upgrade| self.height().is_none_or(|height| height < upgrade.plan.height);
         let mut plans: Vec<&Upgrade> = Vec::new();
-        for upgrade in self.views.values().flat_map(|view| view.earlier.iter().chain(&view.scheduled)) {
+        for upgrade in said.chain(proven.and_then(|proven| proven.upgrade.as_ref()).filter(ahead)) {
             if !refuted(upgrade) && !plans.contains(&upgrade) {
                 plans.push(upgrade);
             }
@@ -125,6 +145,9 @@ impl Knowledge {
     /// How far it can be believed that this plan is scheduled; `quorum` endpoints must say so for it to be agreed.
     #[must_use]
     pub fn belief(&self, plan: &Plan, quorum: usize) -> Belief {
+        if let Some(belief) = self.proven.as_ref().and_then(|proven| proven.belief(plan, self.wall)) {
+            return belief;
+        }
         let voices: Vec<_> = self.voices().map(|(_, voice)| voice).collect();
         count(plan, &voices).belief(quorum)
     }
@@ -169,9 +192,32 @@ impl Knowledge {
         if let Some(own) = own {
             return denies(&own.voice());
         }
+        if let Some(proven) = self.newest_proof().filter(|proven| proven.height < plan.height) {
+            let said = self.voices().filter(|(_, voice)| voice.plan == Some(plan));
+            return proven.refutes(plan, said.map(|(_, voice)| voice.since).min().unwrap_or_default());
+        }
         let judge = self.views.values().filter(|view| view.is_in_step()).max_by_key(|view| view.read_at);
         judge.is_some_and(|judge| denies(&judge.voice()))
             && (quorum <= 1 || self.voices().filter(|(_, voice)| denies(voice)).count() >= quorum)
+    }
+
+    /// What is proven at this moment.
+    fn newest_proof(&self) -> Option<&Proven> {
+        self.proven.as_ref().filter(|proven| proven.holds(self.wall))
+    }
+
+    fn take_proof(&mut self, proven: Proven) -> Vec<Change> {
+        if self.newest_proof().is_some_and(|before| before.height > proven.height) {
+            return Vec::new(); // From an endpoint that is not so far.
+        }
+        let before = self.proven.take().and_then(|before| before.upgrade);
+        let said = self.views.values().filter_map(|view| Some((view.scheduled.clone()?, view.since)));
+        let said = said.chain(before.clone().map(|upgrade| (upgrade, 0)));
+        let refuted = said.filter(|(upgrade, since)| proven.refutes(&upgrade.plan, *since));
+        let mut changes: Vec<_> = refuted.map(|(upgrade, _)| Change::Withdrawn(upgrade.plan)).collect();
+        changes.extend(proven.upgrade.clone().filter(|_| proven.upgrade != before).map(Change::Scheduled));
+        self.proven = Some(proven);
+        changes
     }
 
     /// The chain's height as the own node sees it, else the highest that anybody names.
@@ -334,6 +380,43 @@ mod tests {
             knowledge.absorb(&read(EndpointId(who), 50, None, None));
             assert_eq!((knowledge.withdrew(&plan, 1), knowledge.withdrew(&plan, 2)), (alone, both));
         }
+    }
+
+    #[test]
+    fn a_proof_brings_out_what_is_hidden_and_refutes_what_is_invented() {
+        let [plan, lie] = [upgrade("v2", 100), upgrade("evil", 95)];
+        let proof = |height, until, upgrade: Option<&Upgrade>| {
+            let upgrade = upgrade.cloned();
+            Heard { endpoint: EndpointId(2), news: News::Proven { height, until, upgrade } }
+        };
+        let mut knowledge = Knowledge::default();
+        knowledge.at(1_000);
+        // Invented at 50, and proven for 49 only: that may have been just before.
+        knowledge.absorb(&block(PEER, 50, false));
+        knowledge.absorb(&read(PEER, 50, Some(&lie), None));
+        assert_eq!(knowledge.absorb(&proof(49, 2_000, None)), []);
+        assert_eq!((knowledge.scheduled(), knowledge.withdrew(&lie.plan, 1)), (vec![&lie], false));
+        assert_eq!(knowledge.absorb(&proof(50, 2_000, None)), [Change::Withdrawn(lie.plan.clone())]);
+        assert_eq!((knowledge.scheduled(), knowledge.withdrew(&lie.plan, 1)), (vec![], true));
+        knowledge.absorb(&read(PEER, 59, None, None));
+        // Whoever hides a plan hides nothing.
+        assert_eq!(knowledge.absorb(&proof(60, 2_000, Some(&plan))), [Change::Scheduled(plan.clone())]);
+        knowledge.absorb(&read(PEER, 61, None, None));
+        assert_eq!((knowledge.scheduled(), knowledge.withdrew(&plan.plan, 1)), (vec![&plan], false));
+        assert_eq!(knowledge.belief(&plan.plan, 2), Belief::Proven);
+        // An older proof changes nothing; a proof that has grown old hides nothing and brings nothing out.
+        assert_eq!(knowledge.absorb(&proof(55, 9_000, None)), []);
+        knowledge.at(2_001);
+        assert_eq!(knowledge.belief(&plan.plan, 2), Belief::ProvenAsOf(60));
+        assert_eq!((knowledge.scheduled(), knowledge.withdrew(&plan.plan, 1)), (vec![], true));
+        knowledge.absorb(&read(PEER, 62, Some(&lie), None));
+        assert_eq!(knowledge.scheduled(), [&lie]);
+        knowledge.absorb(&read(PEER, 63, None, None));
+        // Nothing of it lasts beyond the height.
+        knowledge.absorb(&proof(99, 9_000, Some(&plan)));
+        assert_eq!(knowledge.scheduled(), [&plan]);
+        knowledge.absorb(&block(PEER, 100, false));
+        assert_eq!(knowledge.scheduled(), Vec::<&Upgrade>::new());
     }
 
     #[test]

@@ -10,10 +10,13 @@ use std::{
 
 use super::{Home, backup, current, lock, orders, read_small, record, upgrade_info, version};
 use crate::{
-    artifact,
+    artifact::{
+        self, Platform,
+        info::{self, Refusal},
+    },
     decide::{
         facts::{Facts, Fingerprint, Info, NodeLock, Origin, RecordFact, Staged},
-        plan::{Folder, Plan, Upgrade},
+        plan::{Asks, Folder, Plan, Upgrade},
     },
 };
 
@@ -155,17 +158,24 @@ impl Default for Observer {
 /// Where the plan's name cannot be a folder.
 pub fn upgrade_of(home: &Home, plan: Plan) -> Result<Upgrade, crate::decide::plan::BadName> {
     let folder = Folder::of(&plan.name, home.keep_case)?;
-    let local = artifact::info::local_file(&plan.info).filter(|_| home.local_info);
-    let asks = match local {
-        Some(file) => artifact::info::local_document(&file, &home.platform, home.must_have_checksum),
-        None => artifact::info::asks(&plan.info, &home.platform, home.must_have_checksum),
-    };
+    let asks = asks(home, &plan.info, &home.platform).unwrap_or_else(Refusal::into_asks);
     Ok(Upgrade { plan, folder, asks })
+}
+
+/// What a plan's info asks a machine to run, on this home.
+///
+/// # Errors
+/// [`Refusal`] where nothing is asked for, or nothing that can be had.
+pub fn asks(home: &Home, info: &str, platform: &Platform) -> Result<Asks, Refusal> {
+    match info::local_file(info).filter(|_| home.local_info) {
+        Some(file) => info::local_document(&file, platform, home.must_have_checksum),
+        None => info::read(info, platform, home.must_have_checksum),
+    }
 }
 
 /// Whether what a plan asks for stands in a file on this machine, which may come later or change.
 fn rests_on_a_file(home: &Home, info: &Info) -> bool {
-    matches!(info, Info::Plan { upgrade, .. } if home.local_info && artifact::info::local_file(&upgrade.plan.info).is_some())
+    matches!(info, Info::Plan { upgrade, .. } if home.local_info && info::local_file(&upgrade.plan.info).is_some())
 }
 
 fn read_info(path: &Path, size: u64) -> Result<Vec<u8>, String> {
@@ -191,7 +201,10 @@ fn understood(home: &Home, bytes: Result<&[u8], &String>, fingerprint: Fingerpri
 
 /// The height in `priv_validator_state.json`, which CometBFT writes before it lets a signature out; none where there is no
 /// such file.
-fn signed_height(home: &Home) -> Result<Option<u64>, Unreadable> {
+///
+/// # Errors
+/// Where there is one that cannot be read.
+pub fn signed_height(home: &Home) -> Result<Option<u64>, Unreadable> {
     let state = match read_small(&home.data().join("priv_validator_state.json")) {
         Ok(state) => serde_json::from_slice::<serde_json::Value>(&state).map_err(|_| Unreadable)?,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -205,5 +218,5 @@ fn signed_height(home: &Home) -> Result<Option<u64>, Unreadable> {
 }
 
 /// The signer's state is there, and says nothing.
-#[derive(Clone, Copy)]
-struct Unreadable;
+#[derive(Debug, Clone, Copy)]
+pub struct Unreadable;

@@ -104,13 +104,71 @@ fn shown(value: Option<&Value>) -> String {
 
 fn beginning(bytes: &[u8]) -> String {
     const SHOWN: usize = 80;
-    let text = String::from_utf8_lossy(&bytes[..bytes.len().min(SHOWN)]).into_owned();
+    let text = String::from_utf8_lossy(&bytes[..bytes.len().min(SHOWN)]).replace(char::is_control, "\u{fffd}");
     if bytes.len() > SHOWN { text + "…" } else { text }
 }
 
 #[cfg(test)]
 mod tests {
+    use serde::Deserialize;
+
     use super::*;
+    use crate::decide::plan::Folder;
+
+    #[derive(Deserialize)]
+    struct Row {
+        file: String,
+        text: String,
+        plan: Option<Plan>,
+        #[serde(default)]
+        refusal: String,
+    }
+
+    #[test]
+    fn files_seen_in_the_wild_are_read_as_x_upgrade_reads_them() {
+        let rows = include_str!("../../fixtures/plans/upgrade-info.jsonl").lines();
+        let mut right = 0;
+        for row in rows.map(|line| serde_json::from_str::<Row>(line).unwrap()) {
+            match (parse(row.text.as_bytes()), row.plan) {
+                (Ok(found), Some(expected)) => assert_eq!(found, expected, "{}", row.file),
+                (Err(refused), None) => {
+                    // Both name the member that is wrong first.
+                    let member = row.refusal.split(' ').next().unwrap();
+                    assert!(refused.to_string().contains(member), "{}: {refused}", row.file);
+                }
+                (found, expected) => panic!("{}: {found:?}, not {expected:?}", row.file),
+            }
+            right += 1;
+        }
+        assert_eq!(right, 9);
+    }
+
+    #[derive(Deserialize)]
+    struct Named {
+        name: String,
+        height: u64,
+        /// Whether x/upgrade takes such a plan; none where its height is not known.
+        valid: Option<bool>,
+        /// Its folder in lower case, and in its own.
+        folders: [String; 2],
+    }
+
+    #[test]
+    fn names_seen_in_the_wild_lie_where_cosmovisor_looks_for_them() {
+        let rows = include_str!("../../fixtures/plans/names.jsonl").lines();
+        let mut right = 0;
+        for row in rows.map(|line| serde_json::from_str::<Named>(line).unwrap()) {
+            // A plan without a name has no folder.
+            let folder =
+                |keep_case| Folder::of(&row.name, keep_case).map_or(String::new(), |folder| folder.to_string());
+            assert_eq!([folder(false), folder(true)], row.folders, "{}", row.name);
+            let plan = Plan { name: row.name.clone(), height: row.height, info: String::new() };
+            let taken = parse(render(&plan).as_bytes()).is_ok();
+            assert!(row.valid.is_none_or(|valid| valid == taken), "{} at {}", row.name, row.height);
+            right += 1;
+        }
+        assert_eq!(right, 228);
+    }
 
     #[test]
     fn what_nodes_and_people_write_is_read() {

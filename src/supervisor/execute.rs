@@ -129,7 +129,7 @@ impl Supervisor {
                     let meter = Arc::new(Meter::new(format!("fetching upgrade {:?}", upgrade.plan.name)));
                     let store = home.store();
                     let request = artifact::Request {
-                        client: &web,
+                        web: &web,
                         upgrade: &upgrade,
                         platform: &home.platform,
                         daemon_name: &home.daemon,

@@ -502,7 +502,7 @@ fn a_fetch_of_hostile_archives_leaves_nothing_but_what_is_verified() {
     let says = Arc::<Mutex<Bytes>>::default();
     let answer = async |State(says): State<Arc<Mutex<Bytes>>>| says.lock().expect("nobody panics with it").clone();
     let server = Server::open(Router::new().fallback(answer).with_state(Arc::clone(&says)));
-    let client = http::web_client().expect("a client can be made");
+    let web = http::web_client().expect("a client can be made");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("tokio starts");
     let store = Store::below(&place.watcher());
     let (mut tried, mut kept) = (0, 0);
@@ -515,7 +515,7 @@ fn a_fetch_of_hostile_archives_leaves_nothing_but_what_is_verified() {
         let plan = Plan { name: "v2".into(), height: 7, info: String::new() };
         let upgrade = Upgrade { plan, folder: Folder::of("v2", false).expect("it is a name"), asks };
         let request = Request {
-            client: &client,
+            web: &web,
             upgrade: &upgrade,
             platform: &Platform { os_arch: "linux/amd64".into() },
             daemon_name: "noded",

@@ -37,8 +37,13 @@ fn plans_seen_in_the_wild_that_are_bent_are_read_or_refused_in_few_words() {
     let run = |(info, bends, cuts, strict): (String, Vec<_>, Vec<_>, bool)| {
         let bytes = bent::bytes(bent::json(&info, &bends).as_bytes(), &cuts);
         let text = String::from_utf8_lossy(&bytes);
-        for asks in in_time(|| [info::asks(&text, &platform, strict), info::document(&bytes, &platform, strict)]) {
+        let document =
+            || info::document(&bytes, &platform, strict).map_or_else(info::Refusal::into_asks, Asks::Artifact);
+        for asks in in_time(|| [info::asks(&text, &platform, strict), document()]) {
             prop_assert!(refused_in_few_words(&asks), "{:.300}", format!("{asks:?}"));
+        }
+        for (key, refusal) in in_time(|| info::bad_entries(&text)) {
+            prop_assert!(key.chars().count() <= 201 && is_fit(&refusal.reason), "{:.300}", refusal.reason);
         }
         let plan = format!(r#"{{"name":"v2","height":7,"info":{}}}"#, serde_json::Value::from(text));
         let bytes = bent::bytes(bent::json(&plan, &bends).as_bytes(), &cuts[cuts.len().saturating_sub(1)..]);

@@ -173,8 +173,7 @@ impl Chain {
     /// # Panics
     /// Where the other node does not answer.
     pub(crate) fn state_sync_from(&self, other: &Self, height: u64) {
-        let commit = get(other.port, &format!("/commit?height={height}")).expect("the other node answers");
-        let hash = commit["result"]["signed_header"]["commit"]["block_id"]["hash"].as_str().expect("it is signed");
+        let hash = other.block_hash(height);
         let path = self.home.join("config/config.toml");
         let config = fs::read_to_string(&path).expect("localnet has written it");
         let (before, section) = config.split_once("[statesync]").expect("CometBFT has this section");
@@ -186,6 +185,16 @@ impl Chain {
             .replacen("trust_hash = \"\"", &format!("trust_hash = \"{hash}\""), 1)
             .replacen("discovery_time = \"15s\"", "discovery_time = \"5s\"", 1);
         fs::write(&path, format!("{before}[statesync]{section}")).expect("the home can be written");
+    }
+
+    /// The hash of the block at a height.
+    ///
+    /// # Panics
+    /// Where the node does not answer.
+    pub(crate) fn block_hash(&self, height: u64) -> String {
+        let commit = get(self.port, &format!("/commit?height={height}")).expect("the node answers");
+        let hash = commit["result"]["signed_header"]["commit"]["block_id"]["hash"].as_str();
+        hash.expect("the block is signed").to_owned()
     }
 
     /// One version of the chain's binary.

@@ -113,7 +113,7 @@ fn json_has_the_fields_that_scripts_rely_on_and_no_others() {
     let world = World::with(vec![passed(plan("v2", FAR)), voted_on(plan("v3", FAR + 1))]);
     let list = json(&world, &[]);
     let keys = |value: &Value| value.as_object().expect("an object").keys().cloned().collect::<Vec<_>>();
-    assert_eq!(keys(&list), ["chain_id", "height", "time", "upgrades"]);
+    assert_eq!(keys(&list), ["chain_id", "height", "proven_height", "time", "upgrades"]);
     for (place, voted_on) in [(0, false), (1, true)] {
         let entry = &list["upgrades"][place];
         assert_eq!(

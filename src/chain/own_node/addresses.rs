@@ -16,7 +16,7 @@ pub fn own_rpc_address(
     daemon_name: &str,
 ) -> Option<Url> {
     let sources = Sources { args, env, daemon_name, file: config_file(home, "config.toml") };
-    reachable(&sources.value("rpc", "laddr").unwrap_or_else(|| String::from("tcp://127.0.0.1:26657")))
+    reachable(&sources.value("rpc.laddr").unwrap_or_else(|| String::from("tcp://127.0.0.1:26657")))
 }
 
 /// The address of the own node's REST gateway, as [`own_rpc_address`] with `api.enable` and `api.address` of
@@ -30,9 +30,21 @@ pub fn own_rest_address(
 ) -> Option<Url> {
     let sources = Sources { args, env, daemon_name, file: config_file(home, "app.toml") };
     // Go's strconv.ParseBool.
-    let enabled = matches!(sources.value("api", "enable")?.as_str(), "1" | "t" | "T" | "true" | "TRUE" | "True");
-    let address = || sources.value("api", "address").unwrap_or_else(|| String::from("tcp://localhost:1317"));
+    let enabled = matches!(sources.value("api.enable")?.as_str(), "1" | "t" | "T" | "true" | "TRUE" | "True");
+    let address = || sources.value("api.address").unwrap_or_else(|| String::from("tcp://localhost:1317"));
     enabled.then(address).and_then(|address| reachable(&address))
+}
+
+/// A value of the own node's `config/config.toml`, or of the environment, which overrides it. `dotted` is the key, behind
+/// its section where it has one.
+#[must_use]
+pub fn own_setting(home: &Path, daemon_name: &str, dotted: &str) -> Option<String> {
+    let env = |name: &str| std::env::var(name).ok();
+    let sources = Sources { args: &[], env: &env, daemon_name, file: config_file(home, "config.toml") };
+    sources.variable(dotted).or_else(|| match sources.in_file(dotted)? {
+        toml::Value::String(text) => Some(text.clone()),
+        other => Some(other.to_string()),
+    })
 }
 
 struct Sources<'a> {
@@ -43,14 +55,21 @@ struct Sources<'a> {
 }
 
 impl Sources<'_> {
-    fn value(&self, section: &str, key: &str) -> Option<String> {
-        self.argument(&format!("--{section}.{key}")).or_else(|| self.variable(section, key)).or_else(|| {
-            Some(match self.file.get(section)?.get(key)? {
+    fn value(&self, dotted: &str) -> Option<String> {
+        self.argument(&format!("--{dotted}")).or_else(|| self.variable(dotted)).or_else(|| {
+            Some(match self.in_file(dotted)? {
                 toml::Value::String(text) => text.clone(),
                 toml::Value::Boolean(value) => value.to_string(),
                 _ => return None,
             })
         })
+    }
+
+    fn in_file(&self, dotted: &str) -> Option<&toml::Value> {
+        match dotted.split_once('.') {
+            Some((section, key)) => self.file.get(section)?.get(key),
+            None => self.file.get(dotted),
+        }
     }
 
     /// The last one wins; `--flag value` and `--flag=value`, and a flag that is a switch alone means true.
@@ -69,8 +88,8 @@ impl Sources<'_> {
     }
 
     /// The SDK gives viper the executable's name as prefix and replaces `.` and `-`; an empty variable counts as unset.
-    fn variable(&self, section: &str, key: &str) -> Option<String> {
-        let name = format!("{}_{section}_{key}", self.daemon_name).to_uppercase().replace(['-', '.'], "_");
+    fn variable(&self, dotted: &str) -> Option<String> {
+        let name = format!("{}_{dotted}", self.daemon_name).to_uppercase().replace(['-', '.'], "_");
         (self.env)(&name).filter(|value| !value.is_empty())
     }
 }

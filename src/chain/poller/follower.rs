@@ -19,6 +19,7 @@ use crate::{
         Latest,
         endpoints::{Endpoint, Kind, Source},
         fault::{Cause, Fault},
+        proof::{Proof, Proving},
         proposals::Reader,
         websocket::{self, NewBlock},
     },
@@ -79,6 +80,7 @@ pub(super) struct Follower<U> {
     chain_id: Arc<ChainId>,
     upgrade_of: Arc<U>,
     heard: mpsc::Sender<Heard>,
+    proving: Proving,
     reader: Reader,
     /// Which node answers.
     node: Option<String>,
@@ -108,6 +110,7 @@ impl<U: Fn(Plan) -> Option<Upgrade> + Send + Sync + 'static> Follower<U> {
         source: Source,
         client: Client,
         chain_id: Arc<ChainId>,
+        proving: Proving,
         upgrade_of: Arc<U>,
         heard: mpsc::Sender<Heard>,
     ) -> Self {
@@ -118,6 +121,7 @@ impl<U: Fn(Plan) -> Option<Upgrade> + Send + Sync + 'static> Follower<U> {
             chain_id,
             upgrade_of,
             heard,
+            proving,
             reader: Reader::default(),
             node: None,
             highest: 0,
@@ -222,6 +226,7 @@ impl<U: Fn(Plan) -> Option<Upgrade> + Send + Sync + 'static> Follower<U> {
 
     async fn look_at_schedule(&mut self, latest: u64) -> Result<(), Stop> {
         let answer = self.source.current_plan().await?;
+        let said = answer.value.clone();
         let mut applied = None;
         if let Some(believed) = self.believed.as_ref().filter(|believed| Some(*believed) != answer.value.as_ref()) {
             let name = believed.name.clone();
@@ -235,7 +240,20 @@ impl<U: Fn(Plan) -> Option<Upgrade> + Send + Sync + 'static> Follower<U> {
         if answer.value.is_some() || applied.is_some_and(|(_, height)| height > 0) {
             self.believed = answer.value;
         }
-        Ok(())
+        Ok(self.look_at_proof(latest, said.as_ref()).await?)
+    }
+
+    /// Whether what it says is proven. Where it is not, it counts all the same.
+    async fn look_at_proof(&mut self, latest: u64, said: Option<&Plan>) -> Result<(), Unheard> {
+        match self.proving.look(&self.source, latest, said).await {
+            Ok(None) => Ok(()),
+            Ok(Some(Proof { height, time, plan })) => {
+                self.failures.remove("proof");
+                let upgrade = plan.and_then(|plan| (self.upgrade_of)(plan));
+                self.tell(News::Proven { height, until: self.proving.until(time), upgrade }).await
+            }
+            Err(fault) => self.failed("proof", &fault).await,
+        }
     }
 
     /// Proposals are only a forecast: where they cannot be read, the rest goes on, unless fewer questions are asked for.

@@ -58,6 +58,39 @@ struct RawMessage {
     plan: Option<Raw>,
     content: Option<Raw>,
     msgs: Option<Raw>,
+    messages: Option<Raw>,
+}
+
+/// The draft of a proposal, the body of a transaction, or what holds one.
+#[derive(Deserialize)]
+struct Draft {
+    messages: Option<Raw>,
+    body: Option<Raw>,
+    tx: Option<Raw>,
+}
+
+/// What a proposal would do that is not submitted yet, by the file that a client would send: the draft of a proposal, or a
+/// transaction. None where it is neither.
+#[must_use]
+pub fn drafted(text: &str) -> Option<Vec<Action>> {
+    let mut draft: Draft = serde_json::from_str(text).ok()?;
+    while let Some(inner) = draft.tx.as_deref().or(draft.body.as_deref()) {
+        draft = read(inner)?;
+    }
+    let mut actions = Vec::new();
+    for raw in &list(Some(&*draft.messages?)) {
+        match read::<RawMessage>(raw) {
+            // It submits a proposal.
+            Some(RawMessage { kind, messages: inner, content, .. }) if Kind::of(&kind).is_none() => {
+                messages(inner.as_deref(), DEEPEST, &mut actions);
+                if let Some(content) = content {
+                    collect(&content, DEEPEST, &mut actions);
+                }
+            }
+            _ => collect(raw, DEEPEST, &mut actions),
+        }
+    }
+    Some(actions)
 }
 
 impl PageAnswer {
@@ -99,11 +132,14 @@ impl RawProposal {
 }
 
 fn messages(raw: Option<&RawValue>, depth: usize, actions: &mut Vec<Action>) {
-    const MOST_MESSAGES: usize = 10_000;
-    let messages = raw.and_then(read::<Few<Raw, MOST_MESSAGES>>).map(|few| few.0).unwrap_or_default();
-    for message in &messages {
+    for message in &list(raw) {
         collect(message, depth, actions);
     }
+}
+
+fn list(raw: Option<&RawValue>) -> Vec<Raw> {
+    const MOST_MESSAGES: usize = 10_000;
+    raw.and_then(read::<Few<Raw, MOST_MESSAGES>>).map(|few| few.0).unwrap_or_default()
 }
 
 /// What a message does about upgrades, and those in it.
@@ -197,6 +233,32 @@ mod tests {
         assert_eq!((expected.len(), found), (7, 21));
     }
 
+    #[derive(Deserialize)]
+    struct Row {
+        file: String,
+        draft: Value,
+        /// Name and height of each plan, null for a cancel; none where it is no draft with messages.
+        plans: Option<Vec<Option<(String, u64)>>>,
+    }
+
+    #[test]
+    fn drafts_and_transactions_seen_in_the_wild_are_read() {
+        let rows = include_str!("../../../fixtures/plans/drafts.jsonl").lines();
+        let (mut drafts, mut plans) = (0, 0);
+        for row in rows.map(|line| serde_json::from_str::<Row>(line).unwrap()) {
+            let shown = |action| match action {
+                Action::Schedule(plan) => Some((plan.name, plan.height)),
+                Action::Cancel => None,
+            };
+            let found = drafted(&row.draft.to_string());
+            let found = found.map(|actions| actions.into_iter().map(shown).collect::<Vec<_>>());
+            assert_eq!(found, row.plans, "{}", row.file);
+            drafts += 1;
+            plans += found.map_or(0, |found| found.len());
+        }
+        assert_eq!((drafts, plans), (99, 70));
+    }
+
     #[test]
     fn what_cannot_be_read_hides_nothing_else() {
         let plan = json!({"name": "v2", "height": 7, "info": null});
@@ -268,6 +330,7 @@ mod tests {
             let proposal = json!({"id": text, "status": end, "voting_end_time": end, "content": {"@type": text}});
             let _ = page(&json!({"proposals": [proposal, text], "pagination": {"next_key": text}}).to_string());
             let _ = serde_json::from_str::<PageAnswer>(&text);
+            let _ = drafted(&json!({"body": {"messages": [{"msgs": text, "content": end}, text]}}).to_string());
         }
     }
 }

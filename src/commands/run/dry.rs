@@ -27,7 +27,8 @@ pub(super) async fn run(config: &Config, endpoints: &[Endpoint]) -> anyhow::Resu
     let home = &config.home;
     let facts = Observer::new().observe(home, &[], false);
     super::super::say(Persona::Watcher, of_the_home(config, &facts))?;
-    let survey = upcoming::ask(endpoints, config.settings.quorum).await?;
+    let trust = upcoming::trust(config.trust.clone(), Some(home));
+    let survey = upcoming::ask(endpoints, config.settings.quorum, &trust).await?;
     let list = upcoming::of(&survey, home);
     let mut told = text::text(&list, &Zoned::now());
     // What has passed and is not scheduled will not come.

@@ -21,6 +21,8 @@ pub struct Upcoming {
     pub height: u64,
     /// That block's time.
     pub time: Moment,
+    /// The height for which it is proven what is scheduled, or that nothing is; none where that was not proven.
+    pub proven_height: Option<u64>,
     /// The upgrades.
     pub upgrades: Vec<Entry>,
     /// What nobody answered, and may be missing above.
@@ -164,6 +166,7 @@ pub fn list(
         chain_id: survey.chain_id.clone(),
         height: survey.height,
         time: Moment::from_milliseconds(survey.time),
+        proven_height: survey.proof.as_ref().map(|proof| proof.height),
         upgrades,
         unanswered: survey.unanswered.clone(),
     }

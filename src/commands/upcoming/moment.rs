@@ -21,7 +21,7 @@ impl Moment {
     }
 
     /// How far it is from now, as people say it: `in 2 h 5 min`, `40 s ago`.
-    pub(super) fn from(self, now: &Zoned) -> String {
+    pub(in crate::commands) fn from(self, now: &Zoned) -> String {
         match self.left(now) {
             left if left > 0 => format!("in {}", distance(left)),
             left => format!("{} ago", distance(left)),
@@ -29,12 +29,12 @@ impl Moment {
     }
 
     /// The seconds from now until it, negative where it is past.
-    pub(super) fn left(self, now: &Zoned) -> i64 {
+    pub(in crate::commands) fn left(self, now: &Zoned) -> i64 {
         self.0.as_second() - now.timestamp().as_second()
     }
 
     /// Date and time in the zone of `now`: `2026-11-22 12:05 UTC`.
-    pub(super) fn on_the_wall(self, now: &Zoned) -> String {
+    pub(in crate::commands) fn on_the_wall(self, now: &Zoned) -> String {
         self.0.to_zoned(now.time_zone().clone()).strftime("%Y-%m-%d %H:%M %Z").to_string()
     }
 }
@@ -46,7 +46,7 @@ impl Serialize for Moment {
 }
 
 /// A distance in seconds, as people say it: `2 h 5 min`.
-pub(super) fn distance(seconds: i64) -> Rough {
+pub(in crate::commands) fn distance(seconds: i64) -> Rough {
     Rough(Duration::from_secs(seconds.unsigned_abs()))
 }
 

@@ -22,6 +22,11 @@ pub(in crate::commands) fn text(list: &Upcoming, now: &Zoned) -> String {
     for problem in &list.unanswered {
         let _ = writeln!(text, "nobody answered what is {problem}: this list may lack something");
     }
+    if let Some(height) = list.proven_height {
+        let what =
+            if list.upgrades.iter().any(|entry| entry.state >= State::Scheduled) { "what" } else { "that nothing" };
+        let _ = writeln!(text, "{what} is scheduled is proven as of height {height}");
+    }
     if list.upgrades.is_empty() && list.unanswered.is_empty() {
         text.push_str("no upgrade is coming\n");
     }

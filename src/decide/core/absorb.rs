@@ -273,7 +273,7 @@ impl Core {
                 }
             }
         }
-        if matches!(heard.news, News::Scheduled { .. }) {
+        if matches!(heard.news, News::Scheduled { .. } | News::Proven { .. }) {
             self.tell_of_plans(decision);
         }
     }
@@ -287,6 +287,7 @@ impl Core {
             let left = self.knowledge.left(upgrade.plan.height);
             let kind = match belief {
                 Belief::Agreed { .. } => "agreed".to_string(),
+                Belief::ProvenAsOf(_) => "was proven".to_string(),
                 other => other.to_string(),
             };
             self.tell(format!("scheduled {kind} {}", key(&upgrade.plan)), decision, || Note::Scheduled {

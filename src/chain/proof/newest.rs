@@ -1,0 +1,49 @@
+//! The newest verified header, kept in the home: a trusted height that is written down once dies after the trusting period.
+
+use std::{fs, io, path::Path};
+
+use serde::{Deserialize, Serialize};
+use tendermint::{
+    block::Header,
+    validator::{Info, Set},
+};
+
+use super::{light::Trusted, trust::Point};
+use crate::home;
+
+/// More than this is not read, bytes: a header with ten thousand validators has two megabytes.
+const LARGEST: u64 = 8 << 20;
+
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    /// What it was verified from; none for the own node.
+    trusted: Option<Point>,
+    header: Header,
+    next_validators: Vec<Info>,
+}
+
+/// The header that was kept, if it was verified from the same as is trusted now.
+pub(super) fn read(path: &Path, point: Option<&Point>) -> io::Result<Option<Trusted>> {
+    match fs::metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+        Ok(found) if found.len() > LARGEST => return Err(io::Error::from(io::ErrorKind::FileTooLarge)),
+        Ok(_) => {}
+    }
+    let kept: Kept = serde_json::from_slice(&fs::read(path)?)?;
+    if kept.trusted.as_ref() != point {
+        return Ok(None);
+    }
+    let next = super::answers::set(kept.next_validators).map_err(|doubt| io::Error::other(doubt.to_string()))?;
+    if next.hash() != kept.header.next_validators_hash {
+        return Err(io::Error::other("the validators are not those of the header"));
+    }
+    Ok(Some(Trusted { header: kept.header, next }))
+}
+
+/// Keeps a header. It is not made durable: an older one, or the trusted height, serves as well.
+pub(super) fn write(path: &Path, point: Option<&Point>, trusted: &Trusted) -> io::Result<()> {
+    let Set { validators, .. } = trusted.next.clone();
+    let kept = Kept { trusted: point.cloned(), header: trusted.header.clone(), next_validators: validators };
+    home::write_whole(path, &serde_json::to_vec(&kept)?, false)
+}

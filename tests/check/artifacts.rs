@@ -1,0 +1,195 @@
+//! What a plan names for a platform: each way in which it cannot be had or cannot be run.
+
+use std::io::Write as _;
+
+use serde_json::json;
+
+use crate::{
+    elf::{AMD64, ARM64, program},
+    release::{Release, check, expect, info, of_info, of_nameless, report, sha256, tar_gz},
+};
+
+const OWN: &[&str] = &["--allow-private", "--os-arch", "linux/amd64"];
+const GLIBC: &str = "/lib64/ld-linux-x86-64.so.2";
+
+#[test]
+fn every_way_in_which_a_binary_is_of_no_use_is_told_apart() {
+    let good = program(AMD64, "", &[], "");
+    let with = |libraries: &[&str]| program(AMD64, GLIBC, libraries, "");
+    let mut narrow = good.clone();
+    narrow[4] = 1;
+    let lib = |run_path: &str| {
+        let binary = program(AMD64, GLIBC, &["libc.so.6", "libwasmvm.x86_64.so"], run_path);
+        tar_gz(&[("bin/noded", &binary), ("lib/libwasmvm.x86_64.so", b"library")])
+    };
+    let good_list = |url: &str| info(&[("linux/amd64", url)]);
+    let (brought, beside) = (lib("/opt:$ORIGIN/../lib"), lib(""));
+    let release = Release::of(&[
+        ("/good", good.clone()),
+        ("/arm", program(ARM64, "", &[], "")),
+        ("/narrow", narrow),
+        ("/page", b"<!DOCTYPE html><p>Sign in".to_vec()),
+        ("/plain", with(&["libc.so.6", "libm.so.6", "libgcc_s.so.1"])),
+        ("/wasm", with(&["libwasmvm.x86_64.so", "libc.so.6"])),
+        // The version of a symbol stands among the texts, wherever.
+        ("/new", program(AMD64, GLIBC, &["libc.so.6"], "GLIBC_2.39")),
+        ("/musl", program(AMD64, "/lib/ld-musl-x86_64.so.1", &["libc.so.6"], "")),
+        ("/brought.tar.gz", brought),
+        ("/beside.tar.gz", beside),
+        ("/other.tar.gz", tar_gz(&[("gaiad", &good), ("README", b"x")])),
+        ("/deep.tar.gz", tar_gz(&[("v2/bin/noded", &good), ("v2/README", b"x")])),
+        ("/cut.tar.gz", tar_gz(&[("noded", &good), ("x", b"x")])[..40].to_vec()),
+        ("/loop", Vec::new()),
+        ("/endless", vec![0]),
+        ("/sums", format!("{}  good\n{}  bad\n", sha256(&good), "0".repeat(64)).into_bytes()),
+        ("/page.json", b"<html>".to_vec()),
+    ]);
+    let pinned = |path: &str| release.pinned(path);
+    let zeros = "0".repeat(64);
+    for (url, severity, check, says) in [
+        (release.url("/good"), "warning", "checksum-missing", "has no checksum"),
+        (format!("{}?checksum=sha256:{zeros}", release.url("/good")), "error", "checksum-wrong", &zeros),
+        (format!("{}?checksum=sha256:{}", release.url("/good"), &zeros[1..]), "error", "checksum-malformed", "63"),
+        (format!("{}?checksum=blake3:{zeros}", release.url("/good")), "error", "checksum-malformed", "blake3"),
+        (format!("{}?checksum=file:{}", release.url("/bad"), release.url("/sums")), "error", "url-unreachable", "404"),
+        (
+            format!("{}?checksum=file:{}", release.url("/arm"), release.url("/sums")),
+            "error",
+            "checksum-unusable",
+            "arm",
+        ),
+        (format!("{}?checksum=sha256:{zeros}", release.url("/gone")), "error", "url-unreachable", "404"),
+        (pinned("/endless"), "error", "url-unreachable", "larger than 2147483648 bytes"),
+        (pinned("/loop"), "error", "url-unreachable", "more than 10 redirects"),
+        (format!("https://127.0.0.1:1/x?checksum=sha256:{zeros}"), "error", "url-unreachable", "refused"),
+        ("ftp://example.org/x".into(), "error", "url-unusable", "\"ftp\""),
+        ("git::https://example.org/x".into(), "error", "url-unusable", "\"git\""),
+        ("noded".into(), "error", "url-unusable", "not an absolute URL"),
+        ("http://example.org/x".into(), "error", "checksum-missing", "neither a checksum nor https"),
+        (pinned("/arm"), "error", "binary-unfit", "an ELF for arm64"),
+        (pinned("/narrow"), "error", "binary-unfit", "32-bit"),
+        (pinned("/page"), "error", "binary-unfit", "HTML"),
+        (pinned("/wasm"), "error", "library-missing", "libwasmvm.x86_64.so"),
+        (pinned("/beside.tar.gz"), "error", "library-missing", "libwasmvm.x86_64.so"),
+        (pinned("/new"), "warning", "glibc-version", "2.39"),
+        (pinned("/musl"), "error", "loader-missing", "/lib/ld-musl-x86_64.so.1"),
+        (pinned("/other.tar.gz"), "error", "daemon-name", "bin/noded or noded"),
+        (pinned("/deep.tar.gz"), "error", "daemon-name", "bin/noded or noded"),
+        (pinned("/cut.tar.gz"), "error", "archive-unusable", "damaged"),
+    ] {
+        expect(&of_info(&good_list(&url), OWN), severity, check, says);
+    }
+    for url in [
+        pinned("/good"),
+        pinned("/plain"),
+        pinned("/brought.tar.gz"),
+        format!("{}?checksum=file:{}", release.url("/good"), release.url("/sums")),
+    ] {
+        let report = report(&of_info(&good_list(&url), OWN));
+        assert_eq!(report["findings"], json!([]), "{url}");
+        let (written, checksum) = url.split_once("?checksum=").expect("it has one");
+        assert_eq!(report["artifacts"], json!([{ "os_arch": "linux/amd64", "url": written, "checksum": checksum }]));
+    }
+    // An info that is the URL of a document.
+    let document = Release::of(&[("/list", good_list(&pinned("/good")).into_bytes()), ("/page", b"<html>".to_vec())]);
+    let told = of_info(&document.pinned("/list"), OWN);
+    assert_eq!(report(&told)["artifacts"][0]["url"], release.url("/good"));
+    expect(&of_info(&document.url("/list"), OWN), "warning", "document-unpinned", "/list");
+    expect(&of_info(&document.pinned("/page"), OWN), "error", "document-unusable", "lists no binaries");
+}
+
+#[test]
+fn every_platform_that_is_asked_for_must_have_a_binary() {
+    let release = Release::good();
+    let both = ["--allow-private", "--os-arch", "linux/amd64", "--os-arch", "linux/arm64"];
+    let told = of_info(&release.info(), &both);
+    let listed = report(&told)["artifacts"].as_array().expect("a list").clone();
+    assert_eq!(listed.iter().map(|artifact| &artifact["os_arch"]).collect::<Vec<_>>(), ["linux/amd64", "linux/arm64"]);
+    let told = of_info(&info(&[("linux/amd64", &release.pinned("/amd64"))]), &both);
+    expect(&told, "error", "binary-missing", "linux/arm64: cannot find binary");
+    let any = info(&[("any", &release.pinned("/amd64"))]);
+    expect(&of_info(&any, &both), "error", "binary-unfit", "linux/arm64: ");
+    assert_eq!(of_info(&any, &both[..3]).code, Some(0));
+    // Nobody told what the executable is called: one file can only be it.
+    let archive = Release::of(&[("/x.tar.gz", tar_gz(&[("noded", b"#!/bin/sh\n"), ("README", b"")]))]);
+    assert_eq!(of_nameless(&any, OWN).code, Some(0));
+    let told = of_nameless(&info(&[("any", &archive.pinned("/x.tar.gz"))]), OWN);
+    assert_eq!(told.code, Some(3), "{told:?}");
+    expect(&told, "warning", "daemon-name-unknown", "several files");
+}
+
+#[test]
+fn an_info_without_binaries_says_what_it_is_instead() {
+    for (text, check, says) in [
+        ("", "info-blank", "blank"),
+        ("Please upgrade to v2.", "info-not-json", "not JSON"),
+        ("{}", "info-no-binaries", "no \"binaries\""),
+        (r#"{"binaries":[]}"#, "info-no-binaries", "not a map"),
+        ("file:///etc/passwd", "url-unusable", "\"file\""),
+        ("http://example.org/plan.json", "checksum-missing", "neither a checksum nor https"),
+    ] {
+        expect(&of_info(text, &["--offline"]), "error", check, says);
+    }
+    let told = of_info(&info(&[("any", &Release::good().pinned("/amd64")), ("docker", "ghcr.io/x")]), &["--offline"]);
+    expect(&told, "warning", "entry-unusable", "the entry for docker");
+}
+
+#[test]
+fn offline_nothing_is_fetched_and_the_rest_is_told() {
+    let release = Release::good();
+    let told = of_info(&info(&[("any", &release.url("/amd64"))]), &["--offline"]);
+    expect(&told, "warning", "checksum-missing", "no checksum");
+    assert_eq!(report(&told)["artifacts"][0]["checksum"], json!(null));
+    assert_eq!(release.host.requests(), [""; 0]);
+}
+
+#[test]
+fn a_plan_that_is_not_scheduled_leads_to_no_private_address() {
+    let release = Release::good();
+    let port = release.host.base.rsplit_once(':').expect("a port").1;
+    let pinned = release.pinned("/amd64");
+    for host in ["127.0.0.1", "localhost", "2130706433", "[::1]", "[::ffff:127.0.0.1]", "0.0.0.0"] {
+        let url = pinned.replace("127.0.0.1", host);
+        let told = of_info(&info(&[("any", &url)]), &["--os-arch", "linux/amd64"]);
+        expect(&told, "error", "address-private", "private network");
+        assert!(told.stdout.contains(port), "{told:?}");
+    }
+    // Whoever writes the document chooses its URLs too.
+    let told = of_info(&release.pinned("/amd64"), &["--os-arch", "linux/amd64"]);
+    expect(&told, "error", "address-private", "private network");
+    assert_eq!(release.host.requests(), [""; 0]);
+}
+
+#[test]
+fn a_draft_a_plan_and_an_info_are_taken_as_they_are_written() {
+    let release = Release::good();
+    let plan = json!({ "name": "v2-Next", "height": "1000", "info": release.info() });
+    let message = json!({ "@type": "/cosmos.upgrade.v1beta1.MsgSoftwareUpgrade", "authority": "x", "plan": plan });
+    let draft = json!({ "messages": [message], "deposit": "1stake", "title": "v2", "expedited": true });
+    let transaction = json!({ "body": { "messages": [message] } });
+    let nested =
+        json!({ "body": { "messages": [{ "@type": "/cosmos.gov.v1.MsgSubmitProposal", "messages": [message] }] } });
+    let more = json!({ "binaries": { "any": release.pinned("/amd64") }, "name": "V2", "height": 7 });
+    assert_eq!(of_info(&more.to_string(), &["--offline"]).code, Some(0), "an info may say more than it has to");
+    for text in [&draft, &transaction, &nested, &plan] {
+        let told = of_info(&text.to_string(), &["--offline"]);
+        expect(&told, "warning", "name-folder", "v2-Next: its binary lies in upgrades/v2-next");
+        assert_eq!(report(&told)["artifacts"].as_array().map(Vec::len), Some(1));
+    }
+    assert_eq!(of_info(&draft.to_string(), &["--offline", "--name", "v2"]).code, Some(0));
+    let told = of_info(r#"{"messages":[]}"#, &["--offline"]);
+    assert_eq!(told.code, Some(64), "{told:?}");
+    assert!(told.stderr.contains("no message schedules an upgrade"), "{told:?}");
+}
+
+#[test]
+fn an_info_can_come_from_a_pipe() {
+    let mut command = crate::world::command(&["check", "--info-file", "-", "--offline"], &[]);
+    let mut child = command.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped()).spawn();
+    let child = child.as_mut().expect("watcher can be started");
+    child.stdin.take().expect("a pipe").write_all(b"{}").expect("it reads");
+    assert_eq!(child.wait().expect("it ends").code(), Some(2));
+    let told = check(&["--info-file", "/no/such"]);
+    assert_eq!(told.code, Some(64));
+    assert!(told.stderr.contains("--info-file /no/such"), "{told:?}");
+}
