@@ -48,7 +48,7 @@ const PATIENCE: Duration = Duration::from_secs(12);
 /// Homes at a time: a run waits most of its time.
 const WORKERS: usize = 8;
 /// How much of a story's harm belongs to the suite.
-const SAMPLE: usize = 24;
+const SAMPLE: usize = 20;
 
 #[test]
 fn harm_at_some_changes_of_a_swap_is_made_good_by_the_next_start() {

@@ -24,7 +24,7 @@ const SIGNED: &str = r#"{"height":"11","round":0,"step":3}"#;
 
 #[test]
 fn harm_at_some_changes_of_a_restore_is_made_good_by_doing_it_again() {
-    harm_is_made_good(5);
+    harm_is_made_good(8);
 }
 
 #[test]
