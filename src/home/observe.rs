@@ -24,6 +24,9 @@ use crate::{
 #[derive(Debug)]
 pub struct Observer {
     info: Option<Seen>,
+    /// The record as it was read last: one that cannot be read for a moment is not lost, or the upgrade under way would be taken
+    /// for one that nobody began here.
+    record: Option<RecordFact>,
     /// The folders in which something of ours is placed, as of this state of `upgrades/`.
     placed: Option<(Fingerprint, Vec<Folder>)>,
     /// What is wanted for a version and cannot be understood, as it was told.
@@ -47,14 +50,17 @@ impl Observer {
     /// An observer that has not looked yet.
     #[must_use]
     pub const fn new() -> Self {
-        Self { info: None, placed: None, told: BTreeMap::new() }
+        Self { info: None, record: None, placed: None, told: BTreeMap::new() }
     }
 
     /// What is true now. `interest` are the folders that matter beside the one of the plan in `upgrade-info.json`;
     /// while a node of ours is `alive`, its lock needs no look.
     pub fn observe(&mut self, home: &Home, interest: &[Folder], alive: bool) -> Facts {
         let info = self.info(home);
-        let record = record::read(home);
+        let record = match (record::read(home), &self.record) {
+            (RecordFact::Unreadable, Some(known)) => known.clone(),
+            (read, _) => self.record.insert(read).clone(),
+        };
         let plan = if let Info::Plan { upgrade, .. } = &info { Some(upgrade) } else { None };
         let upgrades = home.upgrades();
         let placed = self.placed(&upgrades).to_vec();
