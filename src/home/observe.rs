@@ -226,3 +226,29 @@ pub fn signed_height(home: &Home) -> Result<Option<u64>, Unreadable> {
 /// The signer's state is there, and says nothing.
 #[derive(Debug, Clone, Copy)]
 pub struct Unreadable;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        decide::facts::{Record, Version},
+        home::tests::home_with,
+    };
+
+    #[test]
+    fn a_record_that_cannot_be_read_for_a_moment_is_the_one_read_last() {
+        let (_keep, home) = home_with(&["genesis"]);
+        let plan = Plan { name: "v2".into(), height: 5, info: String::new() };
+        let record = Record::new(plan, Version::Genesis);
+        record::write(&home, &record).unwrap();
+        let mut observer = Observer::new();
+        let known = RecordFact::Present(record);
+        assert_eq!(observer.observe(&home, &[], true).record, known);
+        fs::remove_file(home.record()).unwrap();
+        fs::create_dir(home.record()).unwrap();
+        assert_eq!(observer.observe(&home, &[], true).record, known);
+        assert_eq!(Observer::new().observe(&home, &[], true).record, RecordFact::Unreadable);
+        fs::remove_dir(home.record()).unwrap();
+        assert_eq!(observer.observe(&home, &[], true).record, RecordFact::Absent);
+    }
+}
