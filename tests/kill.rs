@@ -250,7 +250,8 @@ fn harmed_at(story: &Story, moment: &Moment, harm: Harm) -> End {
                 deadline = Some(Instant::now() + AFTERMATH);
             }
         }
-        (deadline.is_none() && patience < Instant::now()).then_some(By::Hand)
+        // A busy machine takes its time: without harm it is waited for.
+        (deadline.is_none() && stage.is_some() && patience < Instant::now()).then_some(By::Hand)
     });
     // Who is killed is gone before strace has written that down.
     let killed = harm == Harm::Kill && by == By::AnotherStart;

@@ -161,7 +161,9 @@ impl Core {
         let is_past = origin == Origin::Node || marked || committed.is_some_and(|committed| committed >= plan.height);
         if switched && is_past {
             let mut record = record_of(plan, facts);
-            if facts.record == RecordFact::Absent || self.run.is_alive() {
+            // One that cannot be read now may be that of this very upgrade, which is not over.
+            let unread = facts.record == RecordFact::Unreadable;
+            if facts.record == RecordFact::Absent || self.run.is_alive() && !unread {
                 record.settle();
                 return Situation::Settled(record);
             }
