@@ -39,7 +39,8 @@ pub fn replace(file: Option<&Path>, args: &ReplaceArgs) -> anyhow::Result<Ending
     }
     inspect::inspect(&args.executable, &home.platform)
         .with_context(|| format!("{} cannot take its place", args.executable.display()))?;
-    let runs = current::read(home) == Current::Version(version.clone());
+    // Where no node runs, as after an upgrade that failed, nothing is restarted.
+    let runs = current::read(home) == Current::Version(version.clone()) && lock::node(home)? == NodeLock::Held;
     if runs && !args.now && args.at.is_none() {
         bail!("{} runs now: say --now to restart the node at once, or --at HEIGHT", args.name);
     }

@@ -33,7 +33,9 @@ pub fn rollback(file: Option<&Path>, args: &RollbackArgs) -> anyhow::Result<Endi
     if !info.as_ref().is_some_and(|plan| record.is_of(plan))
         || backup::state(&config.home, info.as_ref()) != Backup::Complete
     {
-        bail!("there is no complete backup of before upgrade {name:?} to go back to");
+        bail!(
+            "there is no complete backup of before upgrade {name:?} to go back to: replace its binary, or give `watcher resume`"
+        );
     }
     let mut told = format!(
         "upgrade {name:?} at height {} is taken back: the node is stopped, data and configuration come back from the backup \
@@ -49,7 +51,9 @@ pub fn rollback(file: Option<&Path>, args: &RollbackArgs) -> anyhow::Result<Endi
         bail!("nothing was done");
     }
     orders::write_ruling(&config.home, Some(Ruling::Rollback)).with_context(|| cannot_write(&config))?;
-    say("ordered: a running `watcher` does it now, else the next one does when it is started")
+    say(
+        "ordered: a running `watcher` does it now, else the next one does when it is started, unless `watcher resume` withdraws it",
+    )
 }
 
 /// Orders that an upgrade that failed goes on.
@@ -60,6 +64,11 @@ pub fn resume(file: Option<&Path>) -> anyhow::Result<Ending> {
     let config = super::configured(Persona::Watcher, file)?;
     let record = last_upgrade(&config)?;
     let name = &record.plan.name;
+    let withdraws = record.failure.is_none() && orders::read(&config.home).ruling == Some(Ruling::Rollback);
+    if withdraws {
+        orders::write_ruling(&config.home, None).with_context(|| cannot_write(&config))?;
+        return say(&format!("the order to take upgrade {name:?} back is withdrawn"));
+    }
     let Some(failure) = &record.failure else { bail!("upgrade {name:?} has not failed: there is nothing to resume") };
     orders::write_ruling(&config.home, Some(Ruling::Resume)).with_context(|| cannot_write(&config))?;
     say(&format!("upgrade {name:?} goes on, which failed before: {}", failure.reason))

@@ -151,6 +151,8 @@ pub enum Note {
         /// Why.
         why: &'static str,
     },
+    /// An upgrade that was taken back is not made at all: the node is told to skip its height.
+    Dropped(Plan),
     /// A node that an earlier `watcher` left is stopped first.
     Stray,
     /// Something failed and will be tried again.
@@ -260,6 +262,7 @@ impl Note {
             | Self::Listens
             | Self::Chosen { .. }
             | Self::GoesOn { .. }
+            | Self::Dropped(_)
             | Self::Withdrawn(_) => Level::Warning,
             _ => Level::Info,
         }
@@ -361,6 +364,11 @@ impl fmt::Display for Note {
                 write!(f, "upgrade {} failed: {}; {}", Described(plan), failure.reason, failure.state)
             }
             Self::GoesOn { plan, why } => write!(f, "upgrade {} goes on: {why}", Described(plan)),
+            Self::Dropped(plan) => write!(
+                f,
+                "upgrade {} is given up: the node is told to skip its height (--unsafe-skip-upgrades)",
+                Described(plan)
+            ),
             Self::Stray => f.write_str("a node runs on although what started it has ended; it is stopped first"),
             Self::Failed { what, reason, again } => {
                 write!(f, "{what} failed and is tried again in {again:?}: {reason}")
@@ -458,8 +466,8 @@ impl fmt::Display for FailureState {
             Self::Retrying => "data and configuration are brought back as they were before it, and it is begun once more",
             Self::RollingBack => "data, configuration and `current` are brought back as they were before it",
             Self::RolledBack => {
-                "data, configuration and `current` are as before it and no node is started, until its binary is replaced or \
-                 `watcher resume` is given"
+                "data, configuration and `current` are as before it and no node is started, until its binary is replaced, \
+                 `watcher resume` is given, or the node is told to skip its height (--unsafe-skip-upgrades)"
             }
         })
     }

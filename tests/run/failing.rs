@@ -1,8 +1,11 @@
 //! A new binary that does not come past its height.
 
-use std::{fs, os::unix::fs::MetadataExt as _, path::Path};
+use std::{fs, os::unix::fs::MetadataExt as _, path::Path, process::Stdio};
 
-use nix::sys::signal::Signal;
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
@@ -280,4 +283,47 @@ fn a_node_that_is_listened_to_outlives_the_kill_of_watcher_long_enough_to_stop_i
     home.wait_for_log("has passed");
     signal(&watcher, Signal::SIGKILL);
     wait::until("the node stops in order", LIMIT, || (home.count("stop v2") == 1).then_some(()));
+}
+
+#[test]
+fn an_upgrade_that_was_taken_back_is_given_up_where_the_node_is_told_to_skip_its_height() {
+    let home = home(&[STANDS]);
+    let mut watcher = start(&home, "rollback");
+    home.halt();
+    wait_for_verdict(&home, "rolled_back");
+    assert_eq!(watcher.stop().code(), Some(75));
+    let before = home.count("start genesis");
+    let mut run = home.watcher(&["start", "--home"]);
+    run.arg(&home.path).args(["--unsafe-skip-upgrades", "10"]).stderr(Stdio::null());
+    let mut watcher = run.spawn().expect("it can be started");
+    wait::until("the old binary runs", LIMIT, || (home.count("start genesis") > before).then_some(()));
+    assert_eq!((home.current().as_str(), record(&home)["failure"].clone()), ("genesis", Value::Null));
+    kill(Pid::from_raw(i32::try_from(watcher.id()).expect("it is a pid")), Signal::SIGTERM).expect("it runs");
+    watcher.wait().expect("it is our child");
+}
+
+#[test]
+fn an_order_to_take_an_upgrade_back_can_be_withdrawn_before_anybody_obeys_it() {
+    let home = Home::halting();
+    let mut watcher = start(&home, "hold");
+    home.halt();
+    home.expect_upgraded();
+    assert!(watcher.stop().success());
+    assert!(output(&mut command(&home, &["rollback", "--yes"])).status.success());
+    let withdrawn = output(&mut command(&home, &["resume"]));
+    assert!(withdrawn.status.success() && text(&withdrawn.stdout).contains("is withdrawn"), "{withdrawn:?}");
+    let mut watcher = start(&home, "hold");
+    wait::until("the new binary runs", LIMIT, || (home.count("start v2") == 2).then_some(()));
+    assert_eq!(home.current(), "upgrades/v2");
+    assert!(watcher.stop().success());
+}
+
+#[test]
+fn a_new_binary_that_ends_before_its_height_with_0_has_failed_as_well() {
+    let home = home(&[STANDS]);
+    home.script(V2, &ends_saying(&[STANDS]).replace("exit 3", "exit 0"));
+    let mut watcher = start(&home, "hold");
+    home.halt();
+    wait_for_verdict(&home, "held");
+    assert_eq!((home.count("start v2"), watcher.stop().code()), (2, Some(75)));
 }

@@ -22,7 +22,7 @@ use super::{
         schedule,
         settings::OnFailure,
     },
-    Core, Failing, SLOW_RETRY, info, wake_by,
+    Core, Failing, SLOW_RETRY, info, known_data, version_of, wake_by,
 };
 
 /// How long a binary that took the failed one's place has to lie unchanged before it is used.
@@ -50,7 +50,8 @@ impl Core {
         let (Run::Ended { life, exit, at }, true) = (&self.run, self.starts_here > 0) else { return false };
         let (exit, at) = (*exit, *at);
         let words = if let Ear::Heard(words) = &life.ear { Some(words.clone()) } else { None };
-        if exit == NodeExit::Code(0) {
+        // A height not committed is a failure, whatever the code; the reference ends with it.
+        if exit == NodeExit::Code(0) && !self.fails_by_policy() {
             decision.exit = Some(Exit::Fine);
             return true;
         }
@@ -196,10 +197,21 @@ impl Core {
             }
             (_, None) => return false,
             (_, Some(_)) if self.clears_the_home(facts, decision) || self.replace_now(facts, decision) => {}
+            // The chain went on without it, and its operator says so to the node.
+            (_, Some(failure)) if failure.state == FailureState::RolledBack && self.skips(record) => {
+                decision.notes.push(Note::Dropped(record.plan.clone()));
+                self.begin_anew();
+                let record = Record { data: known_data(facts), ..Record::nothing(version_of(facts)) };
+                self.begin(HomeJob::Remember(record), decision);
+            }
             (_, Some(failure)) if is_on_its_way(failure.state) => self.go_back(record, failure.state, facts, decision),
             (_, Some(failure)) => self.wait_for_another_binary(record, failure, event, decision),
         }
         true
+    }
+
+    fn skips(&self, record: &Record) -> bool {
+        self.settings.skip_heights.contains(&record.plan.height)
     }
 
     /// Why `watcher` leaves, where an upgrade that failed stands.
