@@ -359,10 +359,10 @@ pub struct UpcomingArgs {
 #[derive(Debug, Args)]
 pub struct CheckArgs {
     /// A CometBFT RPC endpoint, for example `https://rpc.example.org`. Repeatable; several are held against each other.
-    #[arg(long, value_name = "URL", env = "WATCHER_RPC", value_delimiter = ',')]
+    #[arg(long, value_name = "URL", env = "WATCHER_RPC", hide_env_values = true, value_delimiter = ',')]
     pub rpc: Vec<String>,
     /// A REST (API) endpoint, for example `https://api.example.org`. Repeatable.
-    #[arg(long, value_name = "URL", env = "WATCHER_REST", value_delimiter = ',')]
+    #[arg(long, value_name = "URL", env = "WATCHER_REST", hide_env_values = true, value_delimiter = ',')]
     pub rest: Vec<String>,
     /// The home of a node: its node is asked as well, and what is staged there, its disk and its configuration are looked at.
     #[arg(long, value_name = "DIR", env = "DAEMON_HOME")]

@@ -247,6 +247,22 @@ fn manner(values: &Values, problems: &mut Vec<String>) -> Manner {
     }
 }
 
+/// What plans are proven from, for a command that uses no other variable.
+///
+/// # Errors
+/// Where one of these variables cannot be understood: a slip there would pass for a proof.
+pub fn trust_alone() -> Result<Choice, ConfigError> {
+    let (values, mut problems) = unchecked();
+    let is_of_trust = |problem: &str| ["watcher_trust_", "watcher_proof_"].iter().any(|name| problem.contains(name));
+    problems.retain(|problem| is_of_trust(&problem.to_lowercase()));
+    match trust(&values) {
+        Ok(choice) if problems.is_empty() => return Ok(choice),
+        Ok(_) => {}
+        Err(error) => problems.push(error.to_string()),
+    }
+    Err(ConfigError(problems))
+}
+
 /// What plans are proven from.
 ///
 /// # Errors

@@ -120,6 +120,7 @@ pub fn redacted(url: &Url) -> String {
     let _ = shown.set_username("");
     let _ = shown.set_password(None);
     shown.set_query(None);
+    shown.set_fragment(None);
     let shown = shown.as_str().trim_end_matches('/').to_owned();
     tokens(url).fold(shown, |shown, token| shown.replace(token, "…"))
 }

@@ -81,6 +81,16 @@ pub enum Cause {
         /// The greatest height it told.
         was: u64,
     },
+    /// It names a height that the chain cannot have reached.
+    #[error("says that the chain is at height {said}, where {} says {height}; it is ignored", excerpt(against.as_bytes()))]
+    Beyond {
+        /// What it says.
+        said: u64,
+        /// The height that is believed.
+        height: u64,
+        /// Who says that.
+        against: String,
+    },
     /// What it says of a plan could not be proven.
     #[error("proves nothing: {0}; what it says of a plan counts as claimed")]
     Unproven(String),

@@ -101,15 +101,16 @@ pub async fn survey(
     quorum: usize,
     trust: &Arc<Trust>,
 ) -> Result<Survey, NoAnswer> {
-    let (reached, mut faults) = reach(endpoints, clients, chain_id).await?;
-    let Latest { chain_id, height, time, catching_up, .. } = reached[0].latest.clone();
-    let as_of = if catching_up { time } else { now() };
+    let (mut reached, mut faults) = reach(endpoints, clients, chain_id).await?;
     let mut scheduled = scheduled(&reached, &mut faults, quorum).await;
     let proof = proven(&reached, &mut faults, trust).await;
     if let Some(proof) = &proof {
         faults.unanswered.retain(|question| *question != SCHEDULED);
         take_proof(&mut scheduled, proof, !trust.grew_old(proof.time));
+        hold_to_proof(&mut reached, proof, &mut faults);
     }
+    let Latest { chain_id, height, time, catching_up, .. } = reached[0].latest.clone();
+    let as_of = if catching_up { time } else { now() };
     let plans: Vec<_> = scheduled.iter().map(|scheduled| scheduled.plan.clone()).collect();
     let proposals = faults.first(&reached, PROPOSED, async |at| {
         let mut reader = Reader::default();
@@ -232,6 +233,44 @@ fn take_proof(scheduled: &mut Vec<Scheduled>, proof: &Proof, holds: bool) {
     scheduled.sort_by_key(|said| said.belief != Belief::Proven);
 }
 
+/// Whether a chain that was at a height at that time cannot be at this one: none makes ten blocks a second for long.
+fn is_beyond(said: u64, height: u64, time: u64) -> bool {
+    const AT_ONCE: u64 = 1_000;
+    const MILLISECONDS_A_BLOCK: u64 = 100;
+    said > height.saturating_add(AT_ONCE).saturating_add(now().saturating_sub(time) / MILLISECONDS_A_BLOCK)
+}
+
+/// One height that is much too great would make every upgrade a thing of the past. It is held against the own node's, or
+/// against that of most; of two strangers nobody knows which of them lies.
+fn ignore_beyond(reached: &mut Vec<Reached<'_>>, problems: &mut Vec<Fault>) {
+    let mut known: Vec<_> = reached.iter().map(|at| (at.latest.height, at.latest.time, &at.endpoint.label)).collect();
+    known.sort_unstable();
+    let middle = (known.len() > 2).then(|| known[(known.len() - 1) / 2]);
+    let own = reached.iter().find(|at| at.endpoint.own.is_some());
+    let own = own.map(|at| (at.latest.height, at.latest.time, &at.endpoint.label));
+    let Some((height, time, against)) = own.or(middle) else { return };
+    let against = against.clone();
+    reached.retain(|at| {
+        let said = at.latest.height;
+        let beyond = is_beyond(said, height, time);
+        if beyond {
+            problems.push(at.fault("its latest block", Cause::Beyond { said, height, against: against.clone() }));
+        }
+        !beyond
+    });
+}
+
+/// A verified header tells how high the chain can be, whoever says otherwise.
+fn hold_to_proof(reached: &mut [Reached<'_>], proof: &Proof, faults: &mut Faults) {
+    for at in reached.iter_mut().filter(|at| is_beyond(at.latest.height, proof.height, proof.time)) {
+        let against = String::from("a header that was verified");
+        let cause = Cause::Beyond { said: at.latest.height, height: proof.height, against };
+        faults.add(at.fault("its latest block", cause));
+        (at.latest.height, at.latest.time) = (proof.height, proof.time);
+    }
+    reached.sort_by_key(|at| Reverse(at.latest.height));
+}
+
 /// An endpoint that told where it is.
 pub(super) struct Reached<'a> {
     pub(super) endpoint: &'a Endpoint,
@@ -281,6 +320,7 @@ pub(super) async fn reach<'a>(
             Err(fault) => problems.push(fault),
         }
     }
+    ignore_beyond(&mut reached, &mut problems);
     reached.sort_by_key(|at| Reverse(at.latest.height));
     if reached.is_empty() {
         return Err(NoAnswer { problems });

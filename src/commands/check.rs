@@ -123,6 +123,10 @@ impl<'a> Wanted<'a> {
         if path.is_some() && daemon.is_empty() {
             return Err(Failure::usage("a home is looked at by its executable's name: give it with --daemon-name"));
         }
+        // It becomes a file's name in a folder of ours.
+        if args.daemon_name.as_deref().is_some_and(|name| matches!(name, "" | "." | "..") || name.contains('/')) {
+            return Err(Failure::usage(format!("--daemon-name is the file name of the executable, got {daemon:?}")));
+        }
         let info = args.info_file.as_deref().map(subject::text_of).transpose().map_err(Failure::usage)?;
         let endpoints = if info.is_some() && set(&args.rpc).is_empty() && set(&args.rest).is_empty() {
             Vec::new()
@@ -160,7 +164,7 @@ impl<'a> Wanted<'a> {
         if platforms.is_empty() {
             platforms.push(Platform::host());
         }
-        let chosen = config::trust(&config::unchecked().0).map_err(Failure::usage)?;
+        let chosen = config::trust_alone().map_err(Failure::usage)?;
         let trust = upcoming::trust(chosen, Some(&home).filter(|home| home.path.is_absolute()));
         Ok(Self { args, info, endpoints, trust, platforms, home, config })
     }

@@ -42,7 +42,7 @@ pub fn upcoming(args: UpcomingArgs) -> anyhow::Result<Ending> {
     log::start(Persona::Watcher, &log::Choices::from_environment());
     let daemon = std::env::var("DAEMON_NAME").unwrap_or_default();
     let endpoints = endpoints_of(&args, &daemon).map_err(Failure::usage)?;
-    let chosen = config::trust(&config::unchecked().0).map_err(Failure::usage)?;
+    let chosen = config::trust_alone().map_err(Failure::usage)?;
     let home = Home {
         path: args.home.unwrap_or_default(),
         daemon,

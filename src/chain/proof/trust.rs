@@ -119,7 +119,7 @@ impl Trust {
     }
 
     /// Whether the operator named a block to trust.
-    pub(in crate::chain) fn was_chosen(&self) -> bool {
+    pub fn was_chosen(&self) -> bool {
         self.chosen.point.is_some()
     }
 

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use super::{Found, Subject, Wanted, home};
 use crate::{
-    artifact::{self, FetchError, Part, Platform, Progress, Request, Store, info, info::Flaw, needs},
+    artifact::{self, FetchError, Part, Platform, Progress, Request, Store, info, info::Flaw, needs, source::redacted},
     commands::findings::Findings,
     decide::{
         facts::Receipt,
@@ -105,6 +105,11 @@ impl<'a> Host<'a> {
         let listed = if let Asks::Artifact(artifact) = &asks { Some(named(artifact)) } else { None };
         if self.wanted.args.offline {
             listed.iter().filter(|artifact| artifact.checksum.is_none()).for_each(|_| unpinned(None, findings));
+            if let Asks::Document { url } = &asks {
+                let message = format!("the document {} was not looked at", redacted(url));
+                findings.warning("not-fetched", message, "leave --offline out: the binaries stand in the document");
+                found.untold = true;
+            }
             found.artifacts.extend(listed);
             return None;
         }

@@ -4,6 +4,7 @@ use super::{Found, Subject, Wanted};
 use crate::{
     chain::{
         endpoints::{Clients, Source},
+        fault::Cause,
         survey::{Scheduled, Survey, survey},
     },
     commands::{
@@ -30,7 +31,18 @@ pub(super) async fn ask(wanted: &Wanted<'_>, clients: &Clients, found: &mut Foun
     let answer = survey(&wanted.endpoints, clients, None, QUORUM, &wanted.trust).await;
     let problems = answer.as_ref().map_or_else(|none| &none.problems, |survey| &survey.problems);
     for problem in problems {
-        findings.warning("endpoint-failed", problem.to_string(), REMEDY);
+        match &problem.cause {
+            Cause::OtherChain { expected, .. } => {
+                let message = format!("{problem}: so what is said here is of {}", text::name(expected));
+                findings.error("endpoints-disagree", message, "name endpoints of one chain");
+            }
+            // A root of trust was given, and this is not what stands on it.
+            Cause::Unproven(_) if wanted.trust.was_chosen() => {
+                let help = "do not rely on this endpoint; correct WATCHER_TRUST_HEIGHT and WATCHER_TRUST_HASH if they are wrong";
+                findings.error("unproven", problem.to_string(), help);
+            }
+            _ => findings.warning("endpoint-failed", problem.to_string(), REMEDY),
+        }
     }
     let Ok(survey) = answer else {
         findings.warning("chain-silent", "no endpoint answered, so nothing is known of the chain", REMEDY);
@@ -39,6 +51,11 @@ pub(super) async fn ask(wanted: &Wanted<'_>, clients: &Clients, found: &mut Foun
     };
     for question in &survey.unanswered {
         findings.warning("chain-silent", format!("nobody answered what is {question}"), REMEDY);
+        found.untold = true;
+    }
+    if wanted.trust.was_chosen() && survey.proof.is_none() {
+        let help = "name an RPC endpoint that serves /commit, /validators and proofs; REST has none";
+        findings.warning("unproven", "a block is trusted, and nothing could be proven from it", help);
         found.untold = true;
     }
     let sources: Vec<_> = wanted.endpoints.iter().map(|endpoint| clients.open(endpoint)).collect();

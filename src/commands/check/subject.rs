@@ -8,7 +8,10 @@ use serde_json::Value;
 use super::{Found, Wanted, chain::Chain};
 use crate::{
     chain::{proposals::drafted, survey::SCHEDULED},
-    commands::upcoming::{Entry, EtaTimes, Moment, State, text},
+    commands::{
+        findings::Findings,
+        upcoming::{Entry, EtaTimes, Moment, State, text},
+    },
     decide::{agreement::Belief, event::Action, plan::Plan},
     home::upgrade_info,
 };
@@ -97,7 +100,7 @@ pub(super) fn text_of(path: &Path) -> anyhow::Result<String> {
 /// Where the text that was given cannot be a plan.
 pub(super) fn subjects(wanted: &Wanted<'_>, chain: Option<&Chain>, found: &mut Found) -> anyhow::Result<Vec<Subject>> {
     if let Some(info) = &wanted.info {
-        return drafts(wanted, info);
+        return drafts(wanted, info, &mut found.findings);
     }
     let args = wanted.args;
     let Some(chain) = chain else { return Ok(Vec::new()) };
@@ -133,13 +136,49 @@ pub(super) fn subjects(wanted: &Wanted<'_>, chain: Option<&Chain>, found: &mut F
     Ok(subjects)
 }
 
+/// What x/upgrade refuses in a plan (`Plan.ValidateBasic`), and what it lets pass that cannot be meant.
+fn would_be_refused(text: &str, plans: &[Plan], findings: &mut Findings) {
+    const HELP: &str = "correct the draft: the chain refuses such a plan";
+    if plans.iter().any(|plan| plan.name.is_empty()) {
+        findings.error("plan-invalid", "a plan without a name", HELP);
+    }
+    if plans.iter().any(|plan| plan.height == 0) {
+        findings.error("plan-invalid", "a plan without a height", HELP);
+    }
+    if plans.len() > 1 {
+        let message =
+            format!("{} plans in one draft: each replaces the one before, and the last one stays", plans.len());
+        findings.error("plan-invalid", message, "leave one in it");
+    }
+    let draft: Value = serde_json::from_str(text).unwrap_or_default();
+    for (field, none) in [("time", "0001-01-01T00:00:00Z"), ("upgraded_client_state", "")] {
+        if has_in_a_plan(&draft, field, none) {
+            let message = format!("a plan with {field}, which the SDK has not taken since 0.43");
+            findings.error("plan-invalid", message, HELP);
+        }
+    }
+}
+
+/// Whether some `plan` below has a field with another value than none.
+fn has_in_a_plan(value: &Value, field: &str, none: &str) -> bool {
+    match value {
+        Value::Object(fields) => fields.iter().any(|(name, inner)| {
+            let set = inner.get(field).is_some_and(|set| !set.is_null() && set != none);
+            name == "plan" && set || has_in_a_plan(inner, field, none)
+        }),
+        Value::Array(parts) => parts.iter().any(|part| has_in_a_plan(part, field, none)),
+        _ => false,
+    }
+}
+
 /// The plans in a text: those of a proposal's draft, one that was written by a node, or an info by itself.
-fn drafts(wanted: &Wanted<'_>, text: &str) -> anyhow::Result<Vec<Subject>> {
+fn drafts(wanted: &Wanted<'_>, text: &str, findings: &mut Findings) -> anyhow::Result<Vec<Subject>> {
     let args = wanted.args;
     let mut plans = Vec::new();
     if let Some(actions) = drafted(text) {
         let scheduled = |action| if let Action::Schedule(plan) = action { Some(plan) } else { None };
         plans.extend(actions.into_iter().filter_map(scheduled));
+        would_be_refused(text, &plans, findings);
         if plans.is_empty() {
             bail!(
                 "--info-file is a proposal or transaction in which no message schedules an upgrade by name and height"
