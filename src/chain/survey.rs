@@ -399,6 +399,25 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_vast_height_is_not_believed_against_two_others() {
+        let says = |height| Liar::telling(move |question, _| node(question, "local-1", height, ""));
+        let (vast, first, second) = (says(1 << 62).await, says(5000).await, says(4998).await);
+        let urls = [&vast, &first, &second].map(|liar| liar.url.to_string());
+        let clients = Clients::new().unwrap();
+        let all = list(None, &urls, &[]).unwrap();
+        let (reached, faults) = reach(&all, &clients, None).await.unwrap();
+        assert_eq!(reached.iter().map(|at| at.latest.height).collect::<Vec<_>>(), [5000, 4998]);
+        let fault = faults.problems[0].to_string();
+        assert!(fault.contains(&(1_u64 << 62).to_string()) && fault.contains("is ignored"), "{fault}");
+        // Of two strangers nobody knows which of them lies; a header that was verified says it.
+        let two = list(None, &urls[..2], &[]).unwrap();
+        let (mut reached, mut faults) = reach(&two, &clients, None).await.unwrap();
+        assert_eq!(reached[0].latest.height, 1 << 62);
+        hold_to_proof(&mut reached, &Proof { height: 4999, time: now(), plan: None }, &mut faults);
+        assert_eq!(reached[0].latest.height, 5000);
+    }
+
+    #[tokio::test]
     async fn each_question_is_asked_until_somebody_answers() {
         let html = Liar::saying(200, b"<html>").await;
         let other = Liar::telling(|question, _| node(question, "other-1", 900, "")).await;

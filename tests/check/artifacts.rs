@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::{
     elf::{AMD64, ARM64, program},
-    release::{Release, check, expect, info, of_info, of_nameless, report, sha256, tar_gz},
+    release::{Release, check, expect, findings, info, of_info, of_nameless, report, sha256, tar_gz},
 };
 
 const OWN: &[&str] = &["--allow-private", "--os-arch", "linux/amd64"];
@@ -141,6 +141,46 @@ fn offline_nothing_is_fetched_and_the_rest_is_told() {
     expect(&told, "warning", "checksum-missing", "no checksum");
     assert_eq!(report(&told)["artifacts"][0]["checksum"], json!(null));
     assert_eq!(release.host.requests(), [""; 0]);
+}
+
+#[test]
+fn offline_a_document_that_was_not_read_leaves_it_unknown() {
+    let release = Release::good();
+    let told = of_info(&release.pinned("/amd64"), &["--offline"]);
+    expect(&told, "warning", "not-fetched", "was not looked at");
+    assert_eq!(told.code, Some(3));
+}
+
+#[test]
+fn a_draft_that_the_chain_would_refuse_is_not_ready() {
+    let plan = json!({ "name": "v2", "height": "1000", "info": Release::good().info() });
+    let with = |field: &str, value: serde_json::Value| {
+        let mut plan = plan.clone();
+        plan[field] = value;
+        vec![plan]
+    };
+    for (plans, says) in [
+        (with("height", json!("0")), "without a height"),
+        (with("name", json!("")), "without a name"),
+        (with("time", json!("2030-01-01T00:00:00Z")), "a plan with time"),
+        (with("upgraded_client_state", json!({ "@type": "/x" })), "a plan with upgraded_client_state"),
+        (vec![plan.clone(), plan.clone()], "2 plans in one draft"),
+    ] {
+        let message =
+            |plan| json!({ "@type": "/cosmos.upgrade.v1beta1.MsgSoftwareUpgrade", "authority": "x", "plan": plan });
+        let draft = json!({ "messages": plans.into_iter().map(message).collect::<Vec<_>>() });
+        let told = of_info(&draft.to_string(), &["--offline"]);
+        let report = report(&told);
+        let mut found = findings(&report).iter().filter(|finding| finding["check"] == "plan-invalid");
+        assert!(
+            found.any(|finding| finding["message"].as_str().is_some_and(|it| it.contains(says))),
+            "{says}: {told:?}"
+        );
+    }
+    let none = with("time", json!("0001-01-01T00:00:00Z")).remove(0);
+    let message = json!({ "@type": "/cosmos.upgrade.v1beta1.MsgSoftwareUpgrade", "authority": "x", "plan": none });
+    let told = of_info(&json!({ "messages": [message] }).to_string(), &["--offline"]);
+    assert_eq!(told.code, Some(0), "Go writes no time so: {told:?}");
 }
 
 #[test]

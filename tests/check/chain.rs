@@ -151,6 +151,7 @@ fn a_wrong_command_line_ends_with_64_and_the_remedy() {
         (&["--rpc", "ftp://host"], "write it as https://host:port/path"),
         (&["--home", "/nonexistent"], "/nonexistent is not the home of a node"),
         (&["--rpc", "http://x", "--os-arch", "linux"], "linux/amd64"),
+        (&["--rpc", "http://x", "--daemon-name", "../../noded"], "--daemon-name is the file name"),
         (&["--rpc", "http://x", "--format", "yaml"], "possible values: text, json, github, junit"),
     ] {
         let told = watcher(&[&["check"], arguments].concat(), &[("SSL_CERT_FILE", CERTIFICATE)]);
