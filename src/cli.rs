@@ -338,13 +338,13 @@ pub struct CompletionArgs {
 /// Arguments of `upcoming`.
 #[derive(Debug, Args)]
 pub struct UpcomingArgs {
-    /// A CometBFT RPC endpoint, for example `https://rpc.example.org`. Repeatable.
+    /// A CometBFT RPC endpoint, for example `https://rpc.example.org`. Repeatable; else those of WATCHER_RPC.
     #[arg(long, value_name = "URL")]
     pub rpc: Vec<String>,
-    /// A REST (API) endpoint, for example `https://api.example.org`. Repeatable.
+    /// A REST (API) endpoint, for example `https://api.example.org`. Repeatable; else those of WATCHER_REST.
     #[arg(long, value_name = "URL")]
     pub rest: Vec<String>,
-    /// The home whose node is asked where no endpoint is given.
+    /// The home whose node is asked, beside those of the environment, where no endpoint is given.
     #[arg(long, value_name = "DIR", env = "DAEMON_HOME")]
     pub home: Option<PathBuf>,
     /// How many endpoints must say the same for it to be shown as agreed; at least two are needed in any case.

@@ -71,7 +71,11 @@ fn endpoints_of(args: &UpcomingArgs, daemon: &str) -> anyhow::Result<Vec<Endpoin
     if !args.rpc.is_empty() || !args.rest.is_empty() {
         return Ok(endpoints::list(None, &args.rpc, &args.rest)?);
     }
+    let others = ["WATCHER_RPC", "WATCHER_REST"].map(from_environment);
     let Some(home) = &args.home else {
+        if others.iter().any(|urls| !urls.is_empty()) {
+            return Ok(endpoints::list(None, &others[0], &others[1])?);
+        }
         bail!("no endpoint is known: give --rpc or --rest, or --home for the home of a node that runs here");
     };
     if !home.join("config").is_dir() {
@@ -81,8 +85,16 @@ fn endpoints_of(args: &UpcomingArgs, daemon: &str) -> anyhow::Result<Vec<Endpoin
         );
     }
     let own = own_endpoint(home, &[], daemon);
-    let own = own.context("the node's RPC listens at no address that can be asked; give --rpc or --rest")?;
-    Ok(endpoints::list(Some(own), &[], &[])?)
+    if own.is_none() && others.iter().all(Vec::is_empty) {
+        bail!("the node's RPC listens at no address that can be asked; give --rpc or --rest");
+    }
+    Ok(endpoints::list(own, &others[0], &others[1])?)
+}
+
+/// Endpoints that a variable names, comma separated.
+fn from_environment(name: &str) -> Vec<String> {
+    let urls = std::env::var(name).unwrap_or_default();
+    urls.split(',').map(str::trim).filter(|url| !url.is_empty()).map(str::to_owned).collect()
 }
 
 /// What plans are proven from, for a command that only looks: what a running `watcher` keeps in the home is read.

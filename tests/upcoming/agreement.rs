@@ -58,6 +58,14 @@ fn who_says_the_same_agrees_whatever_the_order() {
 }
 
 #[test]
+fn endpoints_can_stand_in_the_environment_as_for_run() {
+    let [first, second] = [(); 2].map(|()| says(plan("v2", FAR)));
+    let urls = format!("{}, {}", first.network.rpc.url(), second.network.rpc.url());
+    let told = watcher(&["upcoming", "--format", "json"], &[("WATCHER_RPC", &urls)]);
+    assert!(told.quietly().contains(r#""belief": "agreed (2 of 2)""#), "{told:?}");
+}
+
+#[test]
 fn who_says_otherwise_is_named() {
     let [honest, second] = [(); 2].map(|()| says(plan("v2", FAR)));
     let evil = says(Plan { info: r#"{"binaries":{"any":"https://evil.example/v2"}}"#.into(), ..plan("v2", FAR) });
