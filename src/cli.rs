@@ -338,10 +338,10 @@ pub struct CompletionArgs {
 /// Arguments of `upcoming`.
 #[derive(Debug, Args)]
 pub struct UpcomingArgs {
-    /// A CometBFT RPC endpoint, for example `https://rpc.example.org`. Repeatable; else those of WATCHER_RPC.
+    /// A CometBFT RPC endpoint, for example `https://rpc.example.org`. Repeatable; else those of `WATCHER_RPC`.
     #[arg(long, value_name = "URL")]
     pub rpc: Vec<String>,
-    /// A REST (API) endpoint, for example `https://api.example.org`. Repeatable; else those of WATCHER_REST.
+    /// A REST (API) endpoint, for example `https://api.example.org`. Repeatable; else those of `WATCHER_REST`.
     #[arg(long, value_name = "URL")]
     pub rest: Vec<String>,
     /// The home whose node is asked, beside those of the environment, where no endpoint is given.
