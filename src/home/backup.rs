@@ -598,6 +598,25 @@ mod tests {
     }
 
     #[test]
+    fn a_checkpoint_may_go_however_far_its_upgrade_was_shown_to_have_come_and_not_after_a_fork() {
+        use crate::{
+            decide::facts::{Record, Verdict, Version},
+            home::record,
+        };
+
+        let verdicts = [Verdict::Passed, Verdict::Agreed, Verdict::Signing, Verdict::Pending, Verdict::Forked];
+        let went = verdicts.map(|verdict| {
+            let (_keep, mut home) = home_with(&["genesis"]);
+            home.backups = Some(home.path.clone());
+            home.manner.keep = 0;
+            take(&home, &plan(5), &Zoned::now(), &AtomicBool::new(false), &|_, _| {}).unwrap();
+            record::write(&home, &Record { verdict, ..Record::new(plan(5), Version::Genesis) }).unwrap();
+            keep::prune(&home).unwrap().len()
+        });
+        assert_eq!(went, [1, 1, 1, 0, 0]);
+    }
+
+    #[test]
     fn a_list_that_cannot_be_read_for_a_moment_drops_no_backup() {
         let (_keep, mut home) = home_with(&["genesis"]);
         home.backups = Some(home.path.clone());

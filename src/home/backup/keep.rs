@@ -115,7 +115,10 @@ pub fn pinned(backup: &Completion) -> u64 {
 /// Whether an upgrade has passed, and its checkpoint is only kept for doubts.
 pub(super) fn may_go(record: &RecordFact, backup: &Completion) -> bool {
     let passed = |plan: &Plan| match record {
-        RecordFact::Present(record) if record.is_of(plan) => record.verdict == Verdict::Passed,
+        // One that forked is what an operator may want to take back.
+        RecordFact::Present(record) if record.is_of(plan) => {
+            record.verdict.has_passed() && record.verdict != Verdict::Forked
+        }
         RecordFact::Present(record) => record.plan.height > plan.height,
         _ => false,
     };
