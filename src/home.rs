@@ -43,6 +43,21 @@ pub struct Home {
 }
 
 impl Home {
+    /// A home of which nothing else is known: no backups, and otherwise the defaults on this machine.
+    #[must_use]
+    pub fn plain(path: PathBuf, daemon: String) -> Self {
+        Self {
+            path,
+            daemon,
+            keep_case: false,
+            backups: None,
+            manner: backup::Manner::default(),
+            platform: Platform::host(),
+            must_have_checksum: false,
+            local_info: false,
+        }
+    }
+
     /// `cosmovisor/`: the working directory of the node.
     #[must_use]
     pub fn root(&self) -> PathBuf {
@@ -178,16 +193,7 @@ pub(crate) mod tests {
     /// A home with executables in these folders under `cosmovisor/`.
     pub(crate) fn home_with(versions: &[&str]) -> (tempfile::TempDir, Home) {
         let keep = tempfile::tempdir().unwrap();
-        let home = Home {
-            path: keep.path().to_owned(),
-            daemon: "noded".into(),
-            keep_case: false,
-            backups: None,
-            manner: backup::Manner::default(),
-            platform: Platform::host(),
-            must_have_checksum: false,
-            local_info: false,
-        };
+        let home = Home::plain(keep.path().to_owned(), "noded".into());
         fs::create_dir_all(home.data()).unwrap();
         home.prepare().unwrap();
         for version in versions {

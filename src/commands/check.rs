@@ -30,7 +30,7 @@ use crate::{
     config::{self, Config},
     decide::plan::Artifact,
     exit::{Ending, Failure},
-    home::{Home, backup::Manner, observe},
+    home::{Home, observe},
     log,
     persona::Persona,
 };
@@ -149,14 +149,9 @@ impl<'a> Wanted<'a> {
         let home = match &config {
             Some(Ok(config)) => config.home.clone(),
             _ => Home {
-                path: path.map(Path::to_path_buf).unwrap_or_default(),
-                daemon: daemon.clone(),
                 keep_case: is_true("COSMOVISOR_DISABLE_RECASE"),
-                backups: None,
-                manner: Manner::default(),
-                platform: Platform::host(),
                 must_have_checksum: is_true("DAEMON_DOWNLOAD_MUST_HAVE_CHECKSUM"),
-                local_info: false,
+                ..Home::plain(path.map(Path::to_path_buf).unwrap_or_default(), daemon.clone())
             },
         };
         let platforms = args.os_arch.iter().map(|os_arch| Platform { os_arch: os_arch.clone() });

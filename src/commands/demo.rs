@@ -21,11 +21,10 @@ use sha2::{Digest as _, Sha256};
 
 use self::{eyes::Eyes, narrator::Narrator};
 use crate::{
-    artifact::Platform,
     cli::DemoArgs,
     decide::{event::NodeExit, plan::Plan},
     exit::Ending,
-    home::{Home, backup::Manner},
+    home::Home,
     log,
     persona::Persona,
     process::{
@@ -104,17 +103,8 @@ fn home(folder: Option<PathBuf>) -> anyhow::Result<Home> {
         }
     };
     let path = fs::canonicalize(path)?;
-    let (platform, backups) = (Platform::host(), Some(path.clone()));
-    Ok(Home {
-        path,
-        daemon: DAEMON.into(),
-        keep_case: false,
-        backups,
-        manner: Manner::default(),
-        platform,
-        must_have_checksum: false,
-        local_info: false,
-    })
+    let backups = Some(path.clone());
+    Ok(Home { backups, ..Home::plain(path, DAEMON.into()) })
 }
 
 /// The host of the release: it is there from the start, and answers once it is opened.

@@ -13,12 +13,11 @@ use anyhow::{Context as _, anyhow, bail};
 
 use super::say;
 use crate::{
-    artifact::Platform,
     cli::InitArgs,
     config::{self, ConfigError, go_text, values::Values},
     decide::facts::Current,
     exit::{Ending, Failure},
-    home::{Home, backup::Manner, current, write_whole, write_with_mode},
+    home::{Home, current, write_whole, write_with_mode},
     log,
     persona::Persona,
 };
@@ -66,16 +65,7 @@ fn home(values: &Values) -> Result<Home, ConfigError> {
     if !problems.is_empty() {
         return Err(ConfigError(problems));
     }
-    Ok(Home {
-        path,
-        daemon: values.text("DAEMON_NAME").unwrap_or_default().to_owned(),
-        keep_case: false,
-        backups: None,
-        manner: Manner::default(),
-        platform: Platform::host(),
-        must_have_checksum: false,
-        local_info: false,
-    })
+    Ok(Home::plain(path, values.text("DAEMON_NAME").unwrap_or_default().to_owned()))
 }
 
 /// Copies the executable to where genesis is, unless there is one.

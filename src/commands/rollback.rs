@@ -16,7 +16,7 @@ use crate::{
         orders::Ruling,
     },
     exit::{Ending, Failure},
-    home::{backup, orders, read_small, record, upgrade_info},
+    home::{backup, orders, record, upgrade_info},
     persona::Persona,
 };
 
@@ -28,7 +28,7 @@ use crate::{
 pub fn rollback(file: Option<&Path>, args: &RollbackArgs) -> anyhow::Result<Ending> {
     let config = super::configured(Persona::Watcher, file)?;
     let record = last_upgrade(&config)?;
-    let info = read_small(&config.home.upgrade_info()).ok().and_then(|bytes| upgrade_info::parse(&bytes).ok());
+    let info = upgrade_info::read(&config.home);
     let name = &record.plan.name;
     if !info.as_ref().is_some_and(|plan| record.is_of(plan))
         || backup::state(&config.home, info.as_ref()) != Backup::Complete

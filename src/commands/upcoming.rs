@@ -16,7 +16,7 @@ use serde::Serialize;
 
 use super::say;
 use crate::{
-    artifact::{self, Platform},
+    artifact,
     chain::{
         endpoints::{self, Clients, Endpoint, Own},
         own_node,
@@ -27,7 +27,7 @@ use crate::{
     config,
     decide::{facts::Staged, plan::Upgrade},
     exit::{Ending, Failure},
-    home::{Home, backup::Manner, observe},
+    home::{Home, observe},
     log,
     persona::Persona,
 };
@@ -44,14 +44,8 @@ pub fn upcoming(args: UpcomingArgs) -> anyhow::Result<Ending> {
     let endpoints = endpoints_of(&args, &daemon).map_err(Failure::usage)?;
     let chosen = config::trust_alone().map_err(Failure::usage)?;
     let home = Home {
-        path: args.home.unwrap_or_default(),
-        daemon,
         keep_case: std::env::var("COSMOVISOR_DISABLE_RECASE").is_ok_and(|value| value.eq_ignore_ascii_case("true")),
-        backups: None,
-        manner: Manner::default(),
-        platform: Platform::host(),
-        must_have_checksum: false,
-        local_info: false,
+        ..Home::plain(args.home.unwrap_or_default(), daemon)
     };
     let known = Some(&home).filter(|home| home.path.is_absolute());
     let survey = super::wait_for(ask(&endpoints, args.quorum, &trust(chosen, known)))?;
@@ -71,7 +65,8 @@ fn endpoints_of(args: &UpcomingArgs, daemon: &str) -> anyhow::Result<Vec<Endpoin
     if !args.rpc.is_empty() || !args.rest.is_empty() {
         return Ok(endpoints::list(None, &args.rpc, &args.rest)?);
     }
-    let others = ["WATCHER_RPC", "WATCHER_REST"].map(from_environment);
+    let values = config::unchecked().0;
+    let others = ["WATCHER_RPC", "WATCHER_REST"].map(|name| values.list(name));
     let Some(home) = &args.home else {
         if others.iter().any(|urls| !urls.is_empty()) {
             return Ok(endpoints::list(None, &others[0], &others[1])?);
@@ -89,12 +84,6 @@ fn endpoints_of(args: &UpcomingArgs, daemon: &str) -> anyhow::Result<Vec<Endpoin
         bail!("the node's RPC listens at no address that can be asked; give --rpc or --rest");
     }
     Ok(endpoints::list(own, &others[0], &others[1])?)
-}
-
-/// Endpoints that a variable names, comma separated.
-fn from_environment(name: &str) -> Vec<String> {
-    let urls = std::env::var(name).unwrap_or_default();
-    urls.split(',').map(str::trim).filter(|url| !url.is_empty()).map(str::to_owned).collect()
 }
 
 /// What plans are proven from, for a command that only looks: what a running `watcher` keeps in the home is read.

@@ -136,7 +136,9 @@ impl Values {
         if let Some(Value::Integer(number)) = self.value(name) { *number } else { 0 }
     }
 
-    pub(super) fn list(&self, name: &str) -> Vec<String> {
+    /// A list; none where it is not set.
+    #[must_use]
+    pub fn list(&self, name: &str) -> Vec<String> {
         if let Some(Value::List(entries)) = self.value(name) { entries.clone() } else { Vec::new() }
     }
 

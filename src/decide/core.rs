@@ -38,6 +38,8 @@ const SLOW_RETRY: Duration = Duration::from_mins(5);
 const FAST_RETRY: Duration = Duration::from_secs(5);
 /// How often the home is looked at for what no event tells, while nothing is under way.
 const CALM: Duration = Duration::from_secs(1);
+/// How often what needs a hand is told again.
+const REMINDER: Duration = Duration::from_mins(10);
 /// More artifacts than this are not remembered as failing.
 const MOST_FAILING: usize = 32;
 /// More distinct things than this are not remembered as told; then telling starts anew.
@@ -290,6 +292,11 @@ impl Core {
         if self.told.insert(key) {
             decision.notes.push(note());
         }
+    }
+
+    /// What needs a hand is told again when this number changes.
+    const fn reminder(&self) -> u64 {
+        self.now.as_secs() / REMINDER.as_secs()
     }
 
     fn next_identity(&mut self) -> u64 {

@@ -10,7 +10,7 @@ pub mod estimate;
 pub mod keep;
 mod layout;
 pub mod restore;
-mod signing;
+pub(super) mod signing;
 pub mod verify;
 mod work;
 

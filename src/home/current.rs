@@ -74,8 +74,7 @@ pub fn switch(home: &Home, folder: &Folder, plan: &Plan) -> io::Result<()> {
 /// As the file system gives them.
 pub fn mark(home: &Home) -> io::Result<()> {
     let Current::Version(Version::Upgrade(folder)) = read(home) else { return Ok(()) };
-    let plan = read_small(&home.upgrade_info()).ok().and_then(|bytes| upgrade_info::parse(&bytes).ok());
-    match plan.filter(|plan| Folder::of(&plan.name, home.keep_case).as_ref() == Ok(&folder)) {
+    match upgrade_info::read(home).filter(|plan| Folder::of(&plan.name, home.keep_case).as_ref() == Ok(&folder)) {
         Some(plan) if marker(home).is_none() => write_marker(home, &folder, &plan),
         _ => Ok(()),
     }

@@ -8,7 +8,11 @@ use std::{
     path::Path,
 };
 
-use super::{Home, backup, current, lock, orders, read_small, record, upgrade_info, version};
+use super::{
+    Home,
+    backup::{self, signing},
+    current, lock, orders, read_small, record, upgrade_info, version,
+};
 use crate::{
     artifact::{
         self, Platform,
@@ -216,11 +220,7 @@ pub fn signed_height(home: &Home) -> Result<Option<u64>, Unreadable> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(_) => return Err(Unreadable),
     };
-    let height = match state.get("height") {
-        Some(serde_json::Value::String(text)) => text.parse().ok(),
-        height => height.and_then(serde_json::Value::as_u64),
-    };
-    height.map(Some).ok_or(Unreadable)
+    signing::number(&state, "height").map(Some).ok_or(Unreadable)
 }
 
 /// The signer's state is there, and says nothing.

@@ -4,6 +4,7 @@
 use serde_json::{Map, Value};
 use std::fmt;
 
+use super::{Home, read_small};
 use crate::decide::plan::Plan;
 
 /// The file's name.
@@ -19,6 +20,12 @@ impl fmt::Display for NotAPlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
+}
+
+/// The plan in a home's file, where there is one that can be understood.
+#[must_use]
+pub fn read(home: &Home) -> Option<Plan> {
+    parse(&read_small(&home.upgrade_info()).ok()?).ok()
 }
 
 /// Reads a plan. The rules are those of the SDK's `Plan.ValidateBasic`: a name, a height above 0, no time.

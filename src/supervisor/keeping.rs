@@ -1,7 +1,6 @@
 //! What is done for backups beside the node's work: copying ahead of one, and dropping it once nobody can need it any more.
 
 use std::{
-    fs,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -42,8 +41,7 @@ impl Ahead {
                 Ok(files) => tracing::debug!(files, "copied ahead of the backup"),
                 Err(error) => return tracing::debug!(%error, "nothing is copied ahead of the backup"),
             }
-            let halted =
-                fs::read(home.upgrade_info()).is_ok_and(|text| upgrade_info::parse(&text).is_ok_and(|at| at == plan));
+            let halted = upgrade_info::read(&home).is_some_and(|at| at == plan);
             if halted || stop.load(Ordering::Relaxed) {
                 return;
             }

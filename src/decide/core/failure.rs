@@ -27,8 +27,6 @@ use super::{
 
 /// How long a binary that took the failed one's place has to lie unchanged before it is used.
 const SETTLES: Duration = Duration::from_secs(5);
-/// How often an upgrade that failed is told.
-const REMINDER_SECONDS: u64 = 600;
 /// Longest pause while something outside the binary keeps it from running.
 const WAITS_AT_MOST: Duration = Duration::from_secs(30);
 
@@ -315,7 +313,7 @@ impl Core {
 
     fn alarm(&mut self, record: &Record, decision: &mut Decision) {
         let Some(failure) = &record.failure else { return };
-        let again = self.now.as_secs() / REMINDER_SECONDS;
+        let again = self.reminder();
         let key = format!("failed {again} {:?} {}", failure.state, failure.sha256);
         let (plan, failure) = (record.plan.clone(), failure.clone());
         self.tell(key, decision, || Note::UpgradeFailed { plan, failure: *failure });

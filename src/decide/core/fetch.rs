@@ -20,9 +20,6 @@ use super::{
     Core, key, pending, wake_by,
 };
 
-/// How often it is said at the halt that the binary is missing.
-const REMINDER: Duration = Duration::from_mins(10);
-
 impl Core {
     pub(super) fn choose_fetch(&mut self, event: &Event, decision: &mut Decision) {
         let facts = &event.facts;
@@ -140,7 +137,7 @@ impl Core {
         };
         let urgency = urgency.unwrap_or_else(|| schedule::urgency(left.and_then(|left| left.1)));
         // At the halt it is said again and again.
-        let again = if urgency == Urgency::Now { self.now.as_secs() / REMINDER.as_secs() } else { 0 };
+        let again = if urgency == Urgency::Now { self.reminder() } else { 0 };
         self.tell(format!("missing {urgency:?} {again} {}", key(&upgrade.plan)), decision, || Note::Missing {
             plan: upgrade.plan.clone(),
             folder: upgrade.folder.clone(),

@@ -20,15 +20,12 @@ use super::{
     Core, asked_about, info, version_of, wake_by,
 };
 
-/// How often a brake that holds an upgrade up is told.
-const REMINDER_SECONDS: u64 = 600;
-
 impl Core {
     /// Whether the operator's brake is on for an upgrade that is due; told again and again.
     pub(super) fn is_held(&mut self, upgrade: &Upgrade, facts: &Facts, decision: &mut Decision) -> bool {
         let Some(hold) = facts.orders.hold(&upgrade.folder) else { return false };
         let (plan, reason) = (upgrade.plan.clone(), hold.reason.clone());
-        let again = self.now.as_secs() / REMINDER_SECONDS;
+        let again = self.reminder();
         self.tell(format!("held {again} {} {reason}", upgrade.folder), decision, || Note::Held { plan, reason });
         true
     }

@@ -1,8 +1,10 @@
 //! What the validator signed last. It never goes back: a validator that signs a height twice is punished for ever.
 
-use std::{fs, io, path::Path};
+use std::{io, path::Path};
 
 use serde_json::Value;
+
+use crate::home::read_small;
 
 /// The file within a backup that keeps it. No copy by hand makes a node use it.
 pub(super) const KEPT: &str = ".watcher/priv_validator_state.json.kept";
@@ -30,20 +32,21 @@ pub struct Unreadable {
 /// [`Unreadable`] where it is there and does not say what was signed.
 pub(super) fn read(path: &Path) -> Result<Option<Signed>, Unreadable> {
     let unreadable = |reason: String| Unreadable { path: path.display().to_string(), reason };
-    let content = match fs::read(path) {
+    let content = match read_small(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         content => content.map_err(|error| unreadable(error.to_string()))?,
     };
     let value: Value = serde_json::from_slice(&content).map_err(|error| unreadable(error.to_string()))?;
-    let field = |name: &str| {
-        let number = match value.get(name) {
-            Some(Value::String(text)) => text.parse().ok(),
-            Some(number) => number.as_u64(),
-            None => None,
-        };
-        number.ok_or_else(|| unreadable(format!("it says no {name}")))
-    };
+    let field = |name: &str| number(&value, name).ok_or_else(|| unreadable(format!("it says no {name}")));
     Ok(Some(Signed { at: (field("height")?, field("round")?, field("step")?), content }))
+}
+
+/// A number in a signing state, which CometBFT writes as text where it may be great.
+pub(in crate::home) fn number(state: &Value, name: &str) -> Option<u64> {
+    match state.get(name)? {
+        Value::String(text) => text.parse().ok(),
+        number => number.as_u64(),
+    }
 }
 
 /// The later one of what the node has now and what a backup keeps.
