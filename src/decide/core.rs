@@ -131,8 +131,6 @@ struct Failing {
     replaced: Option<(Fingerprint, Duration)>,
     /// Why the new binary's `pre-upgrade` refused.
     refused: Option<String>,
-    /// Whether data and configuration were brought back in this process.
-    restored: bool,
 }
 
 #[derive(Debug, Clone)]

@@ -290,6 +290,9 @@ pub struct Failure {
     pub file: Fingerprint,
     /// What happened, for people.
     pub reason: String,
+    /// Data and configuration were brought back; what is left is `current`. The restore itself writes that down.
+    #[serde(default)]
+    pub restored: bool,
 }
 
 /// What becomes of an upgrade that failed.

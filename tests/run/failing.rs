@@ -1,6 +1,11 @@
 //! A new binary that does not come past its height.
 
-use std::{fs, os::unix::fs::MetadataExt as _, path::Path, process::Stdio};
+use std::{
+    fs,
+    os::unix::fs::{MetadataExt as _, symlink},
+    path::Path,
+    process::Stdio,
+};
 
 use nix::{
     sys::signal::{Signal, kill},
@@ -326,4 +331,25 @@ fn a_new_binary_that_ends_before_its_height_with_0_has_failed_as_well() {
     home.halt();
     wait_for_verdict(&home, "held");
     assert_eq!((home.count("start v2"), watcher.stop().code()), (2, Some(75)));
+}
+
+#[test]
+fn a_rollback_of_which_only_the_link_is_left_is_completed_without_bringing_the_data_back_again() {
+    let home = home(&[STANDS, DEFECT]);
+    let mut watcher = start(&home, "rollback");
+    home.halt();
+    wait_for_verdict(&home, "rolled_back");
+    assert_eq!(watcher.stop().code(), Some(75));
+    assert_eq!(record(&home)["failure"]["restored"], Value::Bool(true), "the restore says itself that it is done");
+    // As a kill just before the last step leaves it.
+    let path = "cosmovisor/watcher/record.json";
+    home.write(path, &home.read(path).replace("rolled_back", "rolling_back"));
+    home.remove("cosmovisor/current");
+    symlink("upgrades/v2", home.at("cosmovisor/current")).expect("the home can be written");
+    let failed = || home.log_lines("what was there before is kept").len();
+    let before = failed();
+    let mut watcher = start(&home, "rollback");
+    wait_for_verdict(&home, "rolled_back");
+    assert_eq!((home.current().as_str(), failed()), ("genesis", before));
+    assert_eq!(watcher.stop().code(), Some(75));
 }

@@ -442,3 +442,19 @@ fn success_is_a_state_that_the_network_agrees_with_and_a_validator_that_signs() 
     world.live(&[Act::Fork(false), Act::Blocks(12)]).unwrap();
     assert_ne!(verdict(&world), Some(Verdict::Forked), "it has applied the block after all");
 }
+
+#[test]
+fn a_kill_at_the_very_end_of_a_rollback_does_not_have_the_data_brought_back_twice() {
+    let setup = Setup { on_failure: OnFailure::Rollback, ..Setup::default() };
+    let mut world = World::begin(setup);
+    world.live(&[Act::Faulty(Some(2)), Act::Until(Moment::Restore)]).unwrap();
+    let restored = |world: &World| {
+        let failure = world.disk.record().and_then(|record| record.failure.as_ref());
+        failure.is_some_and(|failure| failure.restored)
+    };
+    assert!(world.step_until(restored) && is_at(&world, "V1"), "`current` is left");
+    world.live(&[Act::Kill, Act::Start, Act::Blocks(3)]).unwrap();
+    assert_eq!((stands(&world), world.times(Moment::Restore)), (Some(FailureState::RolledBack), 1));
+    assert_eq!(world.disk.home.current, Some(Version::Genesis));
+    world.finish().unwrap();
+}

@@ -95,7 +95,6 @@ impl Core {
             (HomeJob::Weigh(_), Outcome::Weighed { file, sha256 }) => {
                 self.failing.weighed = Some((*file, sha256.clone()));
             }
-            (HomeJob::Restore(_), Outcome::Done) => self.failing.restored = true,
             (HomeJob::Stop { run, .. }, Outcome::Done) => {
                 if let Run::Alive(life) = &mut self.run
                     && life.id == run

@@ -170,7 +170,7 @@ impl Core {
             self.begin(HomeJob::Weigh(folder.clone()), decision);
             return None;
         };
-        Some(Box::new(Failure { state, folder: folder.clone(), sha256, file, reason }))
+        Some(Box::new(Failure { state, folder: folder.clone(), sha256, file, reason, restored: false }))
     }
 }
 
@@ -202,7 +202,7 @@ impl Core {
                 let record = Record { data: known_data(facts), ..Record::nothing(version_of(facts)) };
                 self.begin(HomeJob::Remember(record), decision);
             }
-            (_, Some(failure)) if is_on_its_way(failure.state) => self.go_back(record, failure.state, facts, decision),
+            (_, Some(failure)) if is_on_its_way(failure.state) => self.go_back(record, failure, facts, decision),
             (_, Some(failure)) => self.wait_for_another_binary(record, failure, event, decision),
         }
         true
@@ -255,17 +255,17 @@ impl Core {
     }
 
     /// Data and configuration first, then `current`: as long as that points at the new version, they are not back.
-    fn go_back(&mut self, record: &Record, state: FailureState, facts: &Facts, decision: &mut Decision) {
+    fn go_back(&mut self, record: &Record, failure: &Failure, facts: &Facts, decision: &mut Decision) {
         self.alarm(record, decision);
         if facts.current == Current::Version(record.from.clone()) {
-            if state == FailureState::Retrying {
+            if failure.state == FailureState::Retrying {
                 self.begin_anew();
                 return self.begin(HomeJob::Heed(record.anew(true, facts.signed_height)), decision);
             }
             let mut record = record.clone();
             record.failure.iter_mut().for_each(|failure| failure.state = FailureState::RolledBack);
             self.begin(HomeJob::Remember(record), decision);
-        } else if self.failing.restored {
+        } else if failure.restored {
             self.begin(HomeJob::Choose(record.from.clone()), decision);
         } else {
             self.begin(HomeJob::Restore(record.plan.clone()), decision);
