@@ -125,7 +125,7 @@ fn configured(persona: Persona, file: Option<&Path>, args: &[OsString]) -> anyho
     {
         let script = script.display();
         tracing::warn!(
-            "COSMOVISOR_CUSTOM_PREUPGRADE is {script}, and is no file: an upgrade would stop the node and end there"
+            "COSMOVISOR_CUSTOM_PREUPGRADE is {script}, and is no file: an upgrade would stop the node and go no further"
         );
     }
     version::current(home)?;

@@ -102,6 +102,16 @@ pub fn is_pending(home: &Home) -> bool {
     fs::symlink_metadata(swap_path(home)).is_ok()
 }
 
+/// Why the backup before an upgrade would not be brought back: nobody knows what the validator signed last.
+#[must_use]
+pub fn refusal(home: &Home, plan: &Plan) -> Option<String> {
+    let backup = super::of(home, plan)?;
+    match Layout::of(home) {
+        Ok(layout) => signing::later(&layout.signing, &backup.path.join(signing::KEPT)).err().map(|e| e.to_string()),
+        Err(error) => Some(error.to_string()),
+    }
+}
+
 /// Completes a restore that was interrupted.
 ///
 /// # Errors
