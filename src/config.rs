@@ -25,6 +25,7 @@ use crate::{
         backup::{Manner, Means},
     },
     log,
+    persona::Persona,
 };
 use file::File;
 use values::Values;
@@ -60,6 +61,8 @@ pub struct Config {
     pub unknown: Vec<String>,
     /// Every value and where it came from.
     pub values: Values,
+    /// How the program is called where its own commands are meant.
+    pub program: String,
 }
 
 /// Everything that is wrong with the configuration, a line each, in the order in which cosmovisor tells it.
@@ -191,6 +194,7 @@ pub fn read(
         logs: values.logs(),
         unknown: unknown::advice(names, file),
         values,
+        program: Persona::Watcher.program(),
     })
 }
 
