@@ -147,7 +147,7 @@ pub const VARIABLES: &[Variable] = &[
         "WATCHER_ON_UPGRADE_FAILURE",
         Kind::Text,
         "hold",
-        "What follows then: hold, retry (once more, from the backup) or rollback.",
+        "What follows then: hold, retry (once more, from the backup) or rollback; these two need the node's log_level to be info.",
     ),
     variable(
         "WATCHER_RESTART_ON_CRASH",

@@ -4,7 +4,7 @@
 use super::{
     facts::{Backup, Current, Facts, NodeLock, Receipt, Record, Staged, Version},
     plan::Upgrade,
-    run::Run,
+    run::{Life, Run},
     settings::Settings,
 };
 
@@ -89,15 +89,18 @@ fn before_the_switch(upgrade: &Upgrade, record: &Record, facts: &Facts, context:
 
 fn after_the_switch(upgrade: &Upgrade, record: &Record, facts: &Facts, context: Context<'_>) -> Rung {
     let new = Version::Upgrade(upgrade.folder.clone());
+    let height = upgrade.plan.height;
+    // It may have ended by now; what ended before its first start was the old one, perhaps in the same folder.
+    let is_new = |life: &&Life| life.version == new && (context.run.is_alive() || record.starts > 0);
+    let passed = context.run.life().filter(is_new).is_some_and(|life| {
+        let committed = life.committed.is_some_and(|committed| committed >= height);
+        let signed = facts.signed_height.is_some_and(|signed| signed > height.max(record.signed_before));
+        // Two blocks beyond it are not stored before the application has taken it.
+        committed || signed || life.latest.is_some_and(|latest| latest > height + 1)
+    });
     match context.run {
-        Run::Alive(life) if life.version == new => {
-            let height = upgrade.plan.height;
-            let committed = life.committed.is_some_and(|committed| committed >= height);
-            let signed = facts.signed_height.is_some_and(|signed| signed > height.max(record.signed_before));
-            // Two blocks beyond it are not stored before the application has taken it.
-            let beyond = life.latest.is_some_and(|latest| latest > height + 1);
-            if committed || signed || beyond { Rung::Passed } else { Rung::Pass }
-        }
+        _ if passed => Rung::Passed,
+        Run::Alive(life) if life.version == new => Rung::Pass,
         Run::Alive(_) => Rung::Stop,
         _ if facts.lock == NodeLock::Held => Rung::StopStray,
         _ if !record.app_hook_done => Rung::AppHook,

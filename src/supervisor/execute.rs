@@ -255,6 +255,10 @@ impl Supervisor {
 
 /// Brings back what was saved before an upgrade.
 fn restored(home: &Home, plan: &Plan, stop: &AtomicBool) -> Outcome {
+    // Of the attempt before this one only renames are left.
+    if restore::is_pending(home) {
+        return restore::resume(home).map_or_else(failed, |()| Outcome::Done);
+    }
     let Some(backup) = backup::of(home, plan) else {
         return failed(format!("there is no complete backup of before upgrade {:?}", plan.name));
     };

@@ -266,6 +266,12 @@ impl World {
         self.data = Data { signed: self.data.signed.max(data.signed), ..data };
         self.disk.home.info = info;
         self.disk.sync_link();
+        if let RecordFact::Present(Record { failure: Some(failure), .. }) = &mut self.disk.home.record
+            && std::mem::replace(&mut failure.restored, true)
+        {
+            self.breaks(format!("{plan:?} was brought back a second time for one failure"));
+        }
+        self.disk.sync_record();
         Next::End(Outcome::Done)
     }
 

@@ -11,6 +11,7 @@ use watcher::decide::{
     decision::{Decision, HomeJob, JobId, NodeSignal},
     event::{Event, Kind, NodeExit, Outcome, Signal, Trouble},
     facts::{NodeLock, Version},
+    note::Note,
     plan::{Folder, Plan},
     settings::Settings,
 };
@@ -52,6 +53,8 @@ pub struct World {
     /// What has happened so far that is worth telling, and where the last thing began in it.
     pub moments: Vec<Moment>,
     latest: usize,
+    /// What people were told.
+    pub told: Vec<Note>,
     pub broken: Option<String>,
 }
 
@@ -225,6 +228,7 @@ impl World {
             tally: Tally::default(),
             moments: Vec::new(),
             latest: 0,
+            told: Vec::new(),
             broken: None,
         };
         world.later(BLOCK, Thing::Block);
@@ -379,7 +383,8 @@ impl World {
         let lock = if self.process.is_some() { NodeLock::Held } else { NodeLock::Free };
         let mut facts = self.disk.facts(self.setup.backups, lock, self.data.signed);
         if self.ways.smudged {
-            (facts.signed_height, facts.signer_unreadable) = (None, true);
+            facts.signed_height = None;
+            facts.signer_unknown = Some("smudged".to_owned());
         }
         let wall = 1_700_000_000_000 + self.now;
         let event = Event { now: Duration::from_millis(self.now - watcher.started), wall, facts, kind };
@@ -396,6 +401,7 @@ impl World {
     }
 
     fn carry_out(&mut self, decision: Decision) {
+        self.told.extend(decision.notes);
         for job in decision.cancel {
             self.cancel(job);
         }
