@@ -2,12 +2,13 @@
 
 use watcher::decide::{
     event::Trouble,
-    facts::{FailureState, Receipt, Verdict, Version},
+    facts::{FailureState, Origin, Receipt, Verdict, Version},
     settings::OnFailure,
 };
 
 use super::{
     chain::folder,
+    disk::Content,
     history::{Act, Before, Channel, Harm, Host, How, Moment, Setup, Voice, Wanted},
     machine::World,
 };
@@ -289,6 +290,24 @@ fn an_exact_height_that_was_missed_is_not_made_good_at_another_one() {
     world.live(&[Act::Start, Act::Blocks(12), Act::Kill, Act::Start, Act::Blocks(12)]).unwrap();
     assert_eq!(world.times(Moment::Switch), 0);
     assert!(world.process.is_some(), "the old binary runs on");
+}
+
+#[test]
+fn an_exact_height_that_passed_unseen_stops_the_node_of_a_later_upgrade_once_and_not_for_ever() {
+    let mut world = World::begin(Setup { first: 0, ..Setup::default() });
+    world.live(&[Act::Until(Moment::Spawn), Act::Name(1, How::Exact), Act::Signal]).unwrap();
+    assert!(world.step_until(|world| world.watcher.is_none()));
+    // Somebody runs the old binary without `watcher`, past the height and to the halt of the chain's own upgrade.
+    world.live(&[Act::Schedule(118, Wanted::A)]).unwrap();
+    let plan = world.chain.scheduled().cloned().expect("it was just scheduled");
+    (world.data.committed, world.data.block) = (plan.height - 1, plan.height);
+    while world.chain.height < plan.height + 5 {
+        world.chain.grow();
+    }
+    world.disk.write_info(Content::Plan(plan.clone()), Origin::Node);
+    world.live(&[Act::Start, Act::Until(Moment::Passed), Act::Blocks(20)]).unwrap();
+    assert_eq!(world.times(Moment::Spawn), 1 + 1 + 2, "the old binary once more, the new one, and it once more");
+    assert!(world.process.is_some() && world.data.committed + 1 >= world.chain.height, "{:?}", world.data);
 }
 
 #[test]
