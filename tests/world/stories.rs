@@ -8,7 +8,7 @@ use watcher::decide::{
 
 use super::{
     chain::folder,
-    disk::Content,
+    disk::{Content, Place},
     history::{Act, Before, Channel, Harm, Host, How, Moment, Setup, Voice, Wanted},
     machine::World,
 };
@@ -64,8 +64,13 @@ fn a_kill_between_marker_and_link_is_made_good_by_the_next_start() {
 
 #[test]
 fn a_power_cut_after_the_switch_that_takes_the_record_runs_the_hooks_again() {
-    const KEEPS_ALL_BUT_THE_RECORD: u16 = 0b11_1001;
-    let world = story(Setup::default(), &[Act::Until(Moment::AppHook), Act::PowerCut(KEEPS_ALL_BUT_THE_RECORD)]);
+    let mut world = World::begin(Setup::default());
+    world.live(&[Act::Until(Moment::AppHook)]).unwrap();
+    for place in [Place::Info, Place::Root, Place::Version(folder("V1"))] {
+        world.disk.sync(&place);
+    }
+    world.live(&[Act::PowerCut(0)]).unwrap();
+    world.finish().unwrap();
     assert_eq!((world.times(Moment::Switch), world.times(Moment::AppHook)), (1, 2));
 }
 
@@ -73,6 +78,17 @@ fn a_power_cut_after_the_switch_that_takes_the_record_runs_the_hooks_again() {
 fn a_power_cut_that_takes_everything_begins_again_at_the_halt() {
     let world = story(Setup::default(), &[Act::Until(Moment::AppHook), Act::PowerCut(0)]);
     assert_eq!((world.times(Moment::Halt), world.tally.switches, world.tally.passed), (2, 2, 1));
+}
+
+#[test]
+fn a_power_cut_that_leaves_nothing_but_the_link_leaves_the_file_of_the_node_too() {
+    let mut world = World::begin(Setup::default());
+    assert!(world.step_until(|world| is_at(world, "V1")));
+    world.disk.sync(&Place::Root);
+    world.live(&[Act::PowerCut(0)]).unwrap();
+    assert_eq!(world.disk.plan().map(|plan| plan.name.as_str()), Some("V1"));
+    world.finish().unwrap();
+    assert_eq!((world.tally.switches, world.tally.passed), (1, 1));
 }
 
 #[test]
