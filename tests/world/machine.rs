@@ -439,7 +439,7 @@ impl World {
         if let Some(wake) = decision.wake {
             watcher.wakes += 1;
             let number = watcher.wakes;
-            let at = watcher.started + u64::try_from(wake.as_micros().div_ceil(1_000)).expect("no such time");
+            let at = watcher.started + u64::try_from(wake.as_nanos().div_ceil(1_000_000)).expect("no such time");
             self.later(at.saturating_sub(now), Thing::Wakes { generation, number });
         }
         if decision.exit.is_some() {
