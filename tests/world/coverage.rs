@@ -253,8 +253,8 @@ impl World {
     }
 
     fn rung(&self) -> Rung {
-        let jobs = self.watcher.iter().flat_map(|watcher| &watcher.jobs);
-        jobs.filter_map(|job| self.rung_of(&job.work)).next().unwrap_or_else(|| self.rung_by_truth())
+        let mut jobs = self.watcher.iter().flat_map(|watcher| &watcher.jobs);
+        jobs.find_map(|job| self.rung_of(&job.work)).unwrap_or_else(|| self.rung_by_truth())
     }
 
     fn rung_by_truth(&self) -> Rung {

@@ -276,7 +276,7 @@ impl World {
         }
         // What was signed stays.
         self.data = Data { signed: self.data.signed.max(data.signed), ..data };
-        self.disk.change(Place::Info, move |home| home.info = info.clone());
+        self.disk.change(Place::Info, move |home| home.info.clone_from(&info));
         self.disk.sync(&Place::Info);
         Next::End(Outcome::Done)
     }
