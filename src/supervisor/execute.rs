@@ -27,7 +27,7 @@ use crate::{
     home::{
         Home,
         backup::{self, restore},
-        current, lock, orders, record, sync_folder, version,
+        current, lock, orders, record, sync_folder, upgrade_info, version,
     },
     log,
     process::{
@@ -52,8 +52,13 @@ impl Supervisor {
                     tracing::warn!(%error, "no marker is left beside the current binary");
                 }
                 self.at_once(id, record::write(&home, &record));
-                if record.verdict == Verdict::Passed {
-                    tokio::task::spawn_blocking(move || forget(&home, &record.plan));
+                match record.verdict {
+                    Verdict::Passed => drop(tokio::task::spawn_blocking(move || forget(&home, &record.plan))),
+                    // While the node stops, so that the switch has nothing to wait for.
+                    Verdict::Pending if record.starts == 0 => {
+                        drop(tokio::task::spawn_blocking(move || upgrade_info::sync(&home)));
+                    }
+                    _ => {}
                 }
             }
             HomeJob::Place { receipt, upgrade } => self.jobs.spawn_blocking(id, move |_| {
@@ -84,6 +89,10 @@ impl Supervisor {
                 });
             }
             HomeJob::Switch { folder, plan } => {
+                // A link that outlives a power cut without the file leads to a binary that does not find its new stores.
+                if let Err(error) = upgrade_info::sync(&home) {
+                    tracing::warn!(%error, "data/upgrade-info.json may not outlive a power cut");
+                }
                 let moved = current::switch(&home, &folder, &plan);
                 self.switched = moved.is_ok();
                 self.at_once(id, moved);

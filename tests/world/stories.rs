@@ -2,13 +2,14 @@
 
 use watcher::decide::{
     event::{EndpointId, Heard, Kind, News, OWN_NODE, Trouble},
-    facts::{FailureState, Receipt, Verdict, Version},
+    facts::{FailureState, Origin, Receipt, Verdict, Version},
     note::Note,
     settings::OnFailure,
 };
 
 use super::{
     chain::folder,
+    disk::{Content, Place},
     history::{Act, Before, Channel, Harm, Host, How, Moment, Setup, Voice, Wanted},
     machine::World,
 };
@@ -64,8 +65,13 @@ fn a_kill_between_marker_and_link_is_made_good_by_the_next_start() {
 
 #[test]
 fn a_power_cut_after_the_switch_that_takes_the_record_runs_the_hooks_again() {
-    const KEEPS_ALL_BUT_THE_RECORD: u16 = 0b11_1001;
-    let world = story(Setup::default(), &[Act::Until(Moment::AppHook), Act::PowerCut(KEEPS_ALL_BUT_THE_RECORD)]);
+    let mut world = World::begin(Setup::default());
+    world.live(&[Act::Until(Moment::AppHook)]).unwrap();
+    for place in [Place::Info, Place::Root, Place::Version(folder("V1"))] {
+        world.disk.sync(&place);
+    }
+    world.live(&[Act::PowerCut(0)]).unwrap();
+    world.finish().unwrap();
     assert_eq!((world.times(Moment::Switch), world.times(Moment::AppHook)), (1, 2));
 }
 
@@ -73,6 +79,17 @@ fn a_power_cut_after_the_switch_that_takes_the_record_runs_the_hooks_again() {
 fn a_power_cut_that_takes_everything_begins_again_at_the_halt() {
     let world = story(Setup::default(), &[Act::Until(Moment::AppHook), Act::PowerCut(0)]);
     assert_eq!((world.times(Moment::Halt), world.tally.switches, world.tally.passed), (2, 2, 1));
+}
+
+#[test]
+fn a_power_cut_that_leaves_nothing_but_the_link_leaves_the_file_of_the_node_too() {
+    let mut world = World::begin(Setup::default());
+    assert!(world.step_until(|world| is_at(world, "V1")));
+    world.disk.sync(&Place::Root);
+    world.live(&[Act::PowerCut(0)]).unwrap();
+    assert_eq!(world.disk.plan().map(|plan| plan.name.as_str()), Some("V1"));
+    world.finish().unwrap();
+    assert_eq!((world.tally.switches, world.tally.passed), (1, 1));
 }
 
 #[test]
@@ -290,6 +307,24 @@ fn an_exact_height_that_was_missed_is_not_made_good_at_another_one() {
     world.live(&[Act::Start, Act::Blocks(12), Act::Kill, Act::Start, Act::Blocks(12)]).unwrap();
     assert_eq!(world.times(Moment::Switch), 0);
     assert!(world.process.is_some(), "the old binary runs on");
+}
+
+#[test]
+fn an_exact_height_that_passed_unseen_stops_the_node_of_a_later_upgrade_once_and_not_for_ever() {
+    let mut world = World::begin(Setup { first: 0, ..Setup::default() });
+    world.live(&[Act::Until(Moment::Spawn), Act::Name(1, How::Exact), Act::Signal]).unwrap();
+    assert!(world.step_until(|world| world.watcher.is_none()));
+    // Somebody runs the old binary without `watcher`, past the height and to the halt of the chain's own upgrade.
+    world.live(&[Act::Schedule(118, Wanted::A)]).unwrap();
+    let plan = world.chain.scheduled().cloned().expect("it was just scheduled");
+    (world.data.committed, world.data.block) = (plan.height - 1, plan.height);
+    while world.chain.height < plan.height + 5 {
+        world.chain.grow();
+    }
+    world.disk.write_info(Content::Plan(plan.clone()), Origin::Node);
+    world.live(&[Act::Start, Act::Until(Moment::Passed), Act::Blocks(20)]).unwrap();
+    assert_eq!(world.times(Moment::Spawn), 1 + 1 + 2, "the old binary once more, the new one, and it once more");
+    assert!(world.process.is_some() && world.data.committed + 1 >= world.chain.height, "{:?}", world.data);
 }
 
 #[test]
