@@ -185,7 +185,7 @@ mod tests {
             (None, None, Some(11), 0, true),
             (None, None, Some(11), 11, false),
         ] {
-            let run = Run::Alive(Life { committed, latest, ..alive(Version::Upgrade(folder())) });
+            let run = Run::Alive(Life { latest, committed, ..alive(Version::Upgrade(folder())) });
             let facts = Facts { signed_height: signed, ..switched() };
             let is = rung(&facts, &run, &Record { signed_before, ..record() }, false);
             assert_eq!(is == Rung::Passed, passed, "{committed:?} {latest:?} {signed:?} {signed_before}: {is:?}");

@@ -310,7 +310,7 @@ mod tests {
 
     /// A run that is heard of: its application's last height, and its node's.
     fn at(committed: Option<u64>, latest: Option<u64>) -> Life {
-        Life { committed, latest, ..Life::new(RunId(1), Version::Genesis, Some(OLD)) }
+        Life { latest, committed, ..Life::new(RunId(1), Version::Genesis, Some(OLD)) }
     }
 
     #[test]
