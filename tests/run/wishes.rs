@@ -65,7 +65,7 @@ fn each_version_gets_its_arguments_variables_and_libraries_and_so_does_what_is_a
 fn a_file_that_cannot_be_understood_holds_the_upgrade_up_and_not_the_node() {
     let cases = [
         ("an unknown key", ("arguments = []", "unknown field `arguments`")),
-        ("a wrong kind", ("[env]\nMARK = 1", "line 2 (\"MARK = 1\")")),
+        ("a wrong kind", ("[env]\nMARK = 1", "line 2 (\"MARK\")")),
         ("what is watcher's", ("extra_args = [\"--home\", \"/x\"]", "extra_args: watcher itself goes by --home")),
     ];
     each(&cases, |(content, says)| {
