@@ -50,10 +50,10 @@ fn main() {
         let size: usize = size.trim().parse().expect("SIZES are numbers");
         let home = home(&folder.path().join(format!("{size}-gb")), size);
         checkpoints(&mut rows, &format!("{size} GB of tables"), &home, times);
-        let mut copied = home.clone();
-        copied.manner.means = Means::Copy;
-        copied.backups = env::var_os("PLACE").map(PathBuf::from).or(copied.backups);
-        rows.push(measured(&format!("{size} GB of tables"), "copy", &copied, copies));
+        let mut whole = home.clone();
+        whole.manner.means = Means::Copy;
+        whole.backups = env::var_os("PLACE").map(PathBuf::from).or(whole.backups);
+        rows.push(measured(&format!("{size} GB of tables"), "copy", &whole, copies));
         fs::remove_dir_all(&home.path).expect("it is ours");
     }
     let whole = home(&folder.path().join("whole"), 3);

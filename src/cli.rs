@@ -70,7 +70,8 @@ pub enum Command {
     Upcoming(UpcomingArgs),
     /// Tell whether an upgrade is going to work: on a chain, or by a plan's info before it is proposed.
     ///
-    /// Ends with 0 where nothing is in the way, with 2 where something would break the upgrade, with 3 where it cannot be told.
+    /// Ends with 0 where nothing is in the way, with 2 where something would break the upgrade, with 3 where it cannot be told:
+    /// no endpoint answered, or the host of a binary could not be asked now.
     #[command(
         after_help = "Examples:\n  watcher check --rpc https://rpc.example.org --daemon-name gaiad --os-arch linux/amd64\n  \
                             watcher check --info-file proposal.json --daemon-name gaiad --format github\n  \
@@ -388,7 +389,7 @@ pub struct CheckArgs {
     /// Fetch no binaries: look at what can be told without.
     #[arg(long)]
     pub offline: bool,
-    /// Fetch from private networks and this machine, also for a plan that is only proposed.
+    /// Fetch from private networks and this machine, and by way of `http_proxy`, also for a plan that is only proposed.
     #[arg(long)]
     pub allow_private: bool,
     /// How to print it.

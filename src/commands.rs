@@ -115,6 +115,7 @@ fn shared(persona: Persona, file: Option<&Path>, command: Shared) -> anyhow::Res
 /// The configuration, and log lines as it wants them.
 fn configured(persona: Persona, file: Option<&Path>) -> anyhow::Result<Config> {
     let mut config = crate::config::load(file).map_err(Failure::usage)?;
+    config.program = persona.program();
     if persona == Persona::Cosmovisor && config.values.text("WATCHER_BACKUP").is_none() {
         config.home.manner.means = Means::Copy;
     }

@@ -25,6 +25,7 @@ use crate::{
         backup::{Manner, Means},
     },
     log,
+    persona::Persona,
 };
 use file::File;
 use values::Values;
@@ -60,6 +61,8 @@ pub struct Config {
     pub unknown: Vec<String>,
     /// Every value and where it came from.
     pub values: Values,
+    /// How the program is called where its own commands are meant.
+    pub program: String,
 }
 
 /// Everything that is wrong with the configuration, a line each, in the order in which cosmovisor tells it.
@@ -129,6 +132,10 @@ pub fn read(
     let stop_signal = stop_signal(&values, &mut problems);
     let on_upgrade_failure = on_upgrade_failure(&values, &mut problems);
     let manner = manner(&values, &mut problems);
+    let mut count = |name, least| count(&values, name, least, &mut problems);
+    let (upgrade_restarts, crash_restarts) =
+        (count("WATCHER_UPGRADE_MAX_RESTARTS", 0), count("WATCHER_RESTART_ON_CRASH", 0));
+    let quorum = count("WATCHER_QUORUM", 1) as usize;
     let trust = trust(&values).unwrap_or_else(|error| {
         problems.push(error.to_string());
         Choice::default()
@@ -149,7 +156,6 @@ pub fn read(
     }
     let custom_hook = values.text("COSMOVISOR_CUSTOM_PREUPGRADE").map(str::to_owned);
     let defaults = Settings::default();
-    let count = |name| u32::try_from(values.integer(name).max(0)).unwrap_or(u32::MAX);
     let settings = Settings {
         downloads: values.flag("DAEMON_ALLOW_DOWNLOAD_BINARIES"),
         restart_after_upgrade: values.flag("DAEMON_RESTART_AFTER_UPGRADE"),
@@ -158,10 +164,10 @@ pub fn read(
         poll_interval: values.duration_or("DAEMON_POLL_INTERVAL", defaults.poll_interval),
         pre_upgrade_retries: values.integer("DAEMON_PREUPGRADE_MAX_RETRIES"),
         custom_hook: custom_hook.is_some(),
-        upgrade_restarts: count("WATCHER_UPGRADE_MAX_RESTARTS"),
-        crash_restarts: count("WATCHER_RESTART_ON_CRASH"),
+        upgrade_restarts,
+        crash_restarts,
         on_upgrade_failure,
-        quorum: usize::try_from(values.integer("WATCHER_QUORUM").max(1)).unwrap_or(usize::MAX),
+        quorum,
         jitter: values.duration("WATCHER_DOWNLOAD_JITTER"),
         ..defaults
     };
@@ -188,6 +194,7 @@ pub fn read(
         logs: values.logs(),
         unknown: unknown::advice(names, file),
         values,
+        program: Persona::Watcher.program(),
     })
 }
 
@@ -225,6 +232,15 @@ fn on_upgrade_failure(values: &Values, problems: &mut Vec<String>) -> OnFailure 
     OnFailure::Hold
 }
 
+/// A number of things.
+fn count(values: &Values, name: &str, least: u32, problems: &mut Vec<String>) -> u32 {
+    let number = values.integer(name);
+    if number < least.into() {
+        problems.push(format!("{name} must be {least} or more, got \"{number}\""));
+    }
+    u32::try_from(number.max(least.into())).unwrap_or(u32::MAX)
+}
+
 /// How backups are made and kept. What `init` writes down, the home, is no choice of a place.
 fn manner(values: &Values, problems: &mut Vec<String>) -> Manner {
     let means = match values.text("WATCHER_BACKUP") {
@@ -235,14 +251,10 @@ fn manner(values: &Values, problems: &mut Vec<String>) -> Manner {
             Means::Checkpoint
         }
     };
-    let keep = values.integer("WATCHER_BACKUP_KEEP");
-    if keep < 0 {
-        problems.push(format!("WATCHER_BACKUP_KEEP must be 0 or more, got \"{keep}\""));
-    }
     Manner {
         means,
         place_chosen: values.text("DAEMON_DATA_BACKUP_DIR") != values.text("DAEMON_HOME"),
-        keep: usize::try_from(keep).unwrap_or_default(),
+        keep: count(values, "WATCHER_BACKUP_KEEP", 0, problems) as usize,
         more: values.list("WATCHER_BACKUP_PATHS").iter().map(PathBuf::from).collect(),
     }
 }
@@ -363,6 +375,9 @@ mod tests {
             ("DAEMON_HOME", "here"),
             ("UNSAFE_SKIP_BACKUP", "true"),
             ("WATCHER_TRUST_HEIGHT", "-7"),
+            ("WATCHER_RESTART_ON_CRASH", "-1"),
+            ("WATCHER_UPGRADE_MAX_RESTARTS", "-3"),
+            ("WATCHER_QUORUM", "0"),
         ])
         .unwrap_err();
         assert_eq!(
@@ -373,6 +388,9 @@ mod tests {
                 "invalid: DAEMON_RESTART_DELAY: must be greater than 0",
                 "invalid: DAEMON_SHUTDOWN_GRACE: must be greater than 0",
                 r#"DAEMON_PREUPGRADE_MAX_RETRIES could not be parsed to int: strconv.Atoi: parsing "x": invalid syntax"#,
+                "WATCHER_UPGRADE_MAX_RESTARTS must be 0 or more, got \"-3\"",
+                "WATCHER_RESTART_ON_CRASH must be 0 or more, got \"-1\"",
+                "WATCHER_QUORUM must be 1 or more, got \"0\"",
                 "WATCHER_TRUST_HEIGHT must be a height above 0, got \"-7\"",
                 "DAEMON_HOME must be an absolute path",
             ]

@@ -1,6 +1,7 @@
 //! The door to HTTP: how every client of this program is made.
 
 mod public;
+pub mod secrets;
 
 use std::{sync::Arc, time::Duration};
 
@@ -18,12 +19,15 @@ use public::PublicResolver;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a transfer may stand still.
 const READ_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a transfer may be slower than a byte in a millisecond.
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// The way to release hosts.
 #[derive(Debug, Clone)]
 pub struct Web {
     client: Client,
     public_only: bool,
+    patience: Duration,
 }
 
 impl Web {
@@ -37,6 +41,17 @@ impl Web {
             None => Ok(self.client.get(url)),
         }
     }
+
+    /// How long a transfer may bring less than a byte in a millisecond before it is given up.
+    pub(crate) const fn patience(&self) -> Duration {
+        self.patience
+    }
+
+    /// The same way, with another patience.
+    #[cfg(test)]
+    pub(crate) fn waiting(self, patience: Duration) -> Self {
+        Self { patience, ..self }
+    }
 }
 
 /// The way to release hosts: the host's certificates beside Mozilla's, no transparent decompression (it would break ranges,
@@ -45,7 +60,7 @@ impl Web {
 /// # Errors
 /// Where reqwest cannot be set up; with the TLS configuration given here that is a defect of the build.
 pub fn web_client() -> reqwest::Result<Web> {
-    Ok(Web { client: builder(tls()).redirect(few_redirects()).build()?, public_only: false })
+    Ok(Web { client: builder(tls()).redirect(few_redirects()).build()?, public_only: false, patience: PATIENCE })
 }
 
 /// The same for URLs that anybody may have written: wherever names and redirects lead, only public addresses are connected
@@ -63,7 +78,7 @@ fn public_web(resolver: Arc<dyn Resolve>) -> reqwest::Result<Web> {
         None => follow(attempt),
     });
     let builder = builder(tls()).redirect(policy).dns_resolver(resolver).no_proxy();
-    Ok(Web { client: builder.build()?, public_only: true })
+    Ok(Web { client: builder.build()?, public_only: true, patience: PATIENCE })
 }
 
 /// A client for a chain's endpoints. It speaks HTTP/1.1 only, because a websocket begins as the upgrade of such a

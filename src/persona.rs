@@ -2,6 +2,7 @@
 //! lines, streams, log lines and exit codes.
 
 use std::{
+    env,
     ffi::{OsStr, OsString},
     path::Path,
 };
@@ -17,12 +18,24 @@ pub enum Persona {
     Cosmovisor,
 }
 
+/// The name of what it replaces.
+const COSMOVISOR: &str = "cosmovisor";
+
 impl Persona {
     /// By the last component of a command line's first word.
     #[must_use]
     pub fn of(arguments: &[OsString]) -> Self {
         let name = arguments.first().and_then(|program| Path::new(program).file_name());
-        if name == Some(OsStr::new("cosmovisor")) { Self::Cosmovisor } else { Self::Watcher }
+        if name == Some(OsStr::new(COSMOVISOR)) { Self::Cosmovisor } else { Self::Watcher }
+    }
+
+    /// What has the commands that `watcher` alone has: under the name `cosmovisor`, the file behind that link.
+    #[must_use]
+    pub fn program(self) -> String {
+        let file = env::current_exe().ok().filter(|file| {
+            self == Self::Cosmovisor && file.file_name().is_some_and(|name| name != OsStr::new(COSMOVISOR))
+        });
+        file.map_or_else(|| "watcher".to_owned(), |file| file.display().to_string())
     }
 
     /// The exit code: under the name `cosmovisor` whatever is not fine is 1.
@@ -34,6 +47,12 @@ impl Persona {
             (Self::Cosmovisor, _) => 1,
         }
     }
+}
+
+/// A text whose commands work as they stand: `program` has them, whatever name this one was started under.
+#[must_use]
+pub fn spoken(text: &str, program: &str) -> String {
+    text.replace("`watcher ", &format!("`{program} "))
 }
 
 #[cfg(test)]

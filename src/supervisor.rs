@@ -30,6 +30,7 @@ use crate::{
     },
     home::{backup, changes::Changes, lock, observe::Observer, orders},
     http::Web,
+    persona::spoken,
     process::{
         node::Node,
         orphans,
@@ -164,7 +165,7 @@ impl Supervisor {
                 self.manager.stopping(self.config.settings.shutdown_grace);
             }
             let decision = self.core.decide(&event);
-            self.manager.status(|| self.core.status(&event.facts));
+            self.manager.status(|| spoken(&self.core.status(&event.facts), &self.config.program));
             tracing::trace!(?event.kind, ?decision, "decided");
             if let Some(exit) = self.carry_out(decision) {
                 if self.switched && exit == Exit::Fine && !self.config.settings.restart_after_upgrade {
@@ -223,7 +224,7 @@ impl Supervisor {
 
     fn carry_out(&mut self, decision: Decision) -> Option<Exit> {
         for note in &decision.notes {
-            report::note(note, &self.endpoints);
+            report::note(note, &self.endpoints, &self.config.program);
         }
         for job in decision.cancel {
             self.jobs.cancel(job);

@@ -14,7 +14,6 @@ mod workflow;
 #[path = "support/elf.rs"]
 mod elf;
 #[path = "support/file_host.rs"]
-#[expect(dead_code, reason = "hosts without TLS, and how often one is asked, matter in other tests")]
 mod file_host;
 #[path = "check/release.rs"]
 mod release;

@@ -15,6 +15,8 @@ mod quorum;
 mod reminders;
 #[path = "support/say.rs"]
 mod say;
+#[path = "follow/secrets.rs"]
+mod secrets;
 #[path = "support/servers.rs"]
 mod servers;
 #[path = "support/sim_network.rs"]

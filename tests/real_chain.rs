@@ -14,6 +14,9 @@ mod ports;
 mod release_host;
 #[path = "support/say.rs"]
 mod say;
+#[path = "support/strace.rs"]
+#[expect(dead_code, reason = "the moments are chosen here, and every harm is a kill")]
+mod strace;
 #[path = "support/supervisor.rs"]
 mod supervisor;
 #[path = "support/tools.rs"]
@@ -23,6 +26,8 @@ mod wait;
 
 #[path = "real_chain/checkpoints.rs"]
 mod checkpoints;
+#[path = "real_chain/faults.rs"]
+mod faults;
 #[path = "real_chain/network.rs"]
 mod network;
 

@@ -2,8 +2,9 @@
 //! thread that is fed by a short queue; whoever holds the file's lock is the only one who writes to it.
 
 use core::time::Duration;
-use std::io;
+use std::{io, time::Instant};
 
+use hickory_resolver::net::NetError;
 use reqwest::{RequestBuilder, Response, StatusCode, Url, Version, header};
 use tokio::{sync::mpsc, task::spawn_blocking};
 
@@ -65,23 +66,31 @@ pub(super) async fn download(
         let (sender, receiver) = mpsc::channel(QUEUE);
         let memory = Memory::new(validator(&response), total);
         let writer = spawn_blocking(move || part.fill(resumed_from, memory, receiver));
+        let (mut since, mut before) = (Instant::now(), done);
         let end = loop {
             progress(Progress { done, total, resumed_from });
             match response.chunk().await {
                 Ok(Some(piece)) => {
                     done += piece.len() as u64;
+                    // A host that drips is left as one that stands still: the next attempt may find a better one.
+                    if since.elapsed() >= web.patience() {
+                        if u128::from(done - before) < since.elapsed().as_millis() {
+                            break Err(too_slow(&shown, web.patience()));
+                        }
+                        (since, before) = (Instant::now(), done);
+                    }
                     // The queue closes only where the disk failed, which the writer tells below.
                     if done > LARGEST || sender.send(piece).await.is_err() {
                         break Ok(());
                     }
                 }
                 Ok(None) => break Ok(()),
-                Err(error) => break Err(error),
+                Err(error) => break Err(unreachable(&shown, error)),
             }
         };
         drop(sender);
         part = writer.await.map_err(io::Error::other)??;
-        end.map_err(|error| unreachable(&shown, error))?;
+        end?;
         if done > LARGEST {
             part.remove()?;
             return Err(too_large(&shown, LARGEST));
@@ -169,7 +178,7 @@ fn check(
         response.version() <= Version::HTTP_11 && !response.headers().contains_key(header::TRANSFER_ENCODING);
     if total.is_none() && ends_with_connection && !pinned {
         let reason = "it has neither a length nor a checksum, so nobody can tell whether it is whole".to_owned();
-        return Err(FetchError::Transfer(shown.to_owned(), reason));
+        return Err(FetchError::Unobtainable(shown.to_owned(), reason));
     }
     let (needed, free) = (total.unwrap_or_default().saturating_sub(have), free_space(&store.downloads)?);
     if needed > free {
@@ -192,8 +201,12 @@ fn validator(response: &Response) -> Option<String> {
     tag.or_else(|| text(response, header::LAST_MODIFIED)).map(str::to_owned)
 }
 
+fn too_slow(shown: &str, patience: Duration) -> FetchError {
+    FetchError::Transfer(shown.to_owned(), format!("less than 1 kB/s came for {} s", patience.as_secs()))
+}
+
 fn too_large(shown: &str, limit: u64) -> FetchError {
-    FetchError::Transfer(shown.to_owned(), format!("it is larger than {limit} bytes"))
+    FetchError::Unobtainable(shown.to_owned(), format!("it is larger than {limit} bytes"))
 }
 
 fn refused(shown: &str, response: &Response) -> FetchError {
@@ -220,7 +233,19 @@ fn unreachable(shown: &str, error: reqwest::Error) -> FetchError {
         return FetchError::NotPublic(shown.to_owned(), reason.clone());
     }
     let reason = causes().map(ToString::to_string).collect::<Vec<_>>().join(": ");
+    // A redirect to another scheme is one that cannot be built.
+    if error.is_redirect() || error.is_builder() || causes().any(is_the_hosts) {
+        return FetchError::Unobtainable(shown.to_owned(), reason);
+    }
     FetchError::Transfer(shown.to_owned(), reason)
+}
+
+/// Whether it would go wrong from everywhere: there is no such host, or its certificate does not hold.
+fn is_the_hosts(cause: &(dyn core::error::Error + 'static)) -> bool {
+    let inner = cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+    let tls = inner.and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    let dns = cause.downcast_ref::<NetError>();
+    matches!(tls, Some(rustls::Error::InvalidCertificate(_))) || dns.is_some_and(NetError::is_no_records_found)
 }
 
 #[cfg(test)]

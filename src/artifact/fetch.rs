@@ -68,9 +68,12 @@ pub enum FetchError {
     /// The plan, or the document it points at, names nothing that can be fetched for this platform.
     #[error("{0}")]
     Unusable(String),
-    /// No connection, or it broke or stood still, or what it carried is too long or too short.
+    /// No connection, or it broke or stood still, or what it carried is too short.
     #[error("cannot fetch {0}: {1}")]
     Transfer(String, String),
+    /// Nobody can have it: no such host, or what that offers is never taken.
+    #[error("cannot fetch {0}: {1}")]
+    Unobtainable(String, String),
     /// It leads to this machine or a private network, where it may not lead.
     #[error("{0} is not fetched: {1}")]
     NotPublic(String, NotPublic),
@@ -136,6 +139,16 @@ pub enum Part {
 }
 
 impl FetchError {
+    /// Whether it may be had from elsewhere, or a little later.
+    #[must_use]
+    pub fn is_passing(&self) -> bool {
+        match self {
+            Self::Transfer(..) => true,
+            Self::Refused { status, .. } => matches!(status, 408 | 425 | 429 | 500..),
+            _ => false,
+        }
+    }
+
     /// Not before this time from now: what the server asked for, or a while where nothing changes by itself. None leaves it
     /// to the caller's own back-off.
     #[must_use]
@@ -298,7 +311,11 @@ mod tests {
                     seen.lock().unwrap().push(String::from_utf8(head).unwrap().to_ascii_lowercase());
                     // The client may have hung up already.
                     let _ = stream.write_all(&answer).await;
-                    if answer.ends_with(STALLS) {
+                    if answer.ends_with(DRIPS) {
+                        while stream.write_all(b"#").await.is_ok() {
+                            tokio::time::sleep(Duration::from_millis(10)).await;
+                        }
+                    } else if answer.ends_with(STALLS) {
                         silent.push(stream);
                     }
                 }
@@ -313,6 +330,8 @@ mod tests {
 
     /// An answer that ends so stays open and says no more.
     const STALLS: &[u8] = b"## and then nothing";
+    /// One that ends so goes on by a byte now and then.
+    const DRIPS: &[u8] = b"## and then drops";
 
     fn answer(status: &str, headers: &str, body: &[u8]) -> Vec<u8> {
         let length = format!("content-length: {}\r\n", body.len());
@@ -495,6 +514,32 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_host_that_drips_is_left_and_what_came_is_gone_on_with() {
+        let mut body = program();
+        body[100_000 - DRIPS.len()..100_000].copy_from_slice(DRIPS);
+        let server = Server::start(vec![cut(&body, 100_000, ""), ok(&body)]).await;
+        let home = Home::wanting(&format!("{}/a", server.base), Some(sha256(&body)));
+        let home = Home { web: home.web.clone().waiting(Duration::from_millis(100)), ..home };
+        let error = home.fetch().await.unwrap_err();
+        assert!(error.is_passing() && error.to_string().contains("less than 1 kB/s"), "{error}");
+        assert_eq!(home.fetch().await.unwrap().download_sha256, hex::encode(Sha256::digest(&body)));
+        assert!(server.request(1).contains("range: bytes=100"), "{}", server.request(1));
+    }
+
+    #[tokio::test]
+    async fn what_is_the_hosts_own_fault_is_told_from_what_may_pass() {
+        for (status, passes) in [("404 x", false), ("410 x", false), ("403 x", false), ("429 x", true), ("503 x", true)]
+        {
+            let server = Server::start(vec![answer(status, "", b"no")]).await;
+            let error = Home::wanting(&format!("{}/a", server.base), None).fetch().await.unwrap_err();
+            assert_eq!(error.is_passing(), passes, "{error}");
+        }
+        // No resolver is asked for a name below `invalid` (RFC 6761).
+        let error = Home::wanting("https://releases.invalid/a", None).fetch().await.unwrap_err();
+        assert!(!error.is_passing() && error.to_string().contains("releases.invalid"), "{error}");
+    }
+
+    #[tokio::test]
     async fn refusals_say_when_to_come_back_and_keep_passwords_to_themselves() {
         for (status, headers, seconds) in [
             ("429 Too Many Requests", "retry-after: 7\r\n", Some(7)),
@@ -524,7 +569,7 @@ mod tests {
         for answers in [vec![to("ftp://h/a")], vec![to("file:///etc/passwd")], vec![to("/a"); 20]] {
             let server = Server::start(answers).await;
             let error = Home::wanting(&format!("{}/a", server.base), None).fetch().await.unwrap_err();
-            assert!(matches!(error, FetchError::Transfer(..) | FetchError::Refused { status: 302, .. }), "{error}");
+            assert!(matches!(error, FetchError::Unobtainable(..) | FetchError::Refused { status: 302, .. }), "{error}");
             assert!(server.requests.lock().unwrap().len() <= 11);
         }
     }

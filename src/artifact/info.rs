@@ -15,6 +15,7 @@ pub use super::source::{Flaw, Refusal};
 use super::{checksum::shortened, source::Source};
 use crate::{
     decide::plan::{Artifact, Asks},
+    http::secrets,
     json,
 };
 
@@ -179,7 +180,7 @@ fn binaries(text: &str, platform: &Platform, must_have_checksum: bool) -> Result
         return Err(Flaw::Blank.because("cannot parse upgrade info: plan info must not be blank"));
     }
     if json::is_bloated(text.as_bytes()) {
-        let reason = format!("the plan's info has more parts than one can need: {:?}", shortened(text));
+        let reason = format!("the plan's info has more parts than one can need: {:?}", shortened(&secrets::text(text)));
         return Err(Flaw::NotParsable.because(reason));
     }
     let fields = match serde_json::from_str(text) {
@@ -193,7 +194,7 @@ fn binaries(text: &str, platform: &Platform, must_have_checksum: bool) -> Result
             )));
         }
         Err(error) => {
-            let (why, shown) = (go_words(text).unwrap_or_else(|| error.to_string()), shortened(text));
+            let (why, shown) = (go_words(text).unwrap_or_else(|| error.to_string()), shortened(&secrets::text(text)));
             let reason = format!("could not parse plan info: {why}: it is not JSON: {shown:?}");
             return Err(Flaw::NotParsable.because(reason));
         }

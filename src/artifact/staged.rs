@@ -11,7 +11,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::disk::{
-    below, fingerprint, link_or_copy, move_anywhere, naming, read_json, sha256_of, sync_folder, write_json,
+    below, fingerprint, link_or_copy, move_anywhere, naming, read_anew, read_json, sha256_of, sync_folder, write_json,
 };
 use crate::decide::{
     facts::{Fingerprint, Receipt, Staged},
@@ -90,6 +90,7 @@ pub fn keep(folder: &Path, binary: &Path, kept: &Path) -> io::Result<()> {
 pub fn weigh(binary: &Path) -> io::Result<(Fingerprint, String)> {
     let mut file = File::open(binary).map_err(naming("cannot read", binary))?;
     let before = fingerprint(&file.metadata()?);
+    read_anew(&file);
     let sha256 = sha256_of(&mut file).map_err(naming("cannot read", binary))?;
     if fingerprint(&fs::metadata(binary)?) != before {
         let message = format!("{} changed while it was read", binary.display());

@@ -5,10 +5,8 @@ use std::{error::Error, fmt::Write as _, time::Duration};
 use reqwest::{Client, RequestBuilder, Response, StatusCode, header};
 use url::Url;
 
-use super::{
-    endpoints::secrets,
-    fault::{Cause, Fault, excerpt},
-};
+use super::fault::{Cause, Fault, excerpt};
+use crate::http::secrets;
 
 /// More than this is never read of one answer, bytes.
 pub(super) const LARGEST_ANSWER: usize = 8 << 20;
@@ -55,10 +53,7 @@ impl Door {
     }
 
     pub(super) fn fault(&self, question: &str, cause: Cause) -> Fault {
-        // Some servers say again what they were asked, the key in its path included.
-        let hidden = |text: &str| {
-            secrets(&self.base).iter().fold(text.to_owned(), |text, secret| text.replace(secret.as_str(), "…"))
-        };
+        let hidden = |said: &str| secrets::hidden(said, &self.base);
         let cause = match cause {
             Cause::Unreachable(said) => Cause::Unreachable(hidden(&said)),
             Cause::Status(status, said) => Cause::Status(status, hidden(&said)),

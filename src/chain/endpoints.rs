@@ -19,7 +19,7 @@ use crate::{
         event::{EndpointId, OWN_NODE, ProposalStatus},
         plan::Plan,
     },
-    http,
+    http::{self, secrets},
 };
 
 /// How long another's endpoint may take for one answer.
@@ -36,7 +36,7 @@ pub struct Endpoint {
     pub kind: Kind,
     /// `http` or `https`.
     pub url: Url,
-    /// How messages call it: its address without user name and password.
+    /// How messages call it: scheme, host and port, and a number where several have those in common.
     pub label: String,
     /// Set for the own node alone.
     pub own: Option<Own>,
@@ -66,7 +66,7 @@ pub enum Kind {
     "{address:?} is not the address of an endpoint ({reason}); write it as https://host:port/path or tcp://host:port"
 )]
 pub struct BadAddress {
-    /// The address as it was given, without user name and password.
+    /// The address as it was given, without what may be secret.
     pub address: String,
     /// What is wrong with it.
     pub reason: String,
@@ -78,14 +78,20 @@ pub struct BadAddress {
 /// [`BadAddress`] for the first of `rpc` and `rest` that cannot be one.
 pub fn list(own: Option<(Url, Own)>, rpc: &[String], rest: &[String]) -> Result<Vec<Endpoint>, BadAddress> {
     let own = own.map(|(url, own)| {
-        let label = format!("the own node at {}", redacted(&url));
+        let label = format!("the own node at {}", secrets::endpoint(&url));
         Endpoint { id: OWN_NODE, kind: Kind::Rpc, url, label, own: Some(own) }
     });
     let mut endpoints: Vec<_> = own.into_iter().collect();
     let others = rpc.iter().map(|text| (Kind::Rpc, text)).chain(rest.iter().map(|text| (Kind::Rest, text)));
     for (number, (kind, text)) in (1..).zip(others) {
         let url = address(text)?;
-        endpoints.push(Endpoint { id: EndpointId(number), kind, label: redacted(&url), url, own: None });
+        let mut label = secrets::endpoint(&url);
+        let alike =
+            endpoints.iter().filter(|other| secrets::endpoint(&other.url) == label && other.own.is_none()).count();
+        if alike > 0 {
+            label = format!("{label}#{}", alike + 1);
+        }
+        endpoints.push(Endpoint { id: EndpointId(number), kind, label, url, own: None });
     }
     Ok(endpoints)
 }
@@ -101,49 +107,12 @@ pub fn address(text: &str) -> Result<Url, BadAddress> {
         Some(("tcp", rest)) => format!("http://{rest}"),
         Some(_) => text.to_owned(),
     };
-    let shown = || {
-        let host = text.rsplit_once('@').map_or(text, |(_, host)| host);
-        host.split('?').next().unwrap_or_default().to_owned()
-    };
-    let url = Url::parse(&absolute).map_err(|error| BadAddress { address: shown(), reason: error.to_string() })?;
+    let bad = |reason| BadAddress { address: secrets::written_endpoint(text), reason };
+    let url = Url::parse(&absolute).map_err(|error| bad(error.to_string()))?;
     match url.scheme() {
         "http" | "https" if url.has_host() => Ok(url),
-        other => Err(BadAddress { address: shown(), reason: format!("{other:?} is neither http, https nor tcp") }),
+        other => Err(bad(format!("{other:?} is neither http, https nor tcp"))),
     }
-}
-
-/// A URL without what must not be shown: user name, password, query, and what looks like a token in its path.
-#[must_use]
-pub fn redacted(url: &Url) -> String {
-    let mut shown = url.clone();
-    // They fail only for URLs without a host, which hold none of these.
-    let _ = shown.set_username("");
-    let _ = shown.set_password(None);
-    shown.set_query(None);
-    shown.set_fragment(None);
-    let shown = shown.as_str().trim_end_matches('/').to_owned();
-    tokens(url).fold(shown, |shown, token| shown.replace(token, "…"))
-}
-
-/// Everything in a URL that must not be shown, longest first.
-pub(super) fn secrets(url: &Url) -> Vec<String> {
-    let mut secrets: Vec<String> = tokens(url).map(str::to_owned).collect();
-    secrets.extend([url.password(), url.query()].into_iter().flatten().map(str::to_owned));
-    secrets.extend(url.query_pairs().map(|(_, value)| value.into_owned()));
-    secrets.retain(|secret| secret.len() >= 4);
-    secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
-    secrets
-}
-
-/// Providers put a customer's key into the path: a long part of it with digits among its letters.
-fn tokens(url: &Url) -> impl Iterator<Item = &str> {
-    const SHORTEST: usize = 20;
-    let is_token = |part: &&str| {
-        let plain = part.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c));
-        let mixed = part.contains(|c: char| c.is_ascii_digit()) && part.contains(|c: char| c.is_ascii_alphabetic());
-        part.len() >= SHORTEST && plain && mixed
-    };
-    url.path().split('/').filter(is_token)
 }
 
 /// The clients that endpoints are asked with, made once.
@@ -173,7 +142,7 @@ impl Clients {
             (Some(Own { home, rest }), _) => Source::Own {
                 node: OwnNode::with_client(client.clone(), url, home.clone(), OWN_ANSWER_LIMIT),
                 rest: rest.as_ref().map(|rest| {
-                    let label = format!("the own node's REST at {}", redacted(rest));
+                    let label = format!("the own node's REST at {}", secrets::endpoint(rest));
                     Rest::new(client, rest.clone(), label, OWN_ANSWER_LIMIT)
                 }),
             },
@@ -307,35 +276,37 @@ mod tests {
         ] {
             assert_eq!(address(text).unwrap().as_str(), url);
         }
-        for text in [
-            "",
-            "unix:///run/node.sock",
-            "ftp://host",
-            "http://",
-            "https://u:secret@ho st/",
-            "https://u:secret@h:99999",
-            "https://h:99999/?key=secret",
+        for (text, shown) in [
+            ("", ""),
+            ("unix:///run/node.sock", "unix:///…"),
+            ("ftp://host", "ftp://host"),
+            ("https://u:secret@ho st/", "https://ho st/…"),
+            ("u:secret@h:99999", "h:99999"),
+            ("https://h:99999/secret?key=secret", "https://h:99999/…"),
         ] {
             let error = address(text).unwrap_err().to_string();
-            assert!(error.contains("https://host:port") && !error.contains("secret"), "{error}");
+            assert!(error.starts_with(&format!("{shown:?} is not")) && error.contains("https://host:port"), "{error}");
         }
     }
 
     #[test]
-    fn the_own_node_is_number_0_and_secrets_are_not_shown() {
+    fn the_own_node_is_number_0_and_endpoints_of_one_host_are_told_apart() {
         let own = Own { home: PathBuf::from("/home"), rest: None };
-        let rpc = [String::from("https://u:secret@rpc.example.org/p/?key=secret")];
-        let rest = [String::from("https://rest.example.org")];
+        let rpc = ["https://u:secret@example.org/rpc/?key=secret", "https://example.org/secret"].map(String::from);
+        let rest = ["https://example.org", "https://example.org/rest"].map(String::from);
         let endpoints = list(Some((address("127.0.0.1:26657").unwrap(), own)), &rpc, &rest).unwrap();
         let told: Vec<_> = endpoints.iter().map(|e| (e.id.0, e.kind, e.label.as_str())).collect();
-        let own = (0, Kind::Rpc, "the own node at http://127.0.0.1:26657");
         assert_eq!(
             told,
-            [own, (1, Kind::Rpc, "https://rpc.example.org/p"), (2, Kind::Rest, "https://rest.example.org")]
+            [
+                (0, Kind::Rpc, "the own node at http://127.0.0.1:26657"),
+                (1, Kind::Rpc, "https://example.org/…"),
+                (2, Kind::Rpc, "https://example.org/…#2"),
+                (3, Kind::Rest, "https://example.org"),
+                (4, Kind::Rest, "https://example.org/…#3"),
+            ]
         );
         assert_eq!(list(None, &rpc, &[]).unwrap()[0].id, EndpointId(1));
-        let token = "https://example.org/0123456789abcdef0123456789abcdef/cosmoshub-4/";
-        assert_eq!(redacted(&address(token).unwrap()), "https://example.org/…/cosmoshub-4");
         assert!(list(None, &rpc, &[String::from("gopher://x")]).is_err());
     }
 }

@@ -39,7 +39,7 @@ impl OwnNode {
     }
 
     pub(super) fn with_client(client: Client, address: Url, home: PathBuf, limit: Duration) -> Self {
-        let label = format!("the own node at {}", super::endpoints::redacted(&address));
+        let label = format!("the own node at {}", crate::http::secrets::endpoint(&address));
         Self { rpc: Rpc::new(client, address, label, limit), home }
     }
 

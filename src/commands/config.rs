@@ -64,7 +64,7 @@ fn effective(config: &Config, chosen: &Chosen) -> String {
         (_, "DAEMON_POLL_INTERVAL", _) => duration::shown(config.settings.poll_interval),
         (Value::TimeFormat(format), ..) => format.map_or("no time", |format| format.name).to_owned(),
         (value, _, Default::InPlace(words)) if value.to_string().is_empty() => format!("({words})"),
-        (value, ..) => value.to_string(),
+        (value, ..) => chosen.variable.shown(&value.to_string()),
     }
 }
 

@@ -123,7 +123,7 @@ fn report(settings: &Settings, unit: Option<&Unit>, findings: Findings) -> Repor
         let set = settings.variables.get(variable.name).filter(|setting| !setting.value.is_empty());
         let (value, origin) = set
             .map_or((variable.default.shown(), "default"), |setting| (setting.value.as_str(), setting.origin.as_str()));
-        InForce { name: variable.name, value: value.to_owned(), origin: origin.to_owned() }
+        InForce { name: variable.name, value: variable.shown(value), origin: origin.to_owned() }
     });
     Report {
         verdict: if findings.count(Severity::Error) == 0 { "ready" } else { "not_ready" },

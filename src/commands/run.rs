@@ -31,7 +31,7 @@ use crate::{
     exit::{Ending, Failure},
     home::{backup, observe, version},
     http,
-    persona::Persona,
+    persona::{Persona, spoken},
     supervisor::{Ears, Supervisor},
 };
 
@@ -61,14 +61,14 @@ pub fn run(persona: Persona, mut args: Vec<OsString>) -> anyhow::Result<Ending> 
             return dry::run(&config, &endpoints).await;
         }
         let ears = listen(&config, endpoints)?;
-        let pass_exit_code = config.pass_exit_code;
+        let (pass_exit_code, program) = (config.pass_exit_code, config.program.clone());
         let logged = persona == Persona::Watcher && !config.logs.disabled;
         let (ending, reason) = match Supervisor::new(config, args, ears)?.run().await? {
             Exit::Fine => return Ok(Ending::Fine),
             Exit::NodeEnded(exit) if pass_exit_code => (Ending::AsTheNode(exit.as_shell()), exit.to_string()),
             Exit::NodeEnded(exit) => (Ending::Failed, exit.to_string()),
-            Exit::NodeFailed(reason) => (Ending::Failed, reason),
-            Exit::UpgradeFailed(reason) => (Ending::UpgradeFailed, reason),
+            Exit::NodeFailed(reason) => (Ending::Failed, spoken(&reason, &program)),
+            Exit::UpgradeFailed(reason) => (Ending::UpgradeFailed, spoken(&reason, &program)),
         };
         if logged {
             tracing::error!("{reason}");
@@ -125,7 +125,7 @@ fn configured(persona: Persona, file: Option<&Path>, args: &[OsString]) -> anyho
     {
         let script = script.display();
         tracing::warn!(
-            "COSMOVISOR_CUSTOM_PREUPGRADE is {script}, and is no file: an upgrade would stop the node and end there"
+            "COSMOVISOR_CUSTOM_PREUPGRADE is {script}, and is no file: an upgrade would stop the node and go no further"
         );
     }
     if let Some(flaw) = backup::flaw(home) {

@@ -7,6 +7,7 @@ use std::{collections::BTreeMap, fs, path::Path};
 use serde_json::{Map, Value};
 
 use super::{ConfigError, go_text};
+use crate::home::version::located;
 
 /// What stands in a configuration file.
 #[derive(Debug, Clone, Default)]
@@ -25,12 +26,12 @@ impl File {
         let text = fs::read_to_string(path).map_err(|error| failed(format!("{shown}: {error}")))?;
         let extension = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
         let parsed: Result<Map<String, Value>, String> = match extension.as_str() {
-            "toml" => toml::from_str(&text).map_err(|error| error.to_string()),
-            "json" => serde_json::from_str(&text).map_err(|error| error.to_string()),
-            "yaml" | "yml" => yaml::parse(&text),
+            "toml" => toml::from_str(&text).map_err(|error| located(&error, &text)),
+            "json" => serde_json::from_str(&text).map_err(|error| format!(": {error}")),
+            "yaml" | "yml" => yaml::parse(&text).map_err(|reason| format!(", {reason}")),
             other => return Err(failed(format!("Unsupported Config Type {other:?}"))),
         };
-        let keys = parsed.map_err(|reason| failed(format!("While parsing config: {shown}: {reason}")))?;
+        let keys = parsed.map_err(|reason| failed(format!("While parsing config: {shown}{reason}")))?;
         let mut known = BTreeMap::new();
         for (key, value) in keys {
             let lower = key.to_lowercase();

@@ -97,6 +97,8 @@ impl Value {
                 let texts = entries.iter().filter_map(Json::as_str);
                 Ok(Self::List(texts.map(|text| text.trim().to_owned()).collect()))
             }
+            // Its addresses may hold passwords.
+            (Kind::List, _) => Err(format!("'{}' must be a text or a list of texts", variable.key())),
             _ => Err(format!("'{}' cannot be {found}", variable.key())),
         }
     }

@@ -3,6 +3,8 @@
 
 use std::fmt::Write as _;
 
+use crate::http::secrets;
+
 /// What a variable's value looks like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -145,7 +147,7 @@ pub const VARIABLES: &[Variable] = &[
         "WATCHER_ON_UPGRADE_FAILURE",
         Kind::Text,
         "hold",
-        "What follows then: hold, retry (once more, from the backup) or rollback.",
+        "What follows then: hold, retry (once more, from the backup) or rollback; these two need the node's log_level to be info.",
     ),
     variable(
         "WATCHER_RESTART_ON_CRASH",
@@ -170,6 +172,16 @@ impl Variable {
     #[must_use]
     pub fn key(&self) -> String {
         self.name.to_lowercase()
+    }
+
+    /// A value of it as people may see it: endpoints may hold passwords.
+    #[must_use]
+    pub fn shown(&self, value: &str) -> String {
+        if ["WATCHER_RPC", "WATCHER_REST", "DAEMON_GRPC_ADDRESS"].contains(&self.name) {
+            value.split(',').map(|address| secrets::written_endpoint(address.trim())).collect::<Vec<_>>().join(",")
+        } else {
+            value.to_owned()
+        }
     }
 
     /// Whether cosmovisor knows it.

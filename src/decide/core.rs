@@ -36,6 +36,8 @@ use super::{
 const SLOW_RETRY: Duration = Duration::from_mins(5);
 /// Longest pause between attempts while the node stands at the halt.
 const FAST_RETRY: Duration = Duration::from_secs(5);
+/// Longest pause between attempts while no node runs and a hand is needed.
+const WAITS_AT_MOST: Duration = Duration::from_secs(30);
 /// How often the home is looked at for what no event tells, while nothing is under way.
 const CALM: Duration = Duration::from_secs(1);
 /// How often what needs a hand is told again.
@@ -73,14 +75,16 @@ pub struct Core {
     fetching: BTreeMap<String, Retry>,
     /// Home jobs that failed in a row, and when to try again.
     acting: Retry,
+    /// What failed there, where no node runs before it works.
+    stands_still: Option<String>,
     /// The hooks that ran for this plan in this process, beside what the record says.
     hooks: Option<Hooks>,
     /// Whether this process made the switch: then `DAEMON_RESTART_AFTER_UPGRADE=false` ends it.
     switched_here: bool,
-    /// Whether the next start is already counted in the record.
-    counted: bool,
-    /// Starts of a new binary in this process.
-    starts_here: u32,
+    /// The count of starts in the record once the next one is in it.
+    counted: Option<u32>,
+    /// Which attempt of the new binary this process started last; none where its end says nothing.
+    attempt: Option<u32>,
     /// An upgrade that fails.
     failing: Failing,
     /// Crashes in a row while no upgrade was under way.
@@ -131,8 +135,6 @@ struct Failing {
     replaced: Option<(Fingerprint, Duration)>,
     /// Why the new binary's `pre-upgrade` refused.
     refused: Option<String>,
-    /// Whether data and configuration were brought back in this process.
-    restored: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -163,10 +165,11 @@ impl Core {
             known_since: BTreeMap::new(),
             fetching: BTreeMap::new(),
             acting: Retry::default(),
+            stands_still: None,
             hooks: None,
             switched_here: false,
-            counted: false,
-            starts_here: 0,
+            counted: None,
+            attempt: None,
             failing: Failing::default(),
             crashes: 0,
             compared: Comparison::default(),

@@ -29,8 +29,8 @@ pub struct Facts {
     pub record: RecordFact,
     /// The height in `priv_validator_state.json`: the last height that this validator signed.
     pub signed_height: Option<u64>,
-    /// `priv_validator_state.json` is there and cannot be read: what was signed is not known.
-    pub signer_unreadable: bool,
+    /// Why nobody knows what the validator signed last, so that no backup is brought back.
+    pub signer_unknown: Option<String>,
     /// The binary of an upgrade that failed, as it is now; none where there is none, or nothing failed.
     pub failed_file: Option<Fingerprint>,
     /// Which data these are; none where there is no application state yet.
@@ -231,9 +231,12 @@ pub struct Record {
     /// The new binary's `pre-upgrade` ran to success.
     #[serde(default)]
     pub app_hook_done: bool,
-    /// How often the new binary was started, counted before each start.
+    /// How often the new binary was started on these data, counted before each start.
     #[serde(default)]
     pub starts: u32,
+    /// How often it ended by itself before its height since the upgrade was begun, or begun anew.
+    #[serde(default)]
+    pub attempts: u32,
     /// How it ended.
     #[serde(default)]
     pub verdict: Verdict,
@@ -290,6 +293,9 @@ pub struct Failure {
     pub file: Fingerprint,
     /// What happened, for people.
     pub reason: String,
+    /// Data and configuration were brought back; what is left is `current`. The restore itself writes that down.
+    #[serde(default)]
+    pub restored: bool,
 }
 
 /// What becomes of an upgrade that failed.
@@ -317,6 +323,7 @@ impl Record {
             custom_hook_done: false,
             app_hook_done: false,
             starts: 0,
+            attempts: 0,
             verdict: Verdict::Pending,
             failure: None,
             retried: false,

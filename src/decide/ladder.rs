@@ -4,7 +4,7 @@
 use super::{
     facts::{Backup, Current, Facts, NodeLock, Receipt, Record, Staged, Version},
     plan::Upgrade,
-    run::Run,
+    run::{Life, Run},
     settings::Settings,
 };
 
@@ -89,18 +89,106 @@ fn before_the_switch(upgrade: &Upgrade, record: &Record, facts: &Facts, context:
 
 fn after_the_switch(upgrade: &Upgrade, record: &Record, facts: &Facts, context: Context<'_>) -> Rung {
     let new = Version::Upgrade(upgrade.folder.clone());
+    let height = upgrade.plan.height;
+    // It may have ended by now; what ended before its first start was the old one, perhaps in the same folder.
+    let is_new = |life: &&Life| life.version == new && (context.run.is_alive() || record.starts > 0);
+    let passed = context.run.life().filter(is_new).is_some_and(|life| {
+        let committed = life.committed.is_some_and(|committed| committed >= height);
+        let signed = facts.signed_height.is_some_and(|signed| signed > height.max(record.signed_before));
+        // Two blocks beyond it are not stored before the application has taken it.
+        committed || signed || life.latest.is_some_and(|latest| latest > height + 1)
+    });
     match context.run {
-        Run::Alive(life) if life.version == new => {
-            let height = upgrade.plan.height;
-            let committed = life.committed.is_some_and(|committed| committed >= height);
-            let signed = facts.signed_height.is_some_and(|signed| signed > height.max(record.signed_before));
-            // Two blocks beyond it are not stored before the application has taken it.
-            let beyond = life.latest.is_some_and(|latest| latest > height + 1);
-            if committed || signed || beyond { Rung::Passed } else { Rung::Pass }
-        }
+        _ if passed => Rung::Passed,
+        Run::Alive(life) if life.version == new => Rung::Pass,
         Run::Alive(_) => Rung::Stop,
         _ if facts.lock == NodeLock::Held => Rung::StopStray,
         _ if !record.app_hook_done => Rung::AppHook,
         _ => Rung::Start,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::string::String;
+
+    use super::*;
+    use crate::decide::{
+        decision::RunId,
+        facts::Fingerprint,
+        plan::{Artifact, Asks, Folder, Plan},
+        run::Life,
+    };
+
+    /// The rung of the upgrade to v2 at height 10.
+    fn rung(facts: &Facts, run: &Run, record: &Record, hashed: bool) -> Rung {
+        next(&upgrade(), record, facts, Context { settings: &Settings::default(), run, hashed })
+    }
+
+    fn upgrade() -> Upgrade {
+        let plan = Plan { name: "v2".into(), height: 10, info: String::new() };
+        Upgrade { plan, folder: folder(), asks: Asks::Nothing { reason: String::new() } }
+    }
+
+    fn folder() -> Folder {
+        Folder::of("v2", false).unwrap()
+    }
+
+    fn record() -> Record {
+        Record::new(upgrade().plan, Version::Genesis)
+    }
+
+    fn alive(version: Version) -> Life {
+        Life::new(RunId(1), version, None)
+    }
+
+    fn switched() -> Facts {
+        Facts { current: Current::Version(Version::Upgrade(folder())), ..Facts::default() }
+    }
+
+    #[test]
+    fn what_was_fetched_is_hashed_before_the_node_is_stopped_for_it() {
+        let artifact = Artifact { os_arch: String::new(), url: String::new(), checksum: None };
+        let receipt = Receipt {
+            plan: upgrade().plan,
+            artifact,
+            download_sha256: String::new(),
+            sha256: String::new(),
+            file: Fingerprint::default(),
+            verified_at: String::new(),
+            endpoint: String::new(),
+            applied: false,
+        };
+        let facts = Facts { staged: [(folder(), Staged::Ours(receipt))].into(), ..Facts::default() };
+        let run = Run::Alive(alive(Version::Genesis));
+        assert_eq!([false, true].map(|hashed| rung(&facts, &run, &record(), hashed)), [Rung::Hash, Rung::Stop]);
+    }
+
+    #[test]
+    fn after_the_switch_whatever_else_runs_is_stopped_before_the_new_binary_is_made_ready_and_started() {
+        let free = switched();
+        assert_eq!(rung(&free, &Run::Alive(alive(Version::Genesis)), &record(), false), Rung::Stop);
+        let held = Facts { lock: NodeLock::Held, ..free.clone() };
+        assert_eq!(rung(&held, &Run::Never, &record(), false), Rung::StopStray);
+        assert_eq!(rung(&free, &Run::Never, &record(), false), Rung::AppHook);
+        assert_eq!(rung(&free, &Run::Never, &Record { app_hook_done: true, ..record() }, false), Rung::Start);
+    }
+
+    #[test]
+    fn it_has_passed_once_committed_or_signed_beyond_or_two_blocks_on() {
+        for (committed, latest, signed, signed_before, passed) in [
+            (Some(9), Some(10), None, 0, false),
+            (Some(10), None, None, 0, true),
+            (None, Some(11), None, 0, false),
+            (None, Some(12), None, 0, true),
+            (None, None, Some(10), 0, false),
+            (None, None, Some(11), 0, true),
+            (None, None, Some(11), 11, false),
+        ] {
+            let run = Run::Alive(Life { latest, committed, ..alive(Version::Upgrade(folder())) });
+            let facts = Facts { signed_height: signed, ..switched() };
+            let is = rung(&facts, &run, &Record { signed_before, ..record() }, false);
+            assert_eq!(is == Rung::Passed, passed, "{committed:?} {latest:?} {signed:?} {signed_before}: {is:?}");
+        }
     }
 }

@@ -109,8 +109,8 @@ pub enum Note {
     StartsAgain {
         /// The upgrade.
         plan: Plan,
-        /// How often it was started so far.
-        starts: u32,
+        /// Which attempt that was.
+        attempt: u32,
         /// How long until the next start.
         pause: Duration,
     },
@@ -143,6 +143,19 @@ pub enum Note {
         plan: Plan,
         /// How, and what becomes of it.
         failure: Failure,
+        /// Whether it can be taken back by hand, for people.
+        way_back: String,
+    },
+    /// Something failed without which no node is started; it is tried again.
+    StandsStill {
+        /// The upgrade.
+        plan: Plan,
+        /// What was tried.
+        what: &'static str,
+        /// What went wrong.
+        reason: String,
+        /// What helps.
+        remedy: &'static str,
     },
     /// An upgrade that failed is begun anew.
     GoesOn {
@@ -244,6 +257,7 @@ impl Note {
             | Self::NoRoom { .. }
             | Self::NotExact { .. }
             | Self::UpgradeFailed { .. }
+            | Self::StandsStill { .. }
             | Self::Forked { .. }
             | Self::Waits { .. }
             | Self::Crashed { .. }
@@ -332,21 +346,21 @@ impl fmt::Display for Note {
                 let plan = Described(plan);
                 write!(
                     f,
-                    "upgrade {plan}: the new binary runs for {minutes} minutes without having committed it, as far as "
+                    "upgrade {plan}: the new binary runs for {minutes} min and was not seen to commit that height: "
                 )?;
                 match latest {
                     Some(latest) => {
-                        write!(f, "can be seen: it is at height {latest}; does the network wait for others?")
+                        write!(f, "it is at height {latest}, and the network may be waiting for two thirds to upgrade")
                     }
-                    None => f.write_str("can be seen: it does not answer at its RPC address"),
+                    None => f.write_str("it does not answer at its RPC address, and may be migrating its data"),
                 }
             }
             Self::Ended(version, exit) => write!(f, "the node ({version}) ended: {exit}"),
-            Self::StartsAgain { plan, starts, pause } => write!(
+            Self::StartsAgain { plan, attempt, pause } => write!(
                 f,
-                "upgrade {}: the new binary ended before it committed the height, start {} follows in {pause:?}",
+                "upgrade {}: the new binary ended before it was seen to commit the height, start {} follows in {pause:?}",
                 Described(plan),
-                starts + 1
+                attempt + 1
             ),
             Self::Waits { trouble, said, pause } => {
                 write!(f, "the node cannot run: {trouble} ({said}); it is started again in {pause:?}")
@@ -360,9 +374,14 @@ impl fmt::Display for Note {
                     "the node crashed {crashes} times in a row and is not started again (WATCHER_RESTART_ON_CRASH)"
                 )
             }
-            Self::UpgradeFailed { plan, failure } => {
-                write!(f, "upgrade {} failed: {}; {}", Described(plan), failure.reason, failure.state)
+            Self::UpgradeFailed { plan, failure, way_back } => {
+                write!(f, "upgrade {} failed: {}; {}{way_back}", Described(plan), failure.reason, failure.state)
             }
+            Self::StandsStill { plan, what, reason, remedy } => write!(
+                f,
+                "upgrade {} stands still without a node: {what} failed: {reason}; it is tried again and again: {remedy}",
+                Described(plan)
+            ),
             Self::GoesOn { plan, why } => write!(f, "upgrade {} goes on: {why}", Described(plan)),
             Self::Dropped(plan) => write!(
                 f,
@@ -460,8 +479,7 @@ impl fmt::Display for FailureState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Held => {
-                "everything is left as it is and no node is started, until its binary is replaced, or `watcher resume` or \
-                 `watcher rollback` is given"
+                "everything is left as it is and no node is started, until its binary is replaced or `watcher resume` is given"
             }
             Self::Retrying => "data and configuration are brought back as they were before it, and it is begun once more",
             Self::RollingBack => "data, configuration and `current` are brought back as they were before it",

@@ -307,4 +307,55 @@ mod tests {
         life.answered(NEW, NodeAnswer { latest: Some(5), committed: Some(4) }, POLL);
         assert_eq!(run.due(&ask, POLL, POLL), Due::Yes);
     }
+
+    /// A run that is heard of: its application's last height, and its node's.
+    fn at(committed: Option<u64>, latest: Option<u64>) -> Life {
+        Life { latest, committed, ..Life::new(RunId(1), Version::Genesis, Some(OLD)) }
+    }
+
+    #[test]
+    fn a_node_has_grown_once_its_application_put_a_block_on_another() {
+        let mut life = at(None, None);
+        for (committed, grew) in [(Some(0), false), (Some(1), false), (Some(1), false), (Some(2), true), (None, true)] {
+            life.heard(NodeAnswer { latest: None, committed });
+            assert_eq!(life.grew, grew, "{committed:?}");
+        }
+    }
+
+    #[test]
+    fn a_node_that_begins_just_before_its_halt_and_would_go_beyond_it_stands_there_and_the_plan_is_due() {
+        let stands = Life { halt: Some(10), goes_beyond: true, ..at(Some(9), None) };
+        assert!(stands.stands_before(10));
+        let not = |life: Life| assert!(!life.stands_before(10), "{life:?}");
+        not(Life { goes_beyond: false, ..stands.clone() });
+        not(Life { halt: Some(11), ..stands.clone() });
+        not(Life { grew: true, ..stands.clone() });
+        for committed in [None, Some(8), Some(10)] {
+            not(Life { committed, ..stands.clone() });
+        }
+        let ask = Question { height: 10, fingerprint: OLD, origin: Origin::Operator, plausible: true };
+        assert_eq!(Run::Alive(stands).due(&ask, Duration::ZERO, POLL), Due::Yes);
+    }
+
+    #[test]
+    fn an_end_as_asked_is_the_halt_only_within_a_few_blocks_of_it() {
+        let halted = |life| Life { halt: Some(10), ..life }.was_halted_before(10, NodeExit::Code(0));
+        assert!(halted(at(None, Some(7))) && halted(at(Some(7), None)));
+        assert!(!halted(at(Some(6), Some(6))) && !halted(at(None, None)));
+    }
+
+    #[test]
+    fn only_what_a_node_said_of_this_very_file_is_held_against_its_end() {
+        let ask = |fingerprint| Question { height: 5, fingerprint, origin: Origin::Node, plausible: true };
+        let due = |life: Life, file| {
+            let run = Run::Ended { life, exit: NodeExit::Code(1), at: Duration::ZERO };
+            run.due(&ask(file), Duration::ZERO, POLL)
+        };
+        let asked = |file, silent| Life { asked: Some((file, Duration::ZERO)), silent, ..at(None, Some(3)) };
+        assert_eq!(due(asked(NEW, 0), NEW), Due::No);
+        assert_eq!(due(asked(OLD, 0), NEW), Due::Yes, "it was asked about another file");
+        assert_eq!(due(asked(NEW, 1), NEW), Due::Yes, "it has not answered since");
+        assert_eq!(due(at(None, Some(4)), OLD), Due::Yes, "the height was the next");
+        assert_eq!(Run::Alive(asked(OLD, 0)).due(&ask(NEW), Duration::ZERO, POLL), Due::Ask);
+    }
 }

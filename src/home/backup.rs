@@ -262,6 +262,8 @@ const APART: &str = "backup-";
 const NAME: &str = "data-backup-";
 /// Within a backup: what is noted of it in the list, for when there is none.
 const NOTE: &str = ".watcher/note.json";
+/// What earlier builds wrote instead of the note: the token alone.
+const TOKEN: &str = ".watcher/token";
 /// Within a backup: each file, how it was saved, and how it was then.
 const FILES: &str = ".watcher/files";
 
@@ -343,13 +345,23 @@ fn clear(home: &Home, place: &Path, noted: &[Completion]) -> Result<(), At> {
     Ok(())
 }
 
+fn is_there(backup: &Completion) -> Result<bool, At> {
+    if let Some(found) = read(&backup.path)? {
+        return Ok(found.token == backup.token);
+    }
+    let path = backup.path.join(TOKEN);
+    match fs::read_to_string(&path) {
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(false),
+        read => read.map(|token| token == backup.token).map_err(at(&path)),
+    }
+}
+
 /// The same as [`all`] for whoever changes something by it: what cannot be read for a moment is not gone.
 fn noted(home: &Home) -> Result<Vec<Completion>, At> {
-    let there = |backup: &Completion| Ok(read(&backup.path)?.is_some_and(|found| found.token == backup.token));
     match listed(home)? {
         List::Readable(noted) => noted
             .into_iter()
-            .filter_map(|backup| there(&backup).map(|there| there.then_some(backup)).transpose())
+            .filter_map(|backup| is_there(&backup).map(|there| there.then_some(backup)).transpose())
             .collect(),
         List::Missing | List::Unreadable(_) => found(home),
     }
@@ -714,6 +726,19 @@ mod tests {
         let (_keep, mut other) = home_with(&["genesis"]);
         other.backups = Some(home.path.clone());
         assert_eq!(all(&other), []);
+    }
+
+    #[test]
+    fn a_backup_of_an_earlier_build_that_has_no_note_in_it_is_there_as_long_as_the_list_names_it() {
+        let (_keep, mut home) = home_with(&["genesis"]);
+        home.backups = Some(home.path.clone());
+        let done = take(&home, &plan(5), &Zoned::now(), &AtomicBool::new(false), &|_, _| {}).unwrap();
+        fs::remove_file(done.path.join(NOTE)).unwrap();
+        assert_eq!(all(&home), []);
+        for (token, there) in [(done.token.as_str(), Backup::Complete), ("another", Backup::Missing)] {
+            fs::write(done.path.join(TOKEN), token).unwrap();
+            assert_eq!(state(&home, Some(&plan(5))), there);
+        }
     }
 
     #[test]

@@ -71,7 +71,7 @@ impl Observer {
         let failure = if let RecordFact::Present(record) = &record { record.failure.as_ref() } else { None };
         let failed = failure.map(|failure| &failure.folder);
         let folders = interest.iter().chain(plan.map(|upgrade| &upgrade.folder)).chain(&placed).chain(failed);
-        let signed = signed_height(home);
+        let (signed, orders) = (signed_height(home), orders::read(home));
         let staged = folders.map(|folder| (folder.clone(), self.staged(home, folder))).collect();
         Facts {
             current: current::read(home),
@@ -81,13 +81,16 @@ impl Observer {
             backup: backup::state(home, plan.map(|upgrade| &upgrade.plan)),
             lock: if alive { NodeLock::Held } else { lock::node(home).unwrap_or(NodeLock::Held) },
             signed_height: signed.unwrap_or_default(),
-            signer_unreadable: signed.is_err(),
+            // It matters where an upgrade may be taken back, and costs three files.
+            signer_unknown: plan
+                .filter(|_| !alive || orders.ruling.is_some())
+                .and_then(|upgrade| backup::restore::refusal(home, &upgrade.plan)),
             failed_file: failed.and_then(|folder| {
                 let binary = fs::metadata(home.executable(&home.upgrade(folder))).ok()?;
                 Some(artifact::fingerprint(&binary))
             }),
             data: orders::data_identity(home),
-            orders: orders::read(home),
+            orders,
             record,
             info,
         }

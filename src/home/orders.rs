@@ -245,8 +245,9 @@ fn write_or_remove<T: Serialize + ?Sized>(path: &Path, content: Option<&T>) -> i
     match content {
         Some(content) => write_whole(path, &serde_json::to_vec_pretty(content).map_err(io::Error::other)?, true),
         None => match fs::remove_file(path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            // What was taken back must not come again with a power cut.
+            removed => removed.and_then(|()| path.parent().map_or(Ok(()), sync_folder)),
         },
     }
 }

@@ -3,7 +3,10 @@
 use std::{fs::OpenOptions, io, os::unix::fs::FileExt as _};
 
 use super::{Home, read_small, write_whole};
-use crate::decide::facts::{Record, RecordFact};
+use crate::decide::{
+    facts::{Record, RecordFact},
+    plan::Plan,
+};
 
 /// What one write puts into the page cache as a whole.
 const PAGE: usize = 4096;
@@ -46,6 +49,20 @@ pub fn write_to_last(home: &Home, record: &Record) -> io::Result<()> {
     write_whole(&home.record(), &text_of(record)?, true)
 }
 
+/// Writes down that data and configuration are as they were before an upgrade, where that is being taken back.
+///
+/// # Errors
+/// As the file system gives them.
+pub fn restored(home: &Home, plan: &Plan) -> io::Result<()> {
+    let RecordFact::Present(mut record) = read(home) else { return Ok(()) };
+    let is_of_it = record.is_of(plan);
+    match &mut record.failure {
+        Some(failure) if is_of_it && !failure.restored => failure.restored = true,
+        _ => return Ok(()),
+    }
+    write_to_last(home, &record)
+}
+
 fn text_of(record: &Record) -> io::Result<Vec<u8>> {
     let mut text = serde_json::to_vec_pretty(record).map_err(io::Error::other)?;
     text.resize(text.len().max(PAGE - 1), b' ');
@@ -56,10 +73,7 @@ fn text_of(record: &Record) -> io::Result<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        decide::{facts::Version, plan::Plan},
-        home::tests::home_with,
-    };
+    use crate::{decide::facts::Version, home::tests::home_with};
 
     #[test]
     fn a_record_is_read_as_it_was_written_whatever_was_there_before() {

@@ -2,9 +2,9 @@
 //! kindly: keys in any case, unknown keys ignored, a height as number or string.
 
 use serde_json::{Map, Value};
-use std::fmt;
+use std::{fmt, fs, io};
 
-use super::{Home, read_small};
+use super::{Home, read_small, sync_folder};
 use crate::decide::plan::Plan;
 
 /// The file's name.
@@ -26,6 +26,15 @@ impl fmt::Display for NotAPlan {
 #[must_use]
 pub fn read(home: &Home) -> Option<Plan> {
     parse(&read_small(&home.upgrade_info()).ok()?).ok()
+}
+
+/// Makes the file outlive a power cut as it is: its node does not.
+///
+/// # Errors
+/// As the file system gives them, also where there is no such file.
+pub fn sync(home: &Home) -> io::Result<()> {
+    fs::File::open(home.upgrade_info())?.sync_all()?;
+    sync_folder(&home.data())
 }
 
 /// Reads a plan. The rules are those of the SDK's `Plan.ValidateBasic`: a name, a height above 0, no time.

@@ -191,11 +191,12 @@ fn names(flag: &str, word: &OsStr) -> bool {
     word.to_string_lossy().strip_prefix(flag).is_some_and(|rest| rest.is_empty() || rest.starts_with('='))
 }
 
-/// What the parser says, with the line it says it of: it does not name the key whose value is of a wrong kind.
-fn located(error: &toml::de::Error, text: &str) -> String {
+/// What the parser says, with the key it says it of, which it does not name where a value is of a wrong kind. The value may
+/// be a password.
+pub(crate) fn located(error: &toml::de::Error, text: &str) -> String {
     let start = error.span().map(|span| span.start.min(text.len()));
     let line = start.and_then(|start| text.get(..start)).map_or(0, |before| before.matches('\n').count());
-    let shown = text.lines().nth(line).unwrap_or_default().trim();
+    let shown = text.lines().nth(line).and_then(|line| line.split('=').next()).unwrap_or_default().trim();
     format!(", line {} ({shown:?}): {}", line + 1, error.message().replace('\n', ", "))
 }
 
@@ -257,11 +258,11 @@ mod tests {
     #[test]
     fn what_cannot_be_understood_is_told_with_file_key_and_remedy() {
         for (text, says) in [
-            ("[env]\nA = \"1\"\n\nextra = []", "line 4 (\"extra = []\")"),
+            ("[env]\nA = \"1\"\n\nextra = []", "line 4 (\"extra\")"),
             ("extra = []", "unknown field `extra`, expected one of `env`, `extra_args`, `removed_args`"),
-            ("[env]\nA = 5", "line 2 (\"A = 5\"): invalid type: integer `5`, expected a string"),
+            ("[env]\nA = 5", "line 2 (\"A\"): invalid type: integer `5`, expected a string"),
             ("extra_args = \"--x\"", "expected a sequence"),
-            ("extra_args = [", "line 1 (\"extra_args = [\"): invalid array, expected `]`"),
+            ("extra_args = [", "line 1 (\"extra_args\"): invalid array, expected `]`"),
             ("[env]\n\"A=B\" = \"x\"", "env: \"A=B\""),
             ("[env]\nWATCHER_LOG = \"debug\"", "env: WATCHER_LOG is read by watcher itself"),
             ("extra_args = [\"--home=/x\"]", "extra_args: watcher itself goes by --home"),

@@ -31,7 +31,7 @@ use crate::{
     home::{
         Home,
         backup::{self, restore},
-        current, lock, orders, record, sync_folder, version,
+        current, lock, orders, record, sync_folder, upgrade_info, version,
     },
     log,
     process::{
@@ -56,8 +56,13 @@ impl Supervisor {
                     tracing::warn!(%error, "no marker is left beside the current binary");
                 }
                 self.at_once(id, record::write(&home, &record));
-                if record.verdict == Verdict::Passed {
-                    tokio::task::spawn_blocking(move || forget(&home, &record.plan));
+                match record.verdict {
+                    Verdict::Passed => drop(tokio::task::spawn_blocking(move || forget(&home, &record.plan))),
+                    // While the node stops, so that the switch has nothing to wait for.
+                    Verdict::Pending if record.starts == 0 => {
+                        drop(tokio::task::spawn_blocking(move || upgrade_info::sync(&home)));
+                    }
+                    _ => {}
                 }
             }
             HomeJob::Place { receipt, upgrade } => self.jobs.spawn_blocking(id, move |_| {
@@ -88,6 +93,10 @@ impl Supervisor {
                 });
             }
             HomeJob::Switch { folder, plan } => {
+                // A link that outlives a power cut without the file leads to a binary that does not find its new stores.
+                if let Err(error) = upgrade_info::sync(&home) {
+                    tracing::warn!(%error, "data/upgrade-info.json may not outlive a power cut");
+                }
                 let moved = current::switch(&home, &folder, &plan);
                 self.switched = moved.is_ok();
                 self.at_once(id, moved);
@@ -251,6 +260,10 @@ impl Supervisor {
 
 /// Brings back what was saved before an upgrade.
 fn restored(home: &Home, plan: &Plan, stop: &AtomicBool) -> Outcome {
+    // Of the attempt before this one only renames are left.
+    if restore::is_pending(home) {
+        return restore::resume(home).map_or_else(failed, |()| Outcome::Done);
+    }
     let Some(backup) = backup::of(home, plan) else {
         return failed(format!("there is no complete backup of before upgrade {:?}", plan.name));
     };

@@ -6,10 +6,11 @@ use crate::{
         event::{EndpointId, NodeExit},
         note::{Level, Note},
     },
+    persona::spoken,
 };
 
 /// Logs a note at its level. What people search for in cosmovisor's words has them.
-pub(super) fn note(note: &Note, endpoints: &[Endpoint]) {
+pub(super) fn note(note: &Note, endpoints: &[Endpoint], program: &str) {
     match note {
         Note::PreUpgradeRetries { attempt } => {
             tracing::warn!(error = "exit status 31", attempt, "pre-upgrade command failed. retrying");
@@ -30,9 +31,10 @@ pub(super) fn note(note: &Note, endpoints: &[Endpoint]) {
         }
         _ => {}
     }
+    let said = spoken(&note.to_string(), program);
     match note.level() {
-        Level::Info => tracing::info!("{note}"),
-        Level::Warning => tracing::warn!("{note}"),
-        Level::Error => tracing::error!("{note}"),
+        Level::Info => tracing::info!("{said}"),
+        Level::Warning => tracing::warn!("{said}"),
+        Level::Error => tracing::error!("{said}"),
     }
 }

@@ -6,6 +6,7 @@ use serde_json::json;
 
 use crate::{
     elf::{AMD64, ARM64, program},
+    file_host::{Server, found},
     release::{Release, check, expect, findings, info, of_info, of_nameless, report, sha256, tar_gz},
 };
 
@@ -61,7 +62,7 @@ fn every_way_in_which_a_binary_is_of_no_use_is_told_apart() {
         (format!("{}?checksum=sha256:{zeros}", release.url("/gone")), "error", "url-unreachable", "404"),
         (pinned("/endless"), "error", "url-unreachable", "larger than 2147483648 bytes"),
         (pinned("/loop"), "error", "url-unreachable", "more than 10 redirects"),
-        (format!("https://127.0.0.1:1/x?checksum=sha256:{zeros}"), "error", "url-unreachable", "refused"),
+        (format!("https://releases.invalid/x?checksum=sha256:{zeros}"), "error", "url-unreachable", "releases.invalid"),
         ("ftp://example.org/x".into(), "error", "url-unusable", "\"ftp\""),
         ("git::https://example.org/x".into(), "error", "url-unusable", "\"git\""),
         ("noded".into(), "error", "url-unusable", "not an absolute URL"),
@@ -160,9 +161,10 @@ fn a_draft_that_the_chain_would_refuse_is_not_ready() {
         vec![plan]
     };
     for (plans, says) in [
-        (with("height", json!("0")), "without a height"),
-        (with("name", json!("")), "without a name"),
-        (with("time", json!("2030-01-01T00:00:00Z")), "a plan with time"),
+        (with("height", json!("0")), "its height is \"0\""),
+        (with("height", json!("12a4")), "its height is \"12a4\""),
+        (with("name", json!("")), "its name is \"\""),
+        (with("time", json!("2030-01-01T00:00:00Z")), "its time is \"2030-01-01T00:00:00Z\""),
         (with("upgraded_client_state", json!({ "@type": "/x" })), "a plan with upgraded_client_state"),
         (vec![plan.clone(), plan.clone()], "2 plans in one draft"),
     ] {
@@ -177,10 +179,52 @@ fn a_draft_that_the_chain_would_refuse_is_not_ready() {
             "{says}: {told:?}"
         );
     }
+    let told = of_info(&with("height", json!(1.5))[0].to_string(), &["--offline"]);
+    expect(&told, "error", "plan-invalid", "its height is 1.5, and must be a number greater than 0");
+    let told = of_info(&format!("\u{feff}{plan}"), &["--offline"]);
+    expect(&told, "error", "plan-invalid", "a byte order mark");
     let none = with("time", json!("0001-01-01T00:00:00Z")).remove(0);
     let message = json!({ "@type": "/cosmos.upgrade.v1beta1.MsgSoftwareUpgrade", "authority": "x", "plan": none });
     let told = of_info(&json!({ "messages": [message] }).to_string(), &["--offline"]);
     assert_eq!(told.code, Some(0), "Go writes no time so: {told:?}");
+}
+
+#[test]
+fn a_host_that_cannot_be_asked_now_leaves_it_unknown_and_is_asked_twice() {
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").and_then(|it| it.local_addr()).expect("a port is free");
+    let busy = Server::plain(|_| (503, "Retry-After: 0\r\n".to_owned(), Vec::new()));
+    let late =
+        Server::plain(
+            |request| if request.number == 0 { (429, String::new(), Vec::new()) } else { found(b"#!/bin/sh\n") },
+        );
+    let checked = |base: &str, content: &[u8]| {
+        of_info(&info(&[("any", &format!("{base}/x?checksum=sha256:{}", sha256(content)))]), OWN)
+    };
+    for (base, says) in [(format!("http://{nobody}"), "refused"), (busy.base.clone(), "the server answered 503")] {
+        let told = checked(&base, b"");
+        expect(&told, "warning", "not-fetched", says);
+        assert_eq!(told.code, Some(3), "{told:?}");
+    }
+    assert_eq!(busy.requests().len(), 2);
+    assert_eq!(checked(&late.base, b"#!/bin/sh\n").code, Some(0));
+}
+
+#[test]
+fn nothing_secret_of_a_drafts_urls_is_told() {
+    let url = "https://veiled1:veiled2@example.org/x?X-Amz-Signature=veiled3";
+    let sums = format!("{url}&checksum=file:https://veiled4@example.org/sums?veiled5");
+    let good = info(&[("linux/amd64", &sums), ("darwin/arm64", &url.replace("https", "http"))]);
+    for text in [&good, &info(&[("any", &format!("{url}&checksum=x"))]), url, &good[1..], &good.replace('"', "")] {
+        let mut file = tempfile::NamedTempFile::new().expect("a file can be made");
+        file.write_all(text.as_bytes()).expect("it can be written");
+        let path = file.path().to_str().expect("a plain path");
+        for format in ["text", "json", "github", "junit"] {
+            let offline = [&["--info-file", path, "--format", format, "--offline"], OWN].concat();
+            let told = check(&offline);
+            assert!(told.stdout.contains("example.org"), "{told:?}");
+            assert!(!told.stdout.contains("veiled") && !told.stderr.contains("veiled"), "{told:?}");
+        }
+    }
 }
 
 #[test]

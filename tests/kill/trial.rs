@@ -211,7 +211,7 @@ impl<'story> Trial<'story> {
             let failed = named("data-failed");
             let kept =
                 |folder: &PathBuf| fs::read(folder.join("application.db/CURRENT")).is_ok_and(|text| text == b"after\n");
-            assert!(failed.iter().any(kept), "what the failed binary left is kept: {failed:?}");
+            assert!(failed.len() == 1 && kept(&failed[0]), "what the failed binary left is kept, once: {failed:?}");
             let unfinished = [named("-restored-"), named(".watcher-leaving")].concat();
             assert!(
                 unfinished.is_empty() && !self.home.join("cosmovisor/watcher/restore.json").exists(),

@@ -16,7 +16,7 @@ use nix::sys::signal::Signal;
 use crate::{
     IDLE,
     detection::{INFO, expect_untouched, plan},
-    home::{Home, each, ended, output, signal, text},
+    home::{Home, NAME, each, ended, output, signal, text},
     wait,
 };
 
@@ -363,6 +363,14 @@ fn a_new_binary_that_ends_before_its_height_is_the_end_with_code_1_at_each_start
     ended(&mut watcher);
     // What says otherwise is obeyed under this name too.
     let mut watcher = home.start(&[settings[0], ("WATCHER_ON_UPGRADE_FAILURE", "hold")]);
-    home.wait_for_log("\"v2\" at height 10 failed");
+    let told = home.wait_for_log("\"v2\" at height 10 failed");
+    // Commands that cosmovisor does not have are named so that they work as they stand.
+    let program = fs::canonicalize(env!("CARGO_BIN_EXE_watcher")).expect("it was built");
+    assert!(told.contains(&format!("`{} resume`", program.display())), "{told}");
+    let mut resume = Command::new(program);
+    resume.arg("resume").env_clear().env("DAEMON_HOME", &home.path).env("DAEMON_NAME", NAME);
+    assert!(output(&mut resume).status.success());
+    let failed = || (home.log_lines("\"v2\" at height 10 failed").len() == 2).then_some(());
+    wait::until("it goes on, and has failed once more", Duration::from_secs(30), failed);
     assert_eq!(watcher.stop().code(), Some(1));
 }

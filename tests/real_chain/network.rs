@@ -26,7 +26,7 @@ const BLOCKS: u64 = 30;
 /// The one that is looked at.
 const SUBJECT: usize = 3;
 /// What a busy machine makes of twelve nodes that start one after the other.
-const LONG: Duration = Duration::from_mins(5);
+pub(crate) const LONG: Duration = Duration::from_mins(5);
 
 const POLICY: &[(&str, &str)] = &[("WATCHER_ON_UPGRADE_FAILURE", "rollback"), ("WATCHER_UPGRADE_MAX_RESTARTS", "1")];
 
@@ -112,20 +112,24 @@ fn a_validator_of_four_fails_and_is_taken_back_while_the_others_move_on() {
     );
 }
 
-struct Network {
-    chains: [Chain; 4],
-    watchers: Vec<Supervisor>,
+pub(crate) struct Network {
+    pub(crate) chains: [Chain; 4],
+    pub(crate) watchers: Vec<Supervisor>,
     /// One network at a time: twelve nodes on two processors tell nothing.
     _alone: MutexGuard<'static, ()>,
 }
 
 impl Network {
-    /// Four nodes that make blocks, each under `watcher`, with these versions in the place of v2.
-    fn begin(placed: &[&str; 4]) -> Option<Self> {
+    /// The homes of four, once there is no other network.
+    pub(crate) fn of_four() -> Option<Self> {
         static ALONE: Mutex<()> = Mutex::new(());
         let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
-        let chains = Chain::four(VOTE)?;
-        let mut network = Self { chains, watchers: Vec::new(), _alone: alone };
+        Some(Self { chains: Chain::four(VOTE)?, watchers: Vec::new(), _alone: alone })
+    }
+
+    /// Four nodes that make blocks, each under `watcher`, with these versions in the place of v2.
+    fn begin(placed: &[&str; 4]) -> Option<Self> {
+        let mut network = Self::of_four()?;
         for (chain, version) in network.chains.iter().zip(placed).filter(|(_, version)| !version.is_empty()) {
             chain.place(version, "upgrades/v2");
         }
@@ -162,6 +166,13 @@ impl Network {
             "{story}: {all} blocks missed since the halt at {halt}, {missed} since {since}; {floor} by a mere restart"
         ));
 
+        let last = self.nobody_signed_twice();
+        say(&format!("{story}: no evidence in {last} blocks, no conflicting vote in four logs"));
+        (missed, floor)
+    }
+
+    /// Stops all four. Gives how many blocks there are, and no evidence in any.
+    pub(crate) fn nobody_signed_twice(&mut self) -> u64 {
         let last = self.chains[0].height();
         for height in 1..=last {
             let block = get(self.chains[0].port, &format!("/block?height={height}")).expect("the node answers");
@@ -174,12 +185,11 @@ impl Network {
             let log = String::from_utf8_lossy(&log).to_lowercase();
             assert!(!log.contains("conflicting vote"), "{}", chain.home.display());
         }
-        say(&format!("{story}: no evidence in {last} blocks, no conflicting vote in four logs"));
-        (missed, floor)
+        last
     }
 
     /// How many blocks from a height on lack the subject's signature, up to where all four sign again.
-    fn missed(&self, since: u64) -> usize {
+    pub(crate) fn missed(&self, since: u64) -> usize {
         let addresses = self.chains.each_ref().map(address);
         let signers = |height: u64| {
             // What the next block says of it is final.

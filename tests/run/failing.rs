@@ -1,6 +1,14 @@
 //! A new binary that does not come past its height.
 
-use std::{fs, os::unix::fs::MetadataExt as _, path::Path, process::Stdio};
+use std::{
+    fs,
+    os::unix::{
+        fs::{MetadataExt as _, symlink},
+        net::UnixDatagram,
+    },
+    path::Path,
+    process::Stdio,
+};
 
 use nix::{
     sys::signal::{Signal, kill},
@@ -138,16 +146,17 @@ fn an_upgrade_that_fails_is_begun_once_more_from_the_backup_and_then_held() {
 #[test]
 fn what_may_be_committed_is_held_and_not_taken_back() {
     let executed = "INF executed block app_hash=CD height=10 module=state";
-    let silent = "is not known";
+    let silent = "its log_level must be info";
     let cases = [
         ("it does not say where it stands", (vec![DEFECT], None, silent)),
         ("it has executed the block", (vec![STANDS, executed, DEFECT], None, "may have committed height 10")),
-        ("its signer's state is broken", (vec![STANDS, DEFECT], Some("{"), "priv_validator_state.json cannot be read")),
+        ("its signer's state is broken", (vec![STANDS, DEFECT], Some("echo '{' >"), "what the validator signed last")),
+        ("its signer's state is gone", (vec![STANDS, DEFECT], Some("rm -f"), "put the last one in its place first")),
     ];
     each(&cases, |(lines, signer, why)| {
         let home = home(lines);
-        if let Some(state) = signer {
-            let writes = format!("echo '{state}' > \"$DAEMON_HOME/data/priv_validator_state.json\"\nexit 3");
+        if let Some(spoils) = signer {
+            let writes = format!("{spoils} \"$DAEMON_HOME/data/priv_validator_state.json\"\nexit 3");
             home.script(V2, &ends_saying(lines).replace("exit 3", &writes));
         }
         let mut watcher = start(&home, "rollback");
@@ -156,8 +165,114 @@ fn what_may_be_committed_is_held_and_not_taken_back() {
         let told = home.wait_for_log("is not taken back");
         assert!(told.contains(why), "{told}");
         assert_eq!(home.current(), "upgrades/v2");
+        if signer.is_some() {
+            assert!(output(&mut command(&home, &["rollback", "--yes"])).status.success());
+            assert!(home.wait_for_log("taking the upgrade back failed").contains(why));
+        }
         assert_eq!(watcher.stop().code(), Some(75));
     });
+}
+
+#[test]
+fn what_fails_while_the_node_is_stopped_is_told_at_once_and_tried_again_until_it_works() {
+    let script = ("COSMOVISOR_CUSTOM_PREUPGRADE", "before-upgrade");
+    let cases = [
+        // What else belongs to the node is there while room is looked for, and gone when it is copied.
+        ("a backup", (("WATCHER_BACKUP_PATHS", "more"), "rm -r \"$DAEMON_HOME/more\"", "UNSAFE_SKIP_BACKUP=true")),
+        (
+            "a script",
+            (script, "mv \"$DAEMON_HOME/fails\" \"$DAEMON_HOME/cosmovisor/before-upgrade\"", "mend the script"),
+        ),
+    ];
+    each(&cases, |(setting, spoils, remedy)| {
+        let home = Home::halting();
+        home.write("more/file", "");
+        home.script("fails", "exit 3");
+        let works = home.read("cosmovisor/before-upgrade");
+        let node = home.read("node.sh");
+        home.write("node.sh", &node.replace("trap 'note stop;", &format!("trap 'note stop; {spoils};")));
+        let notify = home.at("notify");
+        let manager = UnixDatagram::bind(&notify).expect("the home can be written");
+        let mut watcher = home.start(&[*setting, ("NOTIFY_SOCKET", notify.to_str().expect("it is text"))]);
+        home.halt();
+        let told = home.wait_for_log("stands still without a node");
+        assert!(told.contains("ERROR") && told.contains(remedy), "{told}");
+        wait::until("the service manager hears it", LIMIT, || {
+            let mut buffer = [0; 4096];
+            let length = manager.recv(&mut buffer).expect("it says what goes on");
+            let said = text(&buffer[..length]);
+            (said.contains("STATUS=no node runs; upgrade v2 at 10") && said.contains("failed")).then_some(())
+        });
+        assert_eq!((watcher.ended(), home.nodes().len(), home.current().as_str()), (None, 0, "genesis"));
+        assert_eq!(watcher.stop().code(), Some(75));
+        let mut watcher = home.start(&[*setting]);
+        wait::until("it is told again", LIMIT, || (home.log_lines("stands still").len() == 2).then_some(()));
+        home.write("more/file", "");
+        home.script("cosmovisor/before-upgrade", works.trim_start_matches("#!/bin/sh\n"));
+        home.expect_upgraded();
+        assert!(watcher.stop().success());
+    });
+}
+
+#[test]
+fn restarts_by_an_impatient_hand_give_a_new_binary_no_more_attempts() {
+    let home = home(&[DEFECT]);
+    let settings = [("WATCHER_UPGRADE_MAX_RESTARTS", "2")];
+    let mut watcher = home.start(&settings);
+    home.halt();
+    for attempts in 1..=2 {
+        wait::until("it has failed", LIMIT, || (record(&home)["attempts"].as_u64() == Some(attempts)).then_some(()));
+        signal(&watcher, Signal::SIGKILL);
+        ended(&mut watcher);
+        watcher = home.start(&settings);
+    }
+    wait_for_verdict(&home, "held");
+    assert_eq!((home.count("start v2"), home.count("start genesis")), (3, 1));
+    assert_eq!(watcher.stop().code(), Some(75));
+}
+
+#[test]
+fn without_restarts_the_one_start_is_heard_and_the_upgrade_taken_back() {
+    let home = home(&[STANDS, DEFECT]);
+    let settings = [("WATCHER_UPGRADE_MAX_RESTARTS", "0"), ("WATCHER_ON_UPGRADE_FAILURE", "rollback")];
+    let mut watcher = home.start(&settings);
+    home.halt();
+    wait_for_verdict(&home, "rolled_back");
+    assert_eq!((home.count("start v2"), home.current().as_str()), (1, "genesis"));
+    assert_eq!(watcher.stop().code(), Some(75));
+}
+
+#[test]
+fn where_there_is_no_backup_nobody_is_told_to_go_back_to_it() {
+    let home = home(&[DEFECT]);
+    let settings = [("WATCHER_UPGRADE_MAX_RESTARTS", "0"), ("UNSAFE_SKIP_BACKUP", "true")];
+    let mut watcher = home.start(&settings);
+    home.halt();
+    let told = home.wait_for_log("\"v2\" at height 10 failed");
+    assert!(told.contains("it cannot be taken back: there is no complete backup"), "{told}");
+    assert!(told.contains("watcher resume") && !told.contains("watcher rollback"), "{told}");
+    assert_eq!(watcher.stop().code(), Some(75));
+}
+
+#[test]
+fn a_rollback_of_which_only_the_link_is_left_is_completed_without_bringing_the_data_back_again() {
+    let home = home(&[STANDS, DEFECT]);
+    let mut watcher = start(&home, "rollback");
+    home.halt();
+    wait_for_verdict(&home, "rolled_back");
+    assert_eq!(watcher.stop().code(), Some(75));
+    assert_eq!(record(&home)["failure"]["restored"], Value::Bool(true), "the restore says itself that it is done");
+    // As a kill just before the last step leaves it.
+    let path = "cosmovisor/watcher/record.json";
+    home.write(path, &home.read(path).replace("rolled_back", "rolling_back"));
+    home.remove("cosmovisor/current");
+    symlink("upgrades/v2", home.at("cosmovisor/current")).expect("the home can be written");
+    let failed = || home.log_lines("what was there before is kept").len();
+    let before = failed();
+    let mut watcher = start(&home, "rollback");
+    wait_for_verdict(&home, "rolled_back");
+    assert_eq!((home.current().as_str(), failed()), ("genesis", before));
+    assert_eq!(watcher.stop().code(), Some(75));
 }
 
 #[test]

@@ -2,8 +2,8 @@
 
 use std::{
     collections::{BTreeSet, HashMap},
-    fs,
-    path::Path,
+    fs, iter,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::Duration,
 };
@@ -76,11 +76,13 @@ impl Harm {
         log.contains(if self == Self::Kill { "killed by SIGKILL" } else { "(INJECTED)" })
     }
 
-    fn at(self, Moment { name, number }: &Moment) -> String {
-        match self {
-            Self::Kill => format!("--inject={name}:signal=SIGKILL:when={number}"),
-            Self::Error(error) => format!("--inject={name}:error={error}:when={number}"),
-        }
+    fn at(self, Moment { name, number, path }: &Moment) -> impl Iterator<Item = String> {
+        let harm = match self {
+            Self::Kill => "signal=SIGKILL",
+            Self::Error(error) => &format!("error={error}"),
+        };
+        let path = path.iter().map(|path| format!("--trace-path={}", path.display()));
+        path.chain(iter::once(format!("--inject={name}:{harm}:when={number}")))
     }
 }
 
@@ -91,6 +93,8 @@ pub(crate) struct Moment {
     pub(crate) name: String,
     /// Counted from 1.
     pub(crate) number: u32,
+    /// Where only those count whose first argument is this path, or a descriptor of it.
+    pub(crate) path: Option<PathBuf>,
 }
 
 /// Whether strace is here and may attach to a process, as it may where nothing like Yama forbids it.
@@ -120,7 +124,7 @@ pub(crate) fn usable() -> bool {
 /// Where strace does not attach.
 pub(crate) fn attach(process: Pid, log: &Path, harm: Option<(&Moment, Harm)>) -> Child {
     let mut command = command(log, process);
-    command.args(harm.map(|(moment, harm)| harm.at(moment)));
+    command.args(harm.into_iter().flat_map(|(moment, harm)| harm.at(moment)));
     let strace = command.spawn().expect("strace is here");
     wait::until("strace attaches", Duration::from_secs(10), || traced(process.as_raw().cast_unsigned()).then_some(()));
     strace
@@ -129,7 +133,7 @@ pub(crate) fn attach(process: Pid, log: &Path, harm: Option<(&Moment, Harm)>) ->
 /// `strace`, to which a program with its arguments is to be added, which comes to harm at a moment.
 pub(crate) fn around(log: &Path, harm: Option<(&Moment, Harm)>) -> Command {
     let mut command = tracing(log, "");
-    command.args(harm.map(|(moment, harm)| harm.at(moment)));
+    command.args(harm.into_iter().flat_map(|(moment, harm)| harm.at(moment)));
     command
 }
 
@@ -178,7 +182,7 @@ pub(crate) fn moments(log: &str, home: &Path) -> BTreeSet<Moment> {
         *number += 1;
         let writes = name != "openat" || ["O_WRONLY", "O_RDWR", "O_CREAT"].iter().any(|flag| rest.contains(flag));
         if writes && (!ON_FILES.contains(&name) || rest.contains(&inside)) {
-            found.insert(Moment { name: name.to_owned(), number: *number });
+            found.insert(Moment { name: name.to_owned(), number: *number, path: None });
         }
     }
     found

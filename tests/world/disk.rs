@@ -1,7 +1,8 @@
-//! The disk, in two views: what processes see, and what a power cut leaves. A key that was not synced survives a power cut
-//! or does not, each for itself; the kernel writes everything back by itself now and then.
+//! The disk, in two views: what processes see, and what is known to survive. Between them lie changes, each to one name in
+//! a folder or to one file's content. A power cut takes any of those that no fsync covers, in whatever order they were
+//! made; the kernel writes everything back by itself now and then.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
 use watcher::decide::{
     facts::{
@@ -15,18 +16,49 @@ use watcher::decide::{
 use super::chain::upgrade;
 
 /// The disk.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 pub struct Disk {
-    /// What processes see.
+    /// What processes see. It is changed by [`Disk::change`].
     pub home: Home,
     /// What is known to survive.
     kept: Home,
+    /// What was changed and may not survive.
+    unsynced: Vec<Change>,
     /// Files under `upgrades/` and in the store: links to one file share what happens to it.
     pub files: BTreeMap<u64, File>,
     stamp: u64,
 }
 
-/// The keys of a home.
+/// What is made to last together: a folder's names, with what is in the files, or one file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// `data/upgrade-info.json`, name and content.
+    Info,
+    /// `cosmovisor/`, with the link.
+    Root,
+    /// `record.json`, name and content.
+    Record,
+    /// What the operator ordered.
+    Orders,
+    /// `upgrades/<folder>/`: the marker, the binary, its receipt.
+    Version(Folder),
+    Store,
+    Backup,
+}
+
+/// A change to one name, or to one file's content.
+struct Change {
+    place: Place,
+    make: Box<dyn Fn(&mut Home)>,
+}
+
+impl fmt::Debug for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.place.fmt(f)
+    }
+}
+
+/// What a home holds.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Home {
     pub info: Option<InfoFile>,
@@ -92,17 +124,19 @@ impl Disk {
         let known = self.home.info.as_ref().map(|file| file.origin);
         let plain = !matches!(&content, Content::Plan(plan) if !plan.info.is_empty());
         let origin = if known == Some(Origin::Operator) && plain { Origin::Operator } else { by };
-        let fingerprint = self.fingerprint();
-        self.home.info = Some(InfoFile { content, origin, fingerprint });
+        let file = InfoFile { content, origin, fingerprint: self.fingerprint() };
+        self.change(Place::Info, move |home| home.info = Some(file.clone()));
     }
 
     /// An operator who reads that the file looks like theirs, and is not, takes the execute bit from it.
     pub fn operator_owns_up(&mut self) {
-        if let Some(InfoFile { content: Content::Plan(plan), origin, .. }) = &mut self.home.info
-            && plan.name.starts_with('V')
-        {
-            *origin = Origin::Node;
-        }
+        self.change(Place::Info, |home| {
+            if let Some(InfoFile { content: Content::Plan(plan), origin, .. }) = &mut home.info
+                && plan.name.starts_with('V')
+            {
+                *origin = Origin::Node;
+            }
+        });
     }
 
     /// A new executable file.
@@ -114,8 +148,9 @@ impl Disk {
 
     /// Puts a binary under `upgrades/`, as `cp` and `sync` or a staging does.
     pub fn stage(&mut self, folder: Folder, binary: Binary) {
-        self.home.staged.insert(folder, binary);
-        self.sync_staging();
+        let place = Place::Version(folder.clone());
+        self.change(place.clone(), move |home| drop(home.staged.insert(folder.clone(), binary.clone())));
+        self.sync(&place);
     }
 
     /// The file staged in a folder.
@@ -136,62 +171,40 @@ impl Disk {
     }
 }
 
-/// Syncing, and its absence.
+/// Changes, and what becomes of them.
 impl Disk {
-    pub fn sync_staging(&mut self) {
-        self.kept.staged.clone_from(&self.home.staged);
-        self.kept.store.clone_from(&self.home.store);
+    pub fn change(&mut self, place: Place, make: impl Fn(&mut Home) + 'static) {
+        make(&mut self.home);
+        self.unsynced.push(Change { place, make: Box::new(make) });
     }
 
-    pub fn sync_record(&mut self) {
-        self.kept.record.clone_from(&self.home.record);
+    /// An order is given or taken back, durably.
+    pub fn order(&mut self, make: impl Fn(&mut Orders) + 'static) {
+        self.change(Place::Orders, move |home| make(&mut home.orders));
+        self.sync(&Place::Orders);
     }
 
-    pub fn sync_orders(&mut self) {
-        self.kept.orders.clone_from(&self.home.orders);
-        self.kept.info.clone_from(&self.home.info);
-    }
-
-    pub fn sync_backup(&mut self) {
-        self.kept.backup.clone_from(&self.home.backup);
-    }
-
-    /// After the spawn: upgrade-info.json, then the `cosmovisor` folder, which holds the link; the marker lies deeper.
-    pub fn sync_link(&mut self) {
-        self.kept.info.clone_from(&self.home.info);
-        self.kept.current.clone_from(&self.home.current);
+    /// What fsync does.
+    pub fn sync(&mut self, place: &Place) {
+        for change in self.unsynced.extract_if(.., |change| change.place == *place) {
+            (change.make)(&mut self.kept);
+        }
     }
 
     /// What the kernel does by itself within half a minute.
     pub fn write_back(&mut self) {
         self.kept = self.home.clone();
+        self.unsynced.clear();
     }
 
-    /// The lights go out. Each bit of `survives` lets one key keep what was not synced. One order is taken for granted: a
-    /// link that moved survives only with the upgrade-info.json that was on its way to the disk before.
-    pub fn power_cut(&mut self, survives: u16) {
-        let bit = |number: u8| survives >> number & 1 == 1;
-        let was = std::mem::replace(&mut self.home, self.kept.clone());
-        if bit(0) || bit(3) && was.current != self.home.current {
-            self.home.info = was.info;
-        }
-        if was.record != self.home.record {
-            if bit(1) {
-                self.home.record = was.record;
-            } else if bit(2) {
-                self.home.record = RecordFact::Unreadable;
+    /// The lights go out. Each bit of `survives` lets one change keep that was not synced.
+    pub fn power_cut(&mut self, survives: u64) {
+        for (number, change) in self.unsynced.drain(..).enumerate() {
+            if survives.rotate_right(u32::try_from(number % 64).expect("it is below 64")) & 1 == 1 {
+                (change.make)(&mut self.kept);
             }
         }
-        if bit(3) {
-            self.home.current = was.current;
-        }
-        if bit(4) {
-            self.home.markers = was.markers;
-        }
-        if bit(5) {
-            self.home.backup = was.backup;
-        }
-        self.kept = self.home.clone();
+        self.home = self.kept.clone();
     }
 }
 

@@ -15,6 +15,8 @@ use super::{
 /// Milliseconds since the Unix epoch at height 0, and between blocks.
 const GENESIS: u64 = 1_700_000_000_000;
 const BLOCK: u64 = 5_000;
+/// Milliseconds for which a proof says what is.
+const PROOFS_HOLD: u64 = 60_000;
 
 impl World {
     /// Every endpoint is asked once.
@@ -48,11 +50,11 @@ impl World {
     }
 
     fn ask_other(&mut self, endpoint: EndpointId, voice: Voice) {
-        self.past.misled |= !matches!(voice, Voice::Lags(0) | Voice::Silent);
+        self.past.misled |= !matches!(voice, Voice::Lags(0) | Voice::Proves(0) | Voice::Silent);
         let height = self.chain.height;
         let truth = self.chain.scheduled().cloned();
         let (height, plan) = match voice {
-            Voice::Lags(blocks) => {
+            Voice::Lags(blocks) | Voice::Proves(blocks) => {
                 let height = height.saturating_sub(u64::from(blocks)).max(1);
                 (height, self.chain.scheduled_at(height).cloned())
             }
@@ -70,6 +72,15 @@ impl World {
         };
         self.says(endpoint, News::Block { height, time: time(height), catching_up: false, committed: Some(height) });
         self.says_scheduled(endpoint, height, plan.as_ref());
+        if matches!(voice, Voice::Proves(_)) {
+            self.shows_proof(endpoint, height - 1);
+        }
+    }
+
+    /// The hash that a proof leads to stands in the next block.
+    fn shows_proof(&mut self, endpoint: EndpointId, height: u64) {
+        let upgrade = self.chain.scheduled_at(height).map(upgrade);
+        self.says(endpoint, News::Proven { height, until: GENESIS + self.now + PROOFS_HOLD, upgrade });
     }
 
     fn says_scheduled(&mut self, endpoint: EndpointId, height: u64, plan: Option<&Plan>) {
@@ -94,7 +105,11 @@ impl World {
     }
 
     fn says(&mut self, endpoint: EndpointId, news: News) {
-        self.tell(self.pace(Channel::Answer), Kind::Heard(Heard { endpoint, news }));
+        // What one of them says comes in its order, however long it takes.
+        let last = self.answers[usize::from(endpoint.0)];
+        let at = (last + 1).max(self.now + self.pace(Channel::Answer));
+        self.answers[usize::from(endpoint.0)] = at;
+        self.tell(at - self.now, Kind::Heard(Heard { endpoint, news }));
     }
 }
 

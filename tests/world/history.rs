@@ -132,8 +132,8 @@ pub enum Act {
     Signal,
     /// SIGKILL for `watcher`.
     Kill,
-    /// A power cut; of what was not synced, these keys survive.
-    PowerCut(u16),
+    /// A power cut; of the changes that were not synced, these survive.
+    PowerCut(u64),
     /// An operator, or systemd, starts `watcher`.
     Start,
     /// The operator puts a binary of their own where the next upgrade wants it, also over one of ours.
@@ -197,6 +197,8 @@ pub enum Moment {
 pub enum Voice {
     /// The truth, so many blocks ago.
     Lags(u8),
+    /// The same, with a proof.
+    Proves(u8),
     /// Not at all.
     Silent,
     /// That nothing is scheduled.
@@ -255,12 +257,46 @@ pub enum Harm {
 
 /// Histories, by the weight of what can happen in them.
 pub fn histories() -> impl Strategy<Value = History> {
-    // Many end before a new binary is started: some begin with one that fails.
-    let fails = prop::option::weighted(0.3, (1..3_u8, any::<bool>(), any::<bool>()));
-    (setups(), fails, collection::vec(acts(), 0..40)).prop_map(|(setup, fails, acts)| {
-        let fails = fails.map(|(code, late, mute)| [Act::Faulty(Some(code)), Act::Late(late), Act::Mute(mute)]);
-        History { setup, acts: fails.into_iter().flatten().chain(acts).collect() }
+    let seldom = || prop::bool::weighted(0.2);
+    // Many end before a new binary is started: some begin with one that fails, and with what comes while that is seen to.
+    let failing = prop::sample::select(vec![Moment::Weigh, Moment::Restore]);
+    let fails = (1..3_u8, seldom(), seldom(), failing, disturbances());
+    let fails = fails.prop_map(|(code, late, mute, moment, comes)| {
+        [vec![Act::Faulty(Some(code)), Act::Late(late), Act::Mute(mute), Act::Until(moment)], comes].concat()
+    });
+    // What comes in the middle of something matters most, and the slower that is the more does.
+    let slow = prop::sample::select(vec![Channel::Home, Channel::Done, Channel::File, Channel::Boot]);
+    let slow = (slow, 3..6_u8).prop_map(|(channel, class)| Act::Pace(channel, class));
+    let proves = Just(Act::Voice(1, Voice::Proves(0)));
+    let ways = (prop::option::weighted(0.5, slow), prop::option::weighted(0.2, proves));
+    let begins = (ways, prop::option::weighted(0.4, fails));
+    let amid = (moments(), disturbances()).prop_map(|(moment, comes)| [vec![Act::Until(moment)], comes].concat());
+    let goes_on = collection::vec(prop_oneof![2 => acts().prop_map(|act| vec![act]), 1 => amid], 0..30);
+    (setups(), begins, goes_on).prop_map(|(setup, ((slow, proves), fails), goes_on)| {
+        let acts =
+            slow.into_iter().chain(proves).chain(fails.into_iter().flatten()).chain(goes_on.into_iter().flatten());
+        History { setup, acts: acts.collect() }
     })
+}
+
+/// What can come in the middle of something.
+fn disturbances() -> impl Strategy<Value = Vec<Act>> {
+    let fails = (any::<bool>()).prop_map(|late| Act::Fails { jobs: 1, late });
+    let one = prop_oneof![
+        3 => fails,
+        1 => any::<bool>().prop_map(Act::Hold),
+        1 => (1..20_u8, hows()).prop_map(|(ahead, how)| Act::Name(ahead, how)),
+        1 => Just(Act::Replace),
+        2 => prop_oneof![Just(Act::Resume), Just(Act::Rollback)],
+        1 => prop_oneof![Just(Act::Place), Just(Act::Mend), harms()],
+        1 => (2..30_u8, wanted()).prop_map(|(ahead, asks)| Act::Schedule(ahead, asks)),
+        1 => Just(Act::Signal),
+        1 => Just(Act::Kill),
+        1 => power_cuts(),
+        1 => Just(Act::NodeDies(1)),
+    ];
+    let twice = prop_oneof![Just(Act::Kill), power_cuts()].prop_map(|ends| vec![ends, Act::Start]);
+    prop_oneof![6 => one.prop_map(|act| vec![act]), 1 => twice]
 }
 
 fn setups() -> impl Strategy<Value = Setup> {
@@ -340,18 +376,25 @@ fn acts() -> impl Strategy<Value = Act> {
         1 => prop_oneof![Just(0), Just(1), Just(30), Just(31), Just(77)].prop_map(Act::PreUpgrade),
         2 => Just(Act::Signal),
         3 => Just(Act::Kill),
-        3 => any::<u16>().prop_map(Act::PowerCut),
+        3 => power_cuts(),
         6 => Just(Act::Start),
         1 => Just(Act::Snapshot),
         2 => Just(Act::Place),
-        1 => (1..20_u8, prop_oneof![Just(How::File), Just(How::Queue), Just(How::Exact)])
-            .prop_map(|(ahead, how)| Act::Name(ahead, how)),
+        1 => (1..20_u8, hows()).prop_map(|(ahead, how)| Act::Name(ahead, how)),
         1 => any::<bool>().prop_map(Act::Hold),
         1 => Just(Act::Replace),
         2 => prop_oneof![2 => Just(Act::Mend), 2 => Just(Act::Resume), 1 => Just(Act::Rollback)],
-        1 => prop_oneof![Just(Harm::Rot), Just(Harm::Overwrite), Just(Harm::Touch)].prop_map(Act::Harm),
+        1 => harms(),
     ];
     prop_oneof![5 => time, 3 => chain, 2 => node, 5 => machine]
+}
+
+fn hows() -> impl Strategy<Value = How> {
+    prop_oneof![Just(How::File), Just(How::Queue), Just(How::Exact)]
+}
+
+fn harms() -> impl Strategy<Value = Act> {
+    prop_oneof![Just(Harm::Rot), Just(Harm::Overwrite), Just(Harm::Touch)].prop_map(Act::Harm)
 }
 
 fn moments() -> impl Strategy<Value = Moment> {
@@ -365,6 +408,13 @@ fn moments() -> impl Strategy<Value = Moment> {
     ])
 }
 
+/// Any subset, and often all but one or one alone: that is where an order was taken for granted.
+fn power_cuts() -> impl Strategy<Value = Act> {
+    let one = || (0..16_u32).prop_map(|number| 1 << number);
+    let survives = prop_oneof![2 => any::<u64>(), 1 => one(), 1 => one().prop_map(|one: u64| !one), 1 => Just(0)];
+    survives.prop_map(Act::PowerCut)
+}
+
 fn troubles() -> impl Strategy<Value = Trouble> {
     use Trouble::{DoubleSign, Locked, PortInUse, SignerAway};
     prop::sample::select(vec![DoubleSign, Locked, PortInUse, SignerAway])
@@ -373,6 +423,7 @@ fn troubles() -> impl Strategy<Value = Trouble> {
 fn voices() -> impl Strategy<Value = Voice> {
     prop_oneof![
         2 => (0..20_u8).prop_map(Voice::Lags),
+        2 => prop_oneof![Just(0), 0..20_u8].prop_map(Voice::Proves),
         1 => Just(Voice::Silent),
         1 => Just(Voice::Null),
         1 => Just(Voice::OtherArtifact),

@@ -11,7 +11,7 @@ use watcher::decide::{
 
 use super::{
     chain::{artifact, upgrade},
-    disk::{Binary, Content},
+    disk::{Binary, Content, Home, Place},
     history::{Before, Channel, Host, Moment},
     machine::{Thing, World},
     node::Data,
@@ -153,10 +153,7 @@ impl World {
             HomeJob::Place { receipt, upgrade } => self.place(receipt, upgrade),
             HomeJob::SetAside(folder) => self.set_aside(folder),
             HomeJob::Renew { folder, receipt } => {
-                if let Some(Binary { receipt: Some(held), .. }) = self.disk.home.staged.get_mut(folder) {
-                    held.plan.clone_from(&receipt.plan);
-                    self.disk.sync_staging();
-                }
+                self.receipt_becomes(folder, |held| held.plan.clone_from(&receipt.plan));
                 Next::End(Outcome::Done)
             }
             HomeJob::Stop { run, grace } => {
@@ -174,11 +171,12 @@ impl World {
                 if self.process.is_some() {
                     self.breaks("the data was copied while a node ran".to_owned());
                 }
-                self.disk.home.backup = Some((plan.clone(), step > 0));
+                let backup = (plan.clone(), step > 0);
+                self.disk.change(Place::Backup, move |home| home.backup = Some(backup.clone()));
                 if step == 0 {
                     return Next::Again;
                 }
-                self.disk.sync_backup();
+                self.disk.sync(&Place::Backup);
                 self.past.checkpoint = Some((self.data, self.disk.home.info.clone()));
                 Next::End(Outcome::Done)
             }
@@ -229,11 +227,25 @@ impl World {
             }
             self.tally.taken_back += 1;
         }
-        self.disk.home.record = RecordFact::Present(record.clone());
+        // The order that was for this upgrade is fulfilled.
+        if record.verdict == Verdict::Passed {
+            let height = record.plan.height;
+            self.disk.order(move |orders| orders.exact = orders.exact.take().filter(|exact| exact.height != height));
+        }
         if passed || record.failure.is_some() {
-            self.disk.sync_record();
+            self.write_record(record);
+            self.disk.sync(&Place::Record);
+        } else {
+            // Its page is written over the old one, and a power cut may tear that.
+            self.disk.change(Place::Record, |home| home.record = RecordFact::Unreadable);
+            self.write_record(record);
         }
         Next::End(Outcome::Done)
+    }
+
+    fn write_record(&mut self, record: &Record) {
+        let record = RecordFact::Present(record.clone());
+        self.disk.change(Place::Record, move |home| home.record = record.clone());
     }
 
     fn weigh(&self, folder: &Folder) -> Next {
@@ -264,8 +276,17 @@ impl World {
         }
         // What was signed stays.
         self.data = Data { signed: self.data.signed.max(data.signed), ..data };
-        self.disk.home.info = info;
-        self.disk.sync_link();
+        self.disk.change(Place::Info, move |home| home.info.clone_from(&info));
+        self.disk.sync(&Place::Info);
+        if self.disk.record().and_then(|record| record.failure.as_ref()).is_some_and(|failure| failure.restored) {
+            self.breaks(format!("{plan:?} was brought back a second time for one failure"));
+        }
+        self.disk.change(Place::Record, |home| {
+            if let RecordFact::Present(Record { failure: Some(failure), .. }) = &mut home.record {
+                failure.restored = true;
+            }
+        });
+        self.disk.sync(&Place::Record);
         Next::End(Outcome::Done)
     }
 
@@ -294,9 +315,23 @@ impl World {
         if wanted && !self.past.misled && self.chain.decided == 1 {
             self.breaks(format!("set aside what the chain asks for in {folder}, and nobody had said anything else"));
         }
-        self.disk.home.staged.remove(folder);
-        self.disk.sync_staging();
+        self.take_away(folder);
         Next::End(Outcome::Done)
+    }
+
+    fn take_away(&mut self, folder: &Folder) {
+        let (gone, place) = (folder.clone(), Place::Version(folder.clone()));
+        self.disk.change(place.clone(), move |home| drop(home.staged.remove(&gone)));
+        self.disk.sync(&place);
+    }
+
+    /// The receipt beside a placed binary is written anew, durably.
+    fn receipt_becomes(&mut self, folder: &Folder, change: impl Fn(&mut Receipt)) {
+        let Some(Binary { file, receipt: Some(mut receipt) }) = self.disk.home.staged.get(folder).cloned() else {
+            return;
+        };
+        change(&mut receipt);
+        self.disk.stage(folder.clone(), Binary { file, receipt: Some(receipt) });
     }
 
     fn stop_step(&mut self, alive: bool, step: u8, grace: u128) -> Next {
@@ -311,7 +346,9 @@ impl World {
     fn switch(&mut self, folder: &Folder, plan: &Plan, step: u8) -> Next {
         if step == 0 {
             let marker = Marker { name: plan.name.to_lowercase(), height: plan.height };
-            self.disk.home.markers.insert(folder.clone(), marker);
+            let named = folder.clone();
+            let mark = move |home: &mut Home| drop(home.markers.insert(named.clone(), marker.clone()));
+            self.disk.change(Place::Version(folder.clone()), mark);
             return Next::Again;
         }
         if self.process.is_some() {
@@ -324,7 +361,8 @@ impl World {
         if self.disk.staged(folder).is_some_and(|file| file.rotten_since.is_some_and(|since| since < self.generation)) {
             self.breaks(format!("switched to what the disk had lost in {folder} before this watcher began"));
         }
-        self.disk.home.current = Some(Version::Upgrade(folder.clone()));
+        self.disk.sync(&Place::Info);
+        self.point(&Version::Upgrade(folder.clone()));
         self.past.switched.insert((plan.name.clone(), plan.height));
         self.past.undone = false;
         if let Some(watcher) = &mut self.watcher {
@@ -334,9 +372,13 @@ impl World {
         Next::End(Outcome::Done)
     }
 
+    pub fn point(&mut self, version: &Version) {
+        let version = version.clone();
+        self.disk.change(Place::Root, move |home| home.current = Some(version.clone()));
+    }
+
     fn app_hook(&mut self) -> Next {
         let code = self.ways.pre_upgrade;
-        self.past.taken_back = false;
         if let (Some(plan), false) = (self.disk.plan(), matches!(code, 30 | 31)) {
             let key = (plan.name.clone(), plan.height);
             self.past.app.insert(key);
@@ -355,23 +397,31 @@ impl World {
                     self.breaks(format!("{there:?} is still to come, and {plan:?} was written over it"));
                 }
                 self.disk.write_info(Content::Plan(plan.clone()), Origin::Operator);
+                self.disk.sync(&Place::Info);
             }
             HomeJob::Queue(left) => {
                 let queue = &self.disk.home.orders.queue;
                 if let Some(lost) = queue.iter().find(|plan| plan.height > committed && !left.contains(plan)) {
                     self.breaks(format!("{lost:?} is still to come, and is not in the queue any more"));
                 }
-                self.disk.home.orders.queue.clone_from(left);
+                let left = left.clone();
+                self.disk.order(move |orders| orders.queue.clone_from(&left));
             }
-            HomeJob::Missed(exact) => self.disk.home.orders.exact = Some(exact.clone()),
-            HomeJob::Choose(version) => self.disk.home.current = Some(version.clone()),
+            HomeJob::Missed(exact) => {
+                let exact = exact.clone();
+                self.disk.order(move |orders| orders.exact = Some(exact.clone()));
+            }
+            HomeJob::Choose(version) => {
+                self.point(version);
+                self.disk.sync(&Place::Root);
+            }
             HomeJob::Heed(record) => {
                 let by_hand = self.disk.home.orders.ruling == Some(Ruling::Rollback);
                 self.past.by_hand = by_hand && record.failure.is_some();
                 self.past.taken_back &= !by_hand;
                 self.remember(record);
-                self.disk.home.orders.ruling = None;
-                self.disk.sync_record();
+                self.disk.sync(&Place::Record);
+                self.disk.order(|orders| orders.ruling = None);
             }
             HomeJob::Replace(version) => {
                 if self.process.as_ref().is_some_and(|_| self.disk.home.current.as_ref() == Some(version)) {
@@ -381,21 +431,22 @@ impl World {
                     let file = self.disk.create(None);
                     self.disk.stage(folder.clone(), Binary { file, receipt: None });
                 }
-                self.disk.home.orders.replacement = None;
+                self.disk.order(|orders| orders.replacement = None);
             }
             _ => unreachable!("this is no order"),
         }
-        self.disk.sync_orders();
         Next::End(Outcome::Done)
     }
 
     fn start(&mut self, run: RunId, version: &Version, halt: Option<u64>, listen: bool, step: u8) -> Next {
         if step > 0 {
-            self.disk.sync_link();
+            self.disk.sync(&Place::Root);
             return Next::End(Outcome::Started);
         }
-        let current = self.disk.home.current.get_or_insert(Version::Genesis).clone();
-        if current != *version || !self.disk.resolves(version) {
+        if self.disk.home.current.is_none() {
+            self.point(&Version::Genesis);
+        }
+        if self.disk.home.current.as_ref() != Some(version) || !self.disk.resolves(version) {
             return Next::End(failed("current points elsewhere"));
         }
         self.spawn(run, version, halt, listen);
@@ -447,27 +498,27 @@ impl World {
             endpoint: String::new(),
             applied: false,
         };
-        let store = &mut self.disk.home.store;
-        store.retain(|(held, _)| held.sha256 != receipt.sha256);
-        store.push((receipt, number));
-        self.disk.sync_staging();
+        self.disk.change(Place::Store, move |home| {
+            home.store.retain(|(held, _)| held.sha256 != receipt.sha256);
+            home.store.push((receipt.clone(), number));
+        });
+        self.disk.sync(&Place::Store);
         Next::End(Outcome::Done)
     }
 
     fn verify(&mut self, folder: &Folder) -> Next {
-        let Some(binary) = self.disk.home.staged.get_mut(folder) else { return Next::End(failed("no binary")) };
-        let file = &self.disk.files[&binary.file];
-        let Some(receipt) = &mut binary.receipt else { return Next::End(Outcome::Done) };
+        let Some(binary) = self.disk.home.staged.get(folder).cloned() else { return Next::End(failed("no binary")) };
+        let file = self.disk.files[&binary.file].clone();
+        let Some(receipt) = binary.receipt else { return Next::End(Outcome::Done) };
         if file.sound && file.origin.as_ref() == Some(&receipt.sha256) {
-            receipt.file = file.fingerprint;
+            self.receipt_becomes(folder, |receipt| receipt.file = file.fingerprint);
         } else if receipt.file == file.fingerprint {
-            let rotten = binary.file;
-            self.disk.home.staged.remove(folder);
-            self.disk.home.store.retain(|(_, file)| *file != rotten);
+            self.take_away(folder);
+            self.disk.change(Place::Store, move |home| home.store.retain(|(_, file)| *file != binary.file));
+            self.disk.sync(&Place::Store);
         } else {
-            binary.receipt = None;
+            self.disk.stage(folder.clone(), Binary { receipt: None, ..binary });
         }
-        self.disk.sync_staging();
         Next::End(Outcome::Done)
     }
 

@@ -5,11 +5,12 @@ use watcher::decide::{
     event::{Kind, NodeExit, Signal, Words},
     facts::{Backup, NodeLock, Origin, Version},
     orders::Exact,
+    plan::Plan,
 };
 
 use super::{
     chain::{folder, number, upgrade},
-    disk::Content,
+    disk::{Binary, Content, Place},
     history::{Channel, How, Moment},
     machine::{Thing, World},
     node::{Phase, Process},
@@ -131,6 +132,8 @@ impl World {
             self.node_dies(NodeExit::Code(1)); // Wrong app version, or BINARY UPDATED BEFORE TRIGGER.
         } else if let (Some(code), true) = (self.ways.faulty, self.is_faulty_at(number, due && has_handler)) {
             self.node_dies(NodeExit::Code(i32::from(code)));
+        } else if due && has_handler && !self.past.restored && self.disk.plan() != self.chain.due_at(next) {
+            self.node_dies(NodeExit::Code(1)); // It reads there at which height its new stores begin.
         } else if due && self.data.block >= next && has_handler {
             self.goes(Phase::Replays, self.pace(Channel::Boot));
         } else if due && self.data.block >= next {
@@ -206,6 +209,7 @@ impl World {
                 return;
             }
         }
+        self.written = Some(self.now);
         self.tell(self.pace(Channel::File), Kind::Tick);
         self.goes(Phase::Writes { steps: steps + 1, booting }, self.pace(Channel::Halt));
     }
@@ -246,6 +250,7 @@ impl World {
     }
 
     pub fn node_dies(&mut self, exit: NodeExit) {
+        self.covers_an_exit();
         let Some((_, process)) = self.process.take() else { return };
         self.moments.push(Moment::Exit);
         if process.child {
@@ -292,25 +297,22 @@ impl World {
             let named = self.past.named.entry(folder(&name)).or_insert(height);
             *named = height.min(*named);
         }
-        self.disk.stage(folder(&name), super::disk::Binary { file, receipt: None });
-        let plan = watcher::decide::plan::Plan { name, height, info: String::new() };
+        self.disk.stage(folder(&name), Binary { file, receipt: None });
+        let plan = Plan { name, height, info: String::new() };
         let folder = folder(&plan.name);
         if how != How::File {
             self.past.ordered.insert(folder.to_string());
         }
-        let orders = &mut self.disk.home.orders;
-        match how {
-            How::Queue => {
-                orders.queue.push(plan);
+        if how == How::Queue {
+            return self.disk.order(move |orders| {
+                orders.queue.push(plan.clone());
                 orders.queue.sort_by_key(|plan| plan.height);
-                self.disk.sync_orders();
-                return;
-            }
-            How::Exact => orders.exact = Some(Exact { name: plan.name.clone(), folder, height, missed: false }),
-            How::File => orders.exact = None,
+            });
         }
+        let exact = Exact { name: plan.name.clone(), folder, height, missed: false };
+        self.disk.order(move |orders| orders.exact = (how == How::Exact).then(|| exact.clone()));
         self.disk.write_info(Content::Plan(plan), Origin::Operator);
-        self.disk.sync_orders();
+        self.disk.sync(&Place::Info);
         self.tell(self.pace(Channel::File), Kind::Tick);
     }
 }

@@ -3,6 +3,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
+    fmt,
     time::Duration,
 };
 
@@ -11,12 +12,14 @@ use watcher::decide::{
     decision::{Decision, HomeJob, JobId, NodeSignal},
     event::{Event, Kind, NodeExit, Outcome, Signal, Trouble},
     facts::{NodeLock, Version},
+    note::Note,
     plan::{Folder, Plan},
     settings::Settings,
 };
 
 use super::{
     chain::Chain,
+    coverage::Coverage,
     disk::{Disk, InfoFile},
     history::{Channel, Host, Moment, Setup, Voice},
     jobs::{Job, Work},
@@ -52,6 +55,12 @@ pub struct World {
     /// What has happened so far that is worth telling, and where the last thing began in it.
     pub moments: Vec<Moment>,
     latest: usize,
+    /// What people were told.
+    pub told: Vec<Note>,
+    /// When the last answer of each endpoint comes.
+    pub answers: [u64; 3],
+    /// When upgrade-info.json was written last, unless a tick came since.
+    pub written: Option<u64>,
     pub broken: Option<String>,
 }
 
@@ -135,7 +144,7 @@ pub struct Past {
     pub by_hand: bool,
 }
 
-/// What a history amounted to.
+/// What one history or more amounted to.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct Tally {
     pub histories: u64,
@@ -144,18 +153,31 @@ pub struct Tally {
     pub switches: u64,
     pub passed: u64,
     pub taken_back: u64,
+    pub coverage: Coverage,
 }
 
 impl Tally {
-    pub const fn and(self, other: Self) -> Self {
-        Self {
-            histories: self.histories + 1,
-            faults: self.faults + other.faults,
-            decisions: self.decisions + other.decisions,
-            switches: self.switches + other.switches,
-            passed: self.passed + other.passed,
-            taken_back: self.taken_back + other.taken_back,
-        }
+    #[must_use]
+    pub fn and(mut self, other: &Self) -> Self {
+        self.histories += other.histories;
+        self.faults += other.faults;
+        self.decisions += other.decisions;
+        self.switches += other.switches;
+        self.passed += other.passed;
+        self.taken_back += other.taken_back;
+        self.coverage.add(&other.coverage);
+        self
+    }
+}
+
+impl fmt::Display for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { histories, faults, decisions, switches, passed, taken_back, coverage } = self;
+        writeln!(
+            f,
+            "histories {histories}, faults injected {faults}, violations 0 \
+             ({decisions} decisions, {switches} switches, {passed} upgrades passed, {taken_back} taken back)\n{coverage}"
+        )
     }
 }
 
@@ -222,9 +244,12 @@ impl World {
             watcher: None,
             generation: 0,
             past: Past::default(),
-            tally: Tally::default(),
+            tally: Tally { histories: 1, ..Tally::default() },
             moments: Vec::new(),
             latest: 0,
+            told: Vec::new(),
+            answers: [0; 3],
+            written: None,
             broken: None,
         };
         world.later(BLOCK, Thing::Block);
@@ -357,7 +382,7 @@ impl World {
         }
     }
 
-    pub fn power_cut(&mut self, survives: u16) {
+    pub fn power_cut(&mut self, survives: u64) {
         self.watcher = None;
         self.generation += 1;
         self.process = None;
@@ -375,11 +400,15 @@ impl World {
 
     /// Facts are sampled after what happened; the decision is carried out at once.
     fn hears(&mut self, kind: Kind) {
+        if self.watcher.is_some() {
+            self.covers_what_is_heard(&kind);
+        }
         let Some(watcher) = &mut self.watcher else { return };
         let lock = if self.process.is_some() { NodeLock::Held } else { NodeLock::Free };
         let mut facts = self.disk.facts(self.setup.backups, lock, self.data.signed);
         if self.ways.smudged {
-            (facts.signed_height, facts.signer_unreadable) = (None, true);
+            facts.signed_height = None;
+            facts.signer_unknown = Some("smudged".to_owned());
         }
         let wall = 1_700_000_000_000 + self.now;
         let event = Event { now: Duration::from_millis(self.now - watcher.started), wall, facts, kind };
@@ -396,6 +425,7 @@ impl World {
     }
 
     fn carry_out(&mut self, decision: Decision) {
+        self.told.extend(decision.notes);
         for job in decision.cancel {
             self.cancel(job);
         }
@@ -415,7 +445,7 @@ impl World {
         if let Some(wake) = decision.wake {
             watcher.wakes += 1;
             let number = watcher.wakes;
-            let at = watcher.started + u64::try_from(wake.as_micros().div_ceil(1_000)).expect("no such time");
+            let at = watcher.started + u64::try_from(wake.as_nanos().div_ceil(1_000_000)).expect("no such time");
             self.later(at.saturating_sub(now), Thing::Wakes { generation, number });
         }
         if decision.exit.is_some() {
@@ -474,11 +504,14 @@ impl World {
                 } else if self.disk.record().is_some_and(|record| record.failure.is_some()) {
                     self.breaks("asked for a start while an upgrade that failed stands".to_owned());
                 } else if first && watcher.starts > Settings::default().upgrade_restarts + 1 {
-                    self.breaks("a new binary that fails was started too often".to_owned());
+                    let (data, plan) = (self.data, self.disk.plan().cloned());
+                    self.breaks(format!("a new binary that fails was started too often, with {data:?} and {plan:?}"));
                 } else if first && !self.setup.restart_after_upgrade {
                     self.breaks("started after the upgrade, which the operator wanted to do".to_owned());
                 }
             }
+            // Where it cannot even be run, that is another failure.
+            Work::Home(HomeJob::AppHook) => self.past.taken_back = false,
             // Another binary has all its starts before it.
             Work::Home(HomeJob::Replace(_) | HomeJob::Heed(_) | HomeJob::Restore(_)) => watcher.starts = 0,
             Work::Home(HomeJob::Switch { folder, .. }) if self.disk.home.orders.hold(folder).is_some() => {
@@ -495,6 +528,7 @@ impl World {
 
     /// A job is over; `watcher` hears of it in its own time.
     pub fn ends(&mut self, id: JobId, outcome: Outcome) {
+        self.covers_an_end(id, &outcome);
         if let Some(watcher) = &mut self.watcher {
             watcher.jobs.retain(|job| job.id != id);
         }

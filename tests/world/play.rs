@@ -57,6 +57,7 @@ impl World {
 
     fn perform(&mut self, act: Act) {
         self.tally.faults += u64::from(!matches!(act, Act::Steps(_) | Act::Blocks(_) | Act::Until(_) | Act::Start));
+        self.covers(act);
         match act {
             Act::Steps(steps) => (0..steps).for_each(|_| self.step()),
             Act::Blocks(blocks) => {
@@ -111,14 +112,13 @@ impl World {
             Act::Place => self.operator_places(),
             Act::Name(ahead, how) => self.operator_names(ahead, how),
             Act::Hold(on) => {
-                let hold = Hold { folder: None, reason: String::new() };
-                self.disk.home.orders.holds = if on { vec![hold] } else { Vec::new() };
-                self.disk.sync_orders();
+                let hold = on.then(|| Hold { folder: None, reason: String::new() });
+                self.disk.order(move |orders| orders.holds = hold.iter().cloned().collect());
             }
             Act::Replace => {
                 let version = self.disk.home.current.clone().unwrap_or(Version::Genesis);
-                self.disk.home.orders.replacement = Some(Replacement { version, at: None });
-                self.disk.sync_orders();
+                let replacement = Replacement { version, at: None };
+                self.disk.order(move |orders| orders.replacement = Some(replacement.clone()));
             }
             Act::Snapshot => self.snapshot(),
             Act::Harm(harm) => self.harm(harm),
@@ -159,8 +159,7 @@ impl World {
     pub fn operator_rules(&mut self, ruling: Ruling) {
         let failed = self.disk.record().is_some_and(|record| record.failure.is_some());
         if failed || ruling == Ruling::Rollback && self.disk.record().is_some_and(|record| record.plan.height > 0) {
-            self.disk.home.orders.ruling = Some(ruling);
-            self.disk.sync_orders();
+            self.disk.order(move |orders| orders.ruling = Some(ruling));
         }
     }
 
@@ -175,7 +174,7 @@ impl World {
         if switched {
             let file = self.disk.create(None);
             self.disk.stage(folder(&plan.name), Binary { file, receipt: None });
-            self.disk.home.current = Some(Version::Upgrade(folder(&plan.name)));
+            self.point(&Version::Upgrade(folder(&plan.name)));
         }
         self.disk.write_back();
     }
@@ -218,8 +217,7 @@ impl World {
     /// The faults are over, and whoever is needed does their part: now the upgrade has to get done.
     pub fn finish(&mut self) -> Result<(), String> {
         self.ways = Ways::default();
-        self.disk.home.orders = Orders::default();
-        self.disk.sync_orders();
+        self.disk.order(|orders| *orders = Orders::default());
         if self.next_plan().is_none() && self.tally.passed == 0 {
             let plan = self.chain.next_plan(6, Wanted::A);
             self.chain.schedule(Some(plan));

@@ -1,13 +1,15 @@
 //! Histories with a name: what is known to go wrong with upgrades, told one by one.
 
 use watcher::decide::{
-    event::Trouble,
-    facts::{FailureState, Receipt, Verdict, Version},
+    event::{EndpointId, Heard, Kind, News, OWN_NODE, Trouble},
+    facts::{FailureState, Origin, Receipt, Verdict, Version},
+    note::Note,
     settings::OnFailure,
 };
 
 use super::{
     chain::folder,
+    disk::{Content, Place},
     history::{Act, Before, Channel, Harm, Host, How, Moment, Setup, Voice, Wanted},
     machine::World,
 };
@@ -63,8 +65,13 @@ fn a_kill_between_marker_and_link_is_made_good_by_the_next_start() {
 
 #[test]
 fn a_power_cut_after_the_switch_that_takes_the_record_runs_the_hooks_again() {
-    const KEEPS_ALL_BUT_THE_RECORD: u16 = 0b11_1001;
-    let world = story(Setup::default(), &[Act::Until(Moment::AppHook), Act::PowerCut(KEEPS_ALL_BUT_THE_RECORD)]);
+    let mut world = World::begin(Setup::default());
+    world.live(&[Act::Until(Moment::AppHook)]).unwrap();
+    for place in [Place::Info, Place::Root, Place::Version(folder("V1"))] {
+        world.disk.sync(&place);
+    }
+    world.live(&[Act::PowerCut(0)]).unwrap();
+    world.finish().unwrap();
     assert_eq!((world.times(Moment::Switch), world.times(Moment::AppHook)), (1, 2));
 }
 
@@ -72,6 +79,17 @@ fn a_power_cut_after_the_switch_that_takes_the_record_runs_the_hooks_again() {
 fn a_power_cut_that_takes_everything_begins_again_at_the_halt() {
     let world = story(Setup::default(), &[Act::Until(Moment::AppHook), Act::PowerCut(0)]);
     assert_eq!((world.times(Moment::Halt), world.tally.switches, world.tally.passed), (2, 2, 1));
+}
+
+#[test]
+fn a_power_cut_that_leaves_nothing_but_the_link_leaves_the_file_of_the_node_too() {
+    let mut world = World::begin(Setup::default());
+    assert!(world.step_until(|world| is_at(world, "V1")));
+    world.disk.sync(&Place::Root);
+    world.live(&[Act::PowerCut(0)]).unwrap();
+    assert_eq!(world.disk.plan().map(|plan| plan.name.as_str()), Some("V1"));
+    world.finish().unwrap();
+    assert_eq!((world.tally.switches, world.tally.passed), (1, 1));
 }
 
 #[test]
@@ -292,6 +310,24 @@ fn an_exact_height_that_was_missed_is_not_made_good_at_another_one() {
 }
 
 #[test]
+fn an_exact_height_that_passed_unseen_stops_the_node_of_a_later_upgrade_once_and_not_for_ever() {
+    let mut world = World::begin(Setup { first: 0, ..Setup::default() });
+    world.live(&[Act::Until(Moment::Spawn), Act::Name(1, How::Exact), Act::Signal]).unwrap();
+    assert!(world.step_until(|world| world.watcher.is_none()));
+    // Somebody runs the old binary without `watcher`, past the height and to the halt of the chain's own upgrade.
+    world.live(&[Act::Schedule(118, Wanted::A)]).unwrap();
+    let plan = world.chain.scheduled().cloned().expect("it was just scheduled");
+    (world.data.committed, world.data.block) = (plan.height - 1, plan.height);
+    while world.chain.height < plan.height + 5 {
+        world.chain.grow();
+    }
+    world.disk.write_info(Content::Plan(plan.clone()), Origin::Node);
+    world.live(&[Act::Start, Act::Until(Moment::Passed), Act::Blocks(20)]).unwrap();
+    assert_eq!(world.times(Moment::Spawn), 1 + 1 + 2, "the old binary once more, the new one, and it once more");
+    assert!(world.process.is_some() && world.data.committed + 1 >= world.chain.height, "{:?}", world.data);
+}
+
+#[test]
 fn a_binary_is_replaced_by_one_restart() {
     let mut world = World::begin(Setup { first: 0, ..Setup::default() });
     world.live(&[Act::Until(Moment::Spawn), Act::Blocks(2), Act::Replace, Act::Blocks(6)]).unwrap();
@@ -302,11 +338,47 @@ fn a_binary_is_replaced_by_one_restart() {
 #[test]
 fn a_passing_that_nobody_sees_is_asked_for_and_harms_nothing() {
     let mut world = World::begin(Setup::default());
-    world.live(&[Act::Until(Moment::Switch), Act::Deaf(true), Act::Until(Moment::Spawn)]).unwrap();
+    let unseen = [Act::Until(Moment::Switch), Act::Deaf(true), Act::Smudged(true), Act::Until(Moment::Spawn)];
+    world.live(&unseen).unwrap();
     // Twelve minutes.
     (0..12).for_each(|_| world.live(&[Act::Blocks(12)]).unwrap());
     assert!(world.process.is_some() && world.times(Moment::Spawn) == 2, "it is left alone");
+    let minutes = |note: &Note| if let Note::Unseen { minutes, .. } = note { Some(*minutes) } else { None };
+    assert_eq!(world.told.iter().filter_map(minutes).collect::<Vec<_>>(), [1, 2, 4, 8], "soon, and then seldomer");
     world.finish().unwrap();
+}
+
+#[test]
+fn what_fails_at_the_halt_is_told_at_once_and_tried_again_until_it_works() {
+    for moment in [Moment::BackUp, Moment::CustomHook] {
+        let mut world = World::begin(Setup::default());
+        world.live(&[Act::Until(Moment::Exit)]).unwrap();
+        let saved = |world: &World| world.disk.home.backup.as_ref().is_some_and(|(_, whole)| *whole);
+        assert!(moment == Moment::BackUp || world.step_until(saved));
+        world.live(&[Act::Fails { jobs: 99, late: false }, Act::Blocks(36)]).unwrap();
+        let told = world.told.iter().filter(|note| matches!(note, Note::StandsStill { .. })).count();
+        assert_eq!((told, world.watcher.is_some(), world.process.is_some()), (1, true, false), "{moment:?}");
+        assert!((8..14).contains(&world.times(moment)), "every half minute at most: {}", world.times(moment));
+        world.live(&[Act::Fails { jobs: 0, late: false }, Act::Until(Moment::Passed)]).unwrap();
+        assert_eq!((world.tally.passed, world.times(Moment::Stop)), (1, 1));
+    }
+    // cosmovisor leaves there.
+    let mut world = World::begin(Setup { on_failure: OnFailure::Leave, ..Setup::default() });
+    world.live(&[Act::Until(Moment::Exit), Act::Fails { jobs: 1, late: false }, Act::Until(Moment::BackUp)]).unwrap();
+    assert!(world.step_until(|world| world.watcher.is_none()));
+    world.finish().unwrap();
+}
+
+#[test]
+fn a_crash_after_the_height_was_seen_to_be_committed_is_no_failure_of_the_upgrade() {
+    let mut world = World::begin(Setup::default());
+    // That it was started is heard late, and of its block and its end before.
+    world.live(&[Act::Until(Moment::AppHook), Act::Until(Moment::Start), Act::Pace(Channel::Done, 5)]).unwrap();
+    world.live(&[Act::Until(Moment::Spawn), Act::Blocks(3), Act::NodeDies(2)]).unwrap();
+    assert_eq!((world.tally.passed, world.process.is_some()), (1, false));
+    world.live(&[Act::Pace(Channel::Done, 0), Act::Blocks(24)]).unwrap();
+    assert_eq!(world.disk.record().map(|record| record.verdict.has_passed()), Some(true));
+    assert_eq!((world.times(Moment::Spawn), world.watcher.is_none()), (2, true), "a crash ends the run");
 }
 
 /// A home whose new binary does not come past its height.
@@ -330,6 +402,56 @@ fn an_upgrade_that_fails_is_held_whatever_restarts_until_its_binary_is_another_o
     assert!(world.watcher.is_some() && world.times(Moment::Spawn) == 1 + 4 && is_at(&world, "V1"));
     world.live(&[Act::Mend, Act::Until(Moment::Passed)]).unwrap();
     assert_eq!((world.tally.passed, world.times(Moment::Restore), world.times(Moment::AppHook)), (1, 0, 2));
+    world.finish().unwrap();
+}
+
+#[test]
+fn restarts_in_the_middle_do_not_begin_the_count_of_attempts_anew_and_another_binary_does() {
+    let mut world = World::begin(Setup::default());
+    world.live(&[Act::Faulty(Some(2))]).unwrap();
+    for attempts in 1..=3 {
+        assert!(world.step_until(|world| world.disk.record().is_some_and(|record| record.attempts == attempts)));
+        world.live(&[Act::Kill, Act::Start]).unwrap();
+    }
+    for _ in 0..17 {
+        world.live(&[Act::Blocks(3), Act::Kill, Act::Start]).unwrap();
+    }
+    assert_eq!((stands(&world), world.times(Moment::Spawn)), (Some(FailureState::Held), 1 + 4));
+    world.live(&[Act::Faulty(None), Act::Resume, Act::Until(Moment::Passed)]).unwrap();
+    assert_eq!(world.disk.record().map(|record| record.attempts), Some(0), "it goes on with all of them");
+
+    let mut world = World::begin(Setup::default());
+    world.live(&[Act::Faulty(Some(2))]).unwrap();
+    assert!(world.step_until(|world| world.disk.record().is_some_and(|record| record.attempts == 2)));
+    world.live(&[Act::Replace, Act::Blocks(20)]).unwrap();
+    assert_eq!((stands(&world), world.times(Moment::Spawn)), (Some(FailureState::Held), 1 + 2 + 4));
+}
+
+#[test]
+fn a_node_that_is_stopped_on_purpose_is_not_told_to_be_out_of_reach() {
+    let mut world = failing(OnFailure::Hold);
+    let refuses = |reason: &str| News::Failed { reason: reason.to_owned(), silent: true };
+    for (endpoint, reason) in [(OWN_NODE, "own"), (EndpointId(1), "other")] {
+        world.tell(0, Kind::Heard(Heard { endpoint, news: refuses(reason) }));
+    }
+    world.live(&[Act::Blocks(1)]).unwrap();
+    let told = |of: &str| world.told.iter().any(|note| matches!(note, Note::Endpoint { reason, .. } if reason == of));
+    assert_eq!((told("other"), told("own")), (true, false));
+}
+
+#[test]
+fn a_kill_at_the_very_end_of_a_rollback_does_not_have_the_data_brought_back_twice() {
+    let setup = Setup { on_failure: OnFailure::Rollback, ..Setup::default() };
+    let mut world = World::begin(setup);
+    world.live(&[Act::Faulty(Some(2)), Act::Until(Moment::Restore)]).unwrap();
+    let restored = |world: &World| {
+        let failure = world.disk.record().and_then(|record| record.failure.as_ref());
+        failure.is_some_and(|failure| failure.restored)
+    };
+    assert!(world.step_until(restored) && is_at(&world, "V1"), "`current` is left");
+    world.live(&[Act::Kill, Act::Start, Act::Blocks(3)]).unwrap();
+    assert_eq!((stands(&world), world.times(Moment::Restore)), (Some(FailureState::RolledBack), 1));
+    assert_eq!(world.disk.home.current, Some(Version::Genesis));
     world.finish().unwrap();
 }
 

@@ -28,6 +28,7 @@ use crate::{
         event::{Heard, News, Proposal},
         plan::{Plan, Upgrade},
     },
+    http::secrets,
 };
 
 /// The chain that is followed: the configured one, or the own node's, else that of whoever answered first.
@@ -302,7 +303,8 @@ async fn announcing(client: Client, url: url::Url, pace: Pace, announce: mpsc::S
     loop {
         let began = Instant::now();
         let Err(ended) = websocket::subscribe(&client, &url, &announce).await else { return };
-        tracing::debug!(%ended, "announcements of blocks ended; the endpoint is polled");
+        let ended = secrets::hidden(&ended.to_string(), &url);
+        tracing::debug!(ended, "announcements of blocks ended; the endpoint is polled");
         if began.elapsed() > Duration::from_mins(1) {
             backoff.reset();
         }

@@ -18,11 +18,14 @@ use crate::{
         plan::{Artifact, Asks, Folder, Upgrade},
     },
     home::observe,
-    http::{self, Web},
+    http::{self, Web, secrets},
 };
 
 /// One artifact may take this long.
 const LONGEST_FETCH: Duration = Duration::from_mins(15);
+/// The pause before the second attempt, where the host does not ask for more, and at most.
+const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 /// What Ubuntu 22.04 has: 2.35. Debian 12 has 2.36.
 const USUAL_GLIBC: u32 = 35;
 /// What executables are taken for where nobody said what they are called.
@@ -99,9 +102,14 @@ impl<'a> Host<'a> {
             && !info::is_pinned(url)
         {
             let help = "put ?checksum=sha256:… behind it: whoever can change the document chooses what is run";
-            findings.warning("document-unpinned", format!("the document {url} has no checksum"), help);
+            findings.warning("document-unpinned", format!("the document {} has no checksum", redacted(url)), help);
         }
-        let named = |artifact: &Artifact| Artifact { os_arch: platform.os_arch.clone(), ..artifact.clone() };
+        // A draft is not public yet, and reports are kept where many read them.
+        let named = |Artifact { url, checksum, .. }: &Artifact| Artifact {
+            os_arch: platform.os_arch.clone(),
+            url: secrets::file(url),
+            checksum: checksum.as_deref().map(secrets::file),
+        };
         let listed = if let Asks::Artifact(artifact) = &asks { Some(named(artifact)) } else { None };
         if self.wanted.args.offline {
             listed.iter().filter(|artifact| artifact.checksum.is_none()).for_each(|_| unpinned(None, findings));
@@ -129,7 +137,17 @@ impl<'a> Host<'a> {
         };
         let bytes = AtomicU64::new(0);
         let count = |progress: Progress| bytes.store(progress.done, Relaxed);
-        let fetch = artifact::fetch(request, &count);
+        let fetch = async {
+            let first = artifact::fetch(request, &count).await;
+            match &first {
+                Err(error) if error.is_passing() => {
+                    let wish = error.retry_after().unwrap_or_default();
+                    tokio::time::sleep(wish.clamp(SHORTEST_PAUSE, LONGEST_PAUSE)).await;
+                    artifact::fetch(request, &count).await
+                }
+                _ => first,
+            }
+        };
         match tokio::time::timeout(LONGEST_FETCH, fetch).await {
             Ok(Ok(receipt)) => {
                 if receipt.artifact.checksum.is_none() {
@@ -149,7 +167,8 @@ impl<'a> Host<'a> {
                 let minutes = LONGEST_FETCH.as_secs() / 60;
                 let message =
                     format!("it was not fetched within {minutes} minutes ({} bytes came)", bytes.load(Relaxed));
-                findings.error("url-unreachable", message, "offer it at a faster host: the halt waits for nobody");
+                found.untold = true;
+                findings.warning("not-fetched", message, "offer it at a faster host: the halt waits for nobody");
                 None
             }
         }
@@ -158,7 +177,12 @@ impl<'a> Host<'a> {
     fn failed(&self, error: &FetchError, findings: &mut Findings, untold: &mut bool) {
         let (id, help) = match error {
             FetchError::Unusable(_) => ("checksum-unusable", "write the checksum itself, as ?checksum=sha256:…"),
-            FetchError::Transfer(..) | FetchError::Refused { .. } => {
+            error if error.is_passing() => {
+                *untold = true;
+                let help = "try again later, or from another network; no HTTP proxy is asked for what is only proposed";
+                return findings.warning("not-fetched", error.to_string(), help);
+            }
+            FetchError::Transfer(..) | FetchError::Unobtainable(..) | FetchError::Refused { .. } => {
                 ("url-unreachable", "upload the file there, or correct the URL")
             }
             FetchError::NotPublic(..) => (

@@ -16,6 +16,8 @@ use crate::{
     home::upgrade_info,
 };
 
+const REFUSED: &str = "correct the draft: the chain refuses such a plan";
+
 /// A plan that is looked at.
 pub(super) struct Subject {
     pub(super) plan: Plan,
@@ -99,7 +101,13 @@ pub(super) fn text_of(path: &Path) -> anyhow::Result<String> {
 /// # Errors
 /// Where the text that was given cannot be a plan.
 pub(super) fn subjects(wanted: &Wanted<'_>, chain: Option<&Chain>, found: &mut Found) -> anyhow::Result<Vec<Subject>> {
-    if let Some(info) = &wanted.info {
+    if let Some(text) = &wanted.info {
+        let info = text.strip_prefix('\u{feff}').unwrap_or(text);
+        if info.len() < text.len() {
+            let help = "save it as UTF-8 without one";
+            let message = "--info-file begins with a byte order mark (U+FEFF), which neither the chain nor nodes take";
+            found.findings.error("plan-invalid", message, help);
+        }
         return drafts(wanted, info, &mut found.findings);
     }
     let args = wanted.args;
@@ -137,37 +145,36 @@ pub(super) fn subjects(wanted: &Wanted<'_>, chain: Option<&Chain>, found: &mut F
 }
 
 /// What x/upgrade refuses in a plan (`Plan.ValidateBasic`), and what it lets pass that cannot be meant.
-fn would_be_refused(text: &str, plans: &[Plan], findings: &mut Findings) {
-    const HELP: &str = "correct the draft: the chain refuses such a plan";
-    if plans.iter().any(|plan| plan.name.is_empty()) {
-        findings.error("plan-invalid", "a plan without a name", HELP);
-    }
-    if plans.iter().any(|plan| plan.height == 0) {
-        findings.error("plan-invalid", "a plan without a height", HELP);
+fn would_be_refused(text: &str, findings: &mut Findings) {
+    let draft: Value = serde_json::from_str(text).unwrap_or_default();
+    let mut plans = Vec::new();
+    collect(&draft, &mut plans);
+    for plan in &plans {
+        if let Err(error) = upgrade_info::parse(plan.to_string().as_bytes()) {
+            findings.error("plan-invalid", format!("a plan that the chain refuses: {error}"), REFUSED);
+        }
+        if plan.get("upgraded_client_state").is_some_and(|state| !state.is_null() && state != "") {
+            let message = "a plan with upgraded_client_state, which the SDK has not taken since 0.43";
+            findings.error("plan-invalid", message, REFUSED);
+        }
     }
     if plans.len() > 1 {
         let message =
             format!("{} plans in one draft: each replaces the one before, and the last one stays", plans.len());
         findings.error("plan-invalid", message, "leave one in it");
     }
-    let draft: Value = serde_json::from_str(text).unwrap_or_default();
-    for (field, none) in [("time", "0001-01-01T00:00:00Z"), ("upgraded_client_state", "")] {
-        if has_in_a_plan(&draft, field, none) {
-            let message = format!("a plan with {field}, which the SDK has not taken since 0.43");
-            findings.error("plan-invalid", message, HELP);
-        }
-    }
 }
 
-/// Whether some `plan` below has a field with another value than none.
-fn has_in_a_plan(value: &Value, field: &str, none: &str) -> bool {
+/// The plans of the messages and contents that schedule an upgrade, wherever they are.
+fn collect<'a>(value: &'a Value, plans: &mut Vec<&'a Value>) {
     match value {
-        Value::Object(fields) => fields.iter().any(|(name, inner)| {
-            let set = inner.get(field).is_some_and(|set| !set.is_null() && set != none);
-            name == "plan" && set || has_in_a_plan(inner, field, none)
-        }),
-        Value::Array(parts) => parts.iter().any(|part| has_in_a_plan(part, field, none)),
-        _ => false,
+        Value::Object(fields) => {
+            let schedules = fields.get("@type").and_then(Value::as_str).is_some_and(|kind| kind.contains("Upgrade"));
+            plans.extend(fields.get("plan").filter(|_| schedules));
+            fields.values().for_each(|inner| collect(inner, plans));
+        }
+        Value::Array(parts) => parts.iter().for_each(|part| collect(part, plans)),
+        _ => {}
     }
 }
 
@@ -178,16 +185,22 @@ fn drafts(wanted: &Wanted<'_>, text: &str, findings: &mut Findings) -> anyhow::R
     if let Some(actions) = drafted(text) {
         let scheduled = |action| if let Action::Schedule(plan) = action { Some(plan) } else { None };
         plans.extend(actions.into_iter().filter_map(scheduled));
-        would_be_refused(text, &plans, findings);
-        if plans.is_empty() {
+        let before = findings.0.len();
+        would_be_refused(text, findings);
+        if plans.is_empty() && findings.0.len() == before {
             bail!(
                 "--info-file is a proposal or transaction in which no message schedules an upgrade by name and height"
             );
         }
     } else {
-        let is_info = serde_json::from_str::<Value>(text).is_ok_and(|value| value.get("binaries").is_some());
-        let plan = upgrade_info::parse(text.as_bytes()).ok().filter(|_| !is_info);
-        plans.push(plan.unwrap_or_else(|| Plan { name: String::new(), height: 0, info: text.to_owned() }));
+        let field = |name| serde_json::from_str::<Value>(text).is_ok_and(|value| value.get(name).is_some());
+        match upgrade_info::parse(text.as_bytes()) {
+            Ok(plan) if !field("binaries") => plans.push(plan),
+            Err(error) if field("height") && !field("binaries") => {
+                findings.error("plan-invalid", format!("a plan that the chain refuses: {error}"), REFUSED);
+            }
+            _ => plans.push(Plan { name: String::new(), height: 0, info: text.to_owned() }),
+        }
     }
     for plan in &mut plans {
         plan.name = args.name.clone().unwrap_or_else(|| plan.name.clone());

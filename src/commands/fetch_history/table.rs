@@ -6,6 +6,7 @@ use crate::{
     chain::history::History,
     commands::upcoming::text::{line, name},
     decide::plan::{Asks, Plan},
+    http::secrets,
 };
 
 /// One upgrade of the history.
@@ -46,8 +47,10 @@ pub(super) fn table(history: &History, rows: &[Row]) -> String {
             How::Own => "staged: your own binary".to_owned(),
             How::Before => "staged before".to_owned(),
             How::Fetched => "staged now".to_owned(),
-            How::Would(Asks::Artifact(artifact)) => format!("would be fetched from {}", line(&artifact.url)),
-            How::Would(_) => format!("would be fetched from where {} says", line(row.plan.info.trim())),
+            How::Would(Asks::Artifact(artifact)) => {
+                format!("would be fetched from {}", line(&secrets::file(&artifact.url)))
+            }
+            How::Would(_) => format!("would be fetched from where {} says", line(&secrets::file(row.plan.info.trim()))),
             How::Missing(reason) => format!("NOT staged: {}", line(reason)),
         };
         let _ = writeln!(text, "{:>12}  {name:widest$}  {how}", row.plan.height);

@@ -19,6 +19,7 @@ use crate::{
     },
     exit::Ending,
     home::observe::{self, Observer},
+    http::secrets,
     persona::Persona,
 };
 
@@ -101,10 +102,10 @@ fn would(config: &Config, upgrade: &Upgrade, staged: &Staged) -> String {
         Asks::Nothing { reason } | Asks::Unusable { reason } => wait(reason),
         _ if !config.settings.downloads => wait("DAEMON_ALLOW_DOWNLOAD_BINARIES is not true"),
         Asks::Artifact(artifact) => {
-            format!("would begin {within} to fetch {} and place it at {place}", line(&artifact.url))
+            format!("would begin {within} to fetch {} and place it at {place}", line(&secrets::file(&artifact.url)))
         }
         Asks::Document { url } => {
-            format!("would begin {within} to fetch what {} names and place it at {place}", line(url))
+            format!("would begin {within} to fetch what {} names and place it at {place}", line(&secrets::file(url)))
         }
     };
     match staged {

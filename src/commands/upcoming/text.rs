@@ -9,6 +9,7 @@ use super::{
     list::{Entry, State, Upcoming},
     moment::distance,
 };
+use crate::http::secrets;
 
 /// The longest name that is shown whole, characters.
 const LONGEST_NAME: usize = 100;
@@ -91,10 +92,13 @@ fn lines(entry: &Entry, now: &Zoned) -> Vec<(&'static str, String)> {
         ));
     }
     if let Some(artifact) = &entry.artifact {
-        lines.push(("binary", format!("{} ({})", line(&artifact.url), line(&artifact.os_arch))));
-        lines.push(("checksum", artifact.checksum.as_deref().map_or_else(|| "none (unpinned)".into(), line)));
+        lines.push(("binary", format!("{} ({})", line(&secrets::file(&artifact.url)), line(&artifact.os_arch))));
+        lines.push((
+            "checksum",
+            artifact.checksum.as_deref().map_or_else(|| "none (unpinned)".into(), |it| line(&secrets::file(it))),
+        ));
     } else if entry.problem.is_none() {
-        lines.push(("binary", format!("whatever {} lists for this platform", line(entry.info.trim()))));
+        lines.push(("binary", format!("whatever {} lists for this platform", line(&secrets::file(entry.info.trim())))));
     }
     lines.extend(entry.problem.as_deref().map(|problem| ("problem", line(problem))));
     lines

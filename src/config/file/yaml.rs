@@ -11,7 +11,8 @@ pub(super) fn parse(text: &str) -> Result<Map<String, Value>, String> {
         if line.is_empty() || line == "---" || line.trim_start().starts_with('#') {
             continue;
         }
-        let refused = || format!("line {}: {line:?} is read only as `key: value`; a TOML file can say more", index + 1);
+        // The value may be a password.
+        let refused = || format!("line {} is read only as `key: value`; a TOML file can say more", index + 1);
         let (key, value) = line.split_once(':').ok_or_else(refused)?;
         let plain = !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
         if !plain || !(value.is_empty() || value.starts_with([' ', '\t'])) {

@@ -8,13 +8,13 @@ use super::{
         agreement::Belief,
         decision::{Decision, Exit, FetchJob, HomeJob, NodeSignal, RunId},
         event::{Event, Heard, Kind, News, NodeAnswer, NodeExit, OWN_NODE, Outcome, Signal, Words},
-        facts::{Staged, Verdict},
+        facts::{Record, RecordFact, Staged},
         knowledge::Change,
         note::Note,
-        plan::Upgrade,
+        plan::{Plan, Upgrade},
         run::{Ear, Run},
     },
-    Core, FAST_RETRY, Hashed, MOST_FAILING, MOST_TOLD, Retry, SLOW_RETRY, asked_about,
+    Core, FAST_RETRY, Hashed, MOST_FAILING, MOST_TOLD, Retry, SLOW_RETRY, WAITS_AT_MOST, asked_about,
     fetch::key_of,
     info, key, pending, version_of,
 };
@@ -73,7 +73,7 @@ impl Core {
             return;
         }
         if !matches!(job, HomeJob::Ask | HomeJob::Greet) {
-            self.acting = Retry::default();
+            (self.acting, self.stands_still) = (Retry::default(), None);
         }
         match (job, outcome) {
             (HomeJob::Ask | HomeJob::Greet, outcome) => {
@@ -86,16 +86,18 @@ impl Core {
                 self.generation = Some((version_of(&event.facts), *before));
             }
             (HomeJob::Choose(_), Outcome::Done) => (self.run, self.generation) = (Run::Never, None),
-            (HomeJob::Replace(_), Outcome::Done) => (self.generation, self.starts_here) = (None, 0),
-            (HomeJob::Remember(record), Outcome::Done)
-                if record.starts > 0 && record.verdict == Verdict::Pending && record.failure.is_none() =>
-            {
-                self.counted = true;
+            // Another binary has all its attempts before it.
+            (HomeJob::Replace(_), Outcome::Done) => {
+                (self.generation, self.attempt) = (None, None);
+                if let RecordFact::Present(record) = &event.facts.record
+                    && record.attempts > 0
+                {
+                    self.begin(HomeJob::Remember(Record { attempts: 0, ..record.clone() }), decision);
+                }
             }
             (HomeJob::Weigh(_), Outcome::Weighed { file, sha256 }) => {
                 self.failing.weighed = Some((*file, sha256.clone()));
             }
-            (HomeJob::Restore(_), Outcome::Done) => self.failing.restored = true,
             (HomeJob::Stop { run, .. }, Outcome::Done) => {
                 if let Run::Alive(life) = &mut self.run
                     && life.id == run
@@ -108,7 +110,7 @@ impl Core {
             (HomeJob::CustomHook(plan), Outcome::Done) => self.hooks_for(&plan).custom = true,
             (HomeJob::AppHook, Outcome::PreUpgrade(code)) => self.pre_upgrade_ended(*code, event, decision),
             (HomeJob::Start { .. }, Outcome::Started) => {
-                self.counted = false;
+                self.counted = None;
                 // A stop that was asked for in the middle of the start found no process to signal.
                 if self.stops > 0 && self.run.is_alive() {
                     decision.signal = Some(NodeSignal::Forward(Signal::Terminate));
@@ -145,7 +147,7 @@ impl Core {
                 const NOT_EXECUTED: NodeExit = NodeExit::Code(126);
                 let what = name_of(job).to_string();
                 decision.notes.push(Note::GivenUp { what, reason: reason.to_string() });
-                self.counted = false;
+                self.counted = None;
                 self.exited(*run, NOT_EXECUTED, None, event.now, decision);
             }
             HomeJob::AppHook if self.fails_by_policy() => self.failing.refused = Some(reason.to_string()),
@@ -155,19 +157,35 @@ impl Core {
                 }
                 self.fatal = Some(Exit::NodeFailed(reason.to_string()));
             }
-            HomeJob::Restore(_) => self.postpone(job, reason, SLOW_RETRY, event, decision),
+            HomeJob::Restore(plan) => self.stands_still(job, plan, reason, event, decision),
+            HomeJob::BackUp(plan) | HomeJob::CustomHook(plan) if self.fails_by_policy() => {
+                self.stands_still(job, plan, reason, event, decision);
+            }
             HomeJob::BackUp(_) | HomeJob::CustomHook(_) | HomeJob::AppHook => {
                 self.fatal = Some(Exit::UpgradeFailed(reason.to_string()));
             }
-            other => self.postpone(other, reason, FAST_RETRY, event, decision),
+            other => {
+                self.acting.failed(event.now, FAST_RETRY, None);
+                let again = self.acting.not_before.saturating_sub(event.now);
+                let what = name_of(other).to_string();
+                decision.notes.push(Note::Failed { what, reason: reason.to_string(), again });
+            }
         }
     }
 
-    fn postpone(&mut self, job: &HomeJob, reason: &str, most: Duration, event: &Event, decision: &mut Decision) {
-        self.acting.failed(event.now, most, None);
-        let again = self.acting.not_before.saturating_sub(event.now);
-        let what = name_of(job).to_string();
-        decision.notes.push(Note::Failed { what, reason: reason.to_string(), again });
+    /// No node runs before this works: somebody has to look at once, and it is tried again, for it may work in a minute.
+    fn stands_still(&mut self, job: &HomeJob, plan: &Plan, reason: &str, event: &Event, decision: &mut Decision) {
+        self.acting.failed(event.now, WAITS_AT_MOST, None);
+        let what = name_of(job);
+        self.stands_still = Some(format!("{what} failed: {reason}"));
+        let remedy = match job {
+            HomeJob::BackUp(_) => "see to it, or start again with UNSAFE_SKIP_BACKUP=true",
+            HomeJob::CustomHook(_) => "mend the script, or start again without COSMOVISOR_CUSTOM_PREUPGRADE",
+            _ => "see to it",
+        };
+        let key = format!("stands still {} {what}", self.reminder());
+        let (plan, reason) = (plan.clone(), reason.to_string());
+        self.tell(key, decision, || Note::StandsStill { plan, what, reason, remedy });
     }
 
     pub(super) fn pre_upgrade_ended(&mut self, code: Option<i32>, event: &Event, decision: &mut Decision) {
@@ -235,6 +253,8 @@ impl Core {
                     life.heard(NodeAnswer { latest: Some(*height), committed: Some(*committed) });
                 }
             }
+            // A node that does not run cannot answer.
+            News::Failed { .. } if heard.endpoint == OWN_NODE && !self.run.is_alive() => {}
             News::Failed { reason, .. } => {
                 let endpoint = heard.endpoint.0;
                 self.tell(format!("endpoint {endpoint} {reason}"), decision, || Note::Endpoint {

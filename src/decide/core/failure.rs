@@ -22,13 +22,11 @@ use super::{
         schedule,
         settings::OnFailure,
     },
-    Core, Failing, SLOW_RETRY, info, known_data, version_of, wake_by,
+    Core, Failing, SLOW_RETRY, WAITS_AT_MOST, info, known_data, version_of, wake_by,
 };
 
 /// How long a binary that took the failed one's place has to lie unchanged before it is used.
 const SETTLES: Duration = Duration::from_secs(5);
-/// Longest pause while something outside the binary keeps it from running.
-const WAITS_AT_MOST: Duration = Duration::from_secs(30);
 
 impl Core {
     /// Whether the new binary is listened to: not at its first start, which may last for months.
@@ -45,7 +43,7 @@ impl Core {
         event: &Event,
         decision: &mut Decision,
     ) -> bool {
-        let (Run::Ended { life, exit, at }, true) = (&self.run, self.starts_here > 0) else { return false };
+        let (Run::Ended { life, exit, at }, Some(attempt)) = (&self.run, self.attempt) else { return false };
         let (exit, at) = (*exit, *at);
         let words = if let Ear::Heard(words) = &life.ear { Some(words.clone()) } else { None };
         // A height not committed is a failure, whatever the code; the reference ends with it.
@@ -66,7 +64,7 @@ impl Core {
                     wake_by(decision, at + pause);
                     return true;
                 }
-                (self.starts_here, self.failing.waits) = (self.starts_here - 1, self.failing.waits.saturating_add(1));
+                self.failing.waits = self.failing.waits.saturating_add(1);
                 return false;
             }
             // It committed the height in an earlier start, and ends of something else.
@@ -77,19 +75,25 @@ impl Core {
             }
             _ => self.failing.waits = 0,
         }
-        if self.starts_here >= self.starts_allowed(record) {
-            let (name, starts, height) = (&record.plan.name, self.starts_here, record.plan.height);
+        let record = &Record { attempts: record.attempts.max(attempt), ..record.clone() };
+        if attempt >= self.starts_allowed(record) {
+            let (name, height) = (&record.plan.name, record.plan.height);
             let reason = format!(
-                "the new binary was started {starts} times and ended before it committed height {height}: {exit}"
+                "the new binary was started {attempt} times and ended before it was seen to commit height {height}: {exit}"
             );
             let reason = if self.fails_by_policy() { reason } else { format!("upgrade {name:?}: {reason}") };
             self.fails(upgrade, record, reason, words.as_ref(), event, decision);
             return true;
         }
-        let pause = schedule::back_off(self.starts_here, SLOW_RETRY);
+        // Written down at once: a `watcher` that is restarted gives it no more attempts for that.
+        if !matches!(&event.facts.record, RecordFact::Present(written) if written.attempts >= attempt) {
+            self.begin(HomeJob::Remember(record.clone()), decision);
+            return true;
+        }
+        let pause = schedule::back_off(attempt, SLOW_RETRY);
         if event.now < at + pause {
-            let (plan, starts) = (record.plan.clone(), self.starts_here);
-            self.tell(format!("again {at:?}"), decision, || Note::StartsAgain { plan, starts, pause });
+            let plan = record.plan.clone();
+            self.tell(format!("again {at:?}"), decision, || Note::StartsAgain { plan, attempt, pause });
             wake_by(decision, at + pause);
             return true;
         }
@@ -100,7 +104,7 @@ impl Core {
     pub(super) fn passed(&mut self, record: &Record, decision: &mut Decision) {
         let mut record = record.clone();
         record.settle();
-        (self.starts_here, self.failing.waits) = (0, 0);
+        (self.attempt, self.failing.waits) = (None, 0);
         decision.notes.push(Note::Passed(record.plan.clone()));
         self.begin(HomeJob::Remember(record), decision);
     }
@@ -170,7 +174,7 @@ impl Core {
             self.begin(HomeJob::Weigh(folder.clone()), decision);
             return None;
         };
-        Some(Box::new(Failure { state, folder: folder.clone(), sha256, file, reason }))
+        Some(Box::new(Failure { state, folder: folder.clone(), sha256, file, reason, restored: false }))
     }
 }
 
@@ -202,7 +206,7 @@ impl Core {
                 let record = Record { data: known_data(facts), ..Record::nothing(version_of(facts)) };
                 self.begin(HomeJob::Remember(record), decision);
             }
-            (_, Some(failure)) if is_on_its_way(failure.state) => self.go_back(record, failure.state, facts, decision),
+            (_, Some(failure)) if is_on_its_way(failure.state) => self.go_back(record, failure, facts, decision),
             (_, Some(failure)) => self.wait_for_another_binary(record, failure, event, decision),
         }
         true
@@ -214,8 +218,13 @@ impl Core {
 
     /// Why `watcher` leaves, where an upgrade that failed stands.
     pub(super) fn failed(facts: &Facts) -> Option<Exit> {
-        let RecordFact::Present(Record { plan, failure: Some(failure), .. }) = &facts.record else { return None };
-        Some(Exit::UpgradeFailed(format!("upgrade {:?} failed: {}; {}", plan.name, failure.reason, failure.state)))
+        let RecordFact::Present(record) = &facts.record else { return None };
+        let Record { plan, failure: Some(failure), .. } = record else { return None };
+        let way_back = way_back(record, failure, facts);
+        Some(Exit::UpgradeFailed(format!(
+            "upgrade {:?} failed: {}; {}{way_back}",
+            plan.name, failure.reason, failure.state
+        )))
     }
 
     /// Whether a node runs that must not, and is stopped now.
@@ -255,17 +264,17 @@ impl Core {
     }
 
     /// Data and configuration first, then `current`: as long as that points at the new version, they are not back.
-    fn go_back(&mut self, record: &Record, state: FailureState, facts: &Facts, decision: &mut Decision) {
-        self.alarm(record, decision);
+    fn go_back(&mut self, record: &Record, failure: &Failure, facts: &Facts, decision: &mut Decision) {
+        self.alarm(record, facts, decision);
         if facts.current == Current::Version(record.from.clone()) {
-            if state == FailureState::Retrying {
+            if failure.state == FailureState::Retrying {
                 self.begin_anew();
                 return self.begin(HomeJob::Heed(record.anew(true, facts.signed_height)), decision);
             }
             let mut record = record.clone();
             record.failure.iter_mut().for_each(|failure| failure.state = FailureState::RolledBack);
             self.begin(HomeJob::Remember(record), decision);
-        } else if self.failing.restored {
+        } else if failure.restored {
             self.begin(HomeJob::Choose(record.from.clone()), decision);
         } else {
             self.begin(HomeJob::Restore(record.plan.clone()), decision);
@@ -273,8 +282,8 @@ impl Core {
     }
 
     fn wait_for_another_binary(&mut self, record: &Record, failure: &Failure, event: &Event, decision: &mut Decision) {
-        self.alarm(record, decision);
         let facts = &event.facts;
+        self.alarm(record, facts, decision);
         let complete = !matches!(facts.staged.get(&failure.folder), None | Some(Staged::None | Staged::Arriving));
         let Some(file) = facts.failed_file.filter(|file| complete && *file != failure.file) else {
             self.failing.replaced = None;
@@ -307,16 +316,17 @@ impl Core {
     }
 
     fn begin_anew(&mut self) {
-        (self.hooks, self.counted, self.starts_here) = (None, false, 0);
+        (self.hooks, self.counted, self.attempt) = (None, None, None);
         self.failing = Failing::default();
     }
 
-    fn alarm(&mut self, record: &Record, decision: &mut Decision) {
+    fn alarm(&mut self, record: &Record, facts: &Facts, decision: &mut Decision) {
         let Some(failure) = &record.failure else { return };
+        let way_back = way_back(record, failure, facts);
         let again = self.reminder();
-        let key = format!("failed {again} {:?} {}", failure.state, failure.sha256);
+        let key = format!("failed {again} {:?} {} {}", failure.state, failure.sha256, record.starts);
         let (plan, failure) = (record.plan.clone(), failure.clone());
-        self.tell(key, decision, || Note::UpgradeFailed { plan, failure: *failure });
+        self.tell(key, decision, || Note::UpgradeFailed { plan, failure: *failure, way_back });
     }
 }
 
@@ -334,18 +344,17 @@ const fn is_on_its_way(state: FailureState) -> bool {
 fn may_go_back(upgrade: &Upgrade, record: &Record, words: Option<&Words>, facts: &Facts) -> Result<(), String> {
     let height = record.plan.height;
     has_a_way_back(upgrade, record, facts)?;
-    if facts.signer_unreadable {
-        return Err("data/priv_validator_state.json cannot be read".to_string());
-    }
     match words {
         // Nothing of it ever ran on the data.
         _ if record.starts == 0 => Ok(()),
         _ if facts.signed_height.is_some_and(|signed| signed > height) => {
             Err(format!("the validator has signed beyond height {height}"))
         }
-        Some(Words::At { began, reached }) if began.max(reached) < &height && record.starts > 1 => Ok(()),
-        Some(Words::At { .. }) if record.starts > 1 => Err(format!("it may have committed height {height}")),
-        _ => Err(format!("whether it has committed height {height} is not known: it did not say where it stands")),
+        Some(Words::At { began, reached }) if began.max(reached) < &height => Ok(()),
+        Some(Words::At { .. }) => Err(format!("it may have committed height {height}")),
+        _ => Err(format!(
+            "whether it has committed height {height} is not known: it did not say where it stands (its log_level must be info)"
+        )),
     }
 }
 
@@ -357,5 +366,20 @@ fn has_a_way_back(upgrade: &Upgrade, record: &Record, facts: &Facts) -> Result<(
     if !record.is_of(&upgrade.plan) || facts.backup != Backup::Complete {
         return Err(format!("there is no complete backup for {:?}", record.plan.name));
     }
-    Ok(())
+    match &facts.signer_unknown {
+        Some(why) => Err(format!("it is not known what the validator signed last ({why})")),
+        None => Ok(()),
+    }
+}
+
+/// Whether an upgrade that is held can be taken back by hand, for people.
+fn way_back(record: &Record, failure: &Failure, facts: &Facts) -> String {
+    if failure.state != FailureState::Held {
+        return String::new();
+    }
+    let gone = || Err("data/upgrade-info.json names no upgrade".to_string());
+    match info(facts).map_or_else(gone, |(upgrade, ..)| has_a_way_back(upgrade, record, facts)) {
+        Ok(()) => "; `watcher rollback` takes it back".to_string(),
+        Err(why) => format!("; it cannot be taken back: {why}"),
+    }
 }

@@ -83,7 +83,7 @@ impl Core {
                 let question = Question { height, fingerprint, origin, plausible: there && !by_hand };
                 match self.run.due(&question, event.now, poll) {
                     Due::Yes => {
-                        (self.starts_here, self.counted, self.switched_here) = (0, false, false);
+                        (self.attempt, self.counted, self.switched_here) = (None, None, false);
                         // What could wait until now can wait no longer.
                         self.fetching.clear();
                         decision.notes.push(Note::Due(upgrade.plan.clone()));
@@ -113,7 +113,8 @@ impl Core {
             Run::Ended { exit, .. } => decision.exit = Some(exit_by(*exit)),
         }
         if decision.exit == Some(Exit::Fine) {
-            decision.exit = Self::failed(facts).or(Some(Exit::Fine));
+            let stands_still = self.stands_still.clone().map(Exit::UpgradeFailed);
+            decision.exit = Self::failed(facts).or(stands_still).or(Some(Exit::Fine));
         }
     }
 
@@ -284,10 +285,10 @@ impl Core {
         const PAUSE: Duration = Duration::from_secs(5);
         if let Run::Alive(life) = &self.run {
             let (latest, minutes) = (life.height(), event.now.saturating_sub(life.began).as_secs() / 60);
-            let tens = minutes / 10;
-            if tens > 0 {
-                let plan = upgrade.plan.clone();
-                self.tell(format!("unseen {tens} {}", key(&plan)), decision, || Note::Unseen { plan, minutes, latest });
+            // After one minute, two, four: time alone is no failure, and the network may take hours.
+            if let Some(doubled) = minutes.checked_ilog2() {
+                let (run, plan) = (life.id, upgrade.plan.clone());
+                self.tell(format!("unseen {doubled} {run:?}"), decision, || Note::Unseen { plan, minutes, latest });
             }
         }
         if let Run::Alive(life) = &self.run
@@ -323,15 +324,16 @@ impl Core {
             }
             return;
         }
-        if !self.counted {
+        if self.counted != Some(record.starts) {
             if self.failed_before_its_height(upgrade, &record, event, decision) {
                 return;
             }
             record.starts = record.starts.saturating_add(1);
+            self.counted = Some(record.starts);
             self.begin(HomeJob::Remember(record), decision);
             return;
         }
-        self.starts_here += 1;
+        self.attempt = Some(record.attempts.saturating_add(1));
         self.start_as(&event.facts, self.listens_to_new(&record), decision);
     }
 

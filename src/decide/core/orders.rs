@@ -167,7 +167,14 @@ impl Core {
     /// Restarts the node once, shortly before the height but not within a hundred blocks of it, so that it stops there.
     fn arm(&mut self, height: u64, facts: &Facts, decision: &mut Decision) -> bool {
         const WITHIN: u64 = 300;
-        let armed = self.run.life().and_then(|life| life.halt);
+        let (armed, committed) = self.run.life().map_or((None, None), |life| (life.halt, life.committed));
+        // One that is behind is written off first: how high the node is is not known at its next start, and it would be
+        // stopped there again, and so on.
+        let behind = |exact: &&Exact| !exact.missed && armed == Some(exact.height) && committed >= armed;
+        if let Some(exact) = facts.orders.exact.as_ref().filter(behind) {
+            self.begin(HomeJob::Missed(Exact { missed: true, ..exact.clone() }), decision);
+            return true;
+        }
         let exact = self.exact_ahead(facts);
         if armed.is_some() && armed != exact.map(|exact| exact.height) {
             decision.notes.push(Note::Restarts { why: "because it is not to stop at that height any more" });

@@ -125,9 +125,9 @@ impl Core {
             && record.verdict == Verdict::Pending
             && (record.custom_hook_done || record.app_hook_done || record.starts > 0)
         {
-            (self.hooks, self.counted, self.starts_here) = (None, false, 0);
-            let (custom_hook_done, app_hook_done, starts) = (false, false, 0);
-            let fresh = Record { custom_hook_done, app_hook_done, starts, ..record.clone() };
+            (self.hooks, self.counted, self.attempt) = (None, None, None);
+            let (custom_hook_done, app_hook_done, starts, attempts) = (false, false, 0, 0);
+            let fresh = Record { custom_hook_done, app_hook_done, starts, attempts, ..record.clone() };
             self.begin(HomeJob::Remember(fresh), decision);
             return true;
         }

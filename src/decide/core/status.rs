@@ -31,7 +31,11 @@ impl Core {
         let what = if let RecordFact::Present(Record { plan, failure: Some(failure), .. }) = &facts.record {
             format!("upgrade {} at {} failed: {}", plan.name, plan.height, failure.state)
         } else if let Some(upgrade) = pending(facts) {
-            let doing = job.map_or("waiting", name_of);
+            let doing = match &self.stands_still {
+                Some(failed) => failed,
+                None if self.runs_new(facts) => "waiting until its height is committed",
+                None => job.map_or("waiting", name_of),
+            };
             format!("upgrade {} at {}: {doing}", upgrade.plan.name, upgrade.plan.height)
         } else if let Some(next) = self.knowledge.scheduled().first() {
             let staged = !matches!(facts.staged.get(&next.folder), None | Some(Staged::None | Staged::Arriving));

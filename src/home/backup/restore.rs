@@ -15,7 +15,10 @@ use super::{
     verify::verify,
     work::{Way, Work},
 };
-use crate::home::{Home, sync_folder, write_whole, write_with_mode};
+use crate::{
+    decide::plan::Plan,
+    home::{Home, record, sync_folder, write_whole, write_with_mode},
+};
 
 /// What was restored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,6 +75,8 @@ impl From<CarryError> for RestoreError {
 /// What is to change places.
 #[derive(Debug, Serialize, Deserialize)]
 struct Swap {
+    /// The upgrade before which the backup was made.
+    plan: Plan,
     folders: Vec<Change>,
     /// The signing state that is to hold, and where, where the node's own is an older one.
     signing: Option<(PathBuf, String)>,
@@ -97,6 +102,16 @@ pub fn is_pending(home: &Home) -> bool {
     fs::symlink_metadata(swap_path(home)).is_ok()
 }
 
+/// Why the backup before an upgrade would not be brought back: nobody knows what the validator signed last.
+#[must_use]
+pub fn refusal(home: &Home, plan: &Plan) -> Option<String> {
+    let backup = super::of(home, plan)?;
+    match Layout::of(home) {
+        Ok(layout) => signing::later(&layout.signing, &backup.path.join(signing::KEPT)).err().map(|e| e.to_string()),
+        Err(error) => Some(error.to_string()),
+    }
+}
+
 /// Completes a restore that was interrupted.
 ///
 /// # Errors
@@ -109,6 +124,8 @@ pub fn resume(home: &Home) -> Result<(), RestoreError> {
     };
     let swap: Swap = serde_json::from_slice(&text).map_err(io::Error::other).map_err(at(&path))?;
     swap.carry_out()?;
+    // Before it is forgotten, or a kill would have it done twice.
+    record::restored(home, &swap.plan).map_err(at(&home.record()))?;
     fs::remove_file(&path).and_then(|()| sync_folder(&home.own())).map_err(at(&path))?;
     Ok(())
 }
@@ -131,7 +148,7 @@ pub fn restore(
     fs::create_dir_all(home.data()).map_err(at(&home.data()))?;
     let layout = Layout::of(home).map_err(at(&home.path))?;
     let signed = signing::later(&layout.signing, &backup.path.join(signing::KEPT))?;
-    let mut swap = Swap { folders: Vec::new(), signing: None, stay: Vec::new() };
+    let mut swap = Swap { plan: backup.plan.clone(), folders: Vec::new(), signing: None, stay: Vec::new() };
     let mut works = Vec::new();
     for (number, part) in backup.parts.iter().enumerate() {
         fs::create_dir_all(&part.live).map_err(at(&part.live))?;
