@@ -177,7 +177,7 @@ fn a_copy_is_independent_of_the_data_in_every_file() {
     let told = backups(&home, &["prune"]);
     assert_eq!(text(&told.stdout), "nothing is to be removed\n", "a copy stays");
     let name = saved.file_name().expect("it has one").to_str().expect("it is text");
-    assert_eq!(json(&home, &["prune", name, "--format", "json"])["removed"][0], name);
+    assert_eq!(json(&home, &["prune", name, "--force", "--format", "json"])["removed"][0], name);
     assert!(home.backups().is_empty());
 }
 

@@ -54,7 +54,7 @@ impl Home {
 
     /// `fixtures/homes/halting`: a node that halts at height 10 once somebody creates `data/halt`, and its `v2`.
     pub(crate) fn halting() -> Self {
-        Self::like("halting", Self::empty())
+        Self::halting_in(Path::new(env!("CARGO_TARGET_TMPDIR")))
     }
 
     /// The same within this folder.
