@@ -373,7 +373,7 @@ pub fn flaw(home: &Home) -> Option<String> {
     let Ok(List::Unreadable(error)) = listed(home) else { return None };
     Some(format!(
         "{} cannot be understood: {error}. What counts is what the backups in {} say of themselves, and the next backup \
-         writes the list anew; backups in other places are kept and not known",
+         writes the list anew; backups in other places or of earlier builds are not known",
         index(home).display(),
         home.backups.as_deref().unwrap_or(&home.path).display()
     ))
