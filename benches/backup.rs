@@ -1,9 +1,12 @@
-//! What a checkpoint adds to a halt: homes of several sizes are made of real bytes, tables of 2 MB as goleveldb writes them,
-//! and each is saved several times with a cold start between. Prints seconds, bytes copied and shared, and what the estimate
-//! said beforehand. The snapshots alone are sparse: nothing may read them. Takes some minutes and 27 GB:
+//! What a backup adds to a halt, and how far what was said of it beforehand is off: homes of several sizes are made of real
+//! bytes, tables of 2 MB as goleveldb writes them, and each is saved several times with a cold start between. A table at the
+//! end holds seconds and bytes, estimated and actual. The snapshots alone are sparse: nothing may read them. Takes some
+//! minutes and 27 GB:
 //!
 //! ```sh
-//! cargo bench --bench backup                # SIZES=1,3,10 in GB; TIMES=7 backups of each
+//! cargo bench --bench backup                # SIZES=1,3,10 in GB; TIMES=7 checkpoints of each, COPIES=3 copies
+//! FOLDER=/mnt/xfs cargo bench --bench backup     # homes on another filesystem
+//! PLACE=/mnt/far cargo bench --bench backup      # copies go there (DAEMON_DATA_BACKUP_DIR)
 //! ```
 
 #[path = "../tests/support/say.rs"]
@@ -17,7 +20,7 @@ use std::{
     io::Write as _,
     path::{Path, PathBuf},
     process::Command,
-    sync::atomic::AtomicBool,
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
     time::{Duration, Instant},
 };
 
@@ -38,17 +41,19 @@ const MEGABYTE: usize = 1_000_000;
 
 fn main() {
     let number = |name: &str, default: &str| env::var(name).unwrap_or_else(|_| default.to_owned());
-    let times: u32 = number("TIMES", "7").parse().expect("TIMES is a number");
-    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("the target folder can be written");
+    let times = |name: &str, default: &str| number(name, default).parse::<usize>().expect("it is a number");
+    let (times, copies) = (times("TIMES", "7"), times("COPIES", "3"));
+    let folder = number("FOLDER", env!("CARGO_TARGET_TMPDIR"));
+    let folder = tempfile::tempdir_in(folder).expect("the folder can be written");
+    let mut rows = Vec::new();
     for size in number("SIZES", "1,3,10").split(',') {
         let size: usize = size.trim().parse().expect("SIZES are numbers");
         let home = home(&folder.path().join(format!("{size}-gb")), size);
-        measure(&format!("{size} GB of tables"), &home, times);
-        if size == 3 {
-            let mut copied = home.clone();
-            copied.manner.means = Means::Copy;
-            measure("3 GB of tables, WATCHER_BACKUP=copy", &copied, 1);
-        }
+        checkpoints(&mut rows, &format!("{size} GB of tables"), &home, times);
+        let mut whole = home.clone();
+        whole.manner.means = Means::Copy;
+        whole.backups = env::var_os("PLACE").map(PathBuf::from).or(whole.backups);
+        rows.push(measured(&format!("{size} GB of tables"), "copy", &whole, copies));
         fs::remove_dir_all(&home.path).expect("it is ours");
     }
     let whole = home(&folder.path().join("whole"), 3);
@@ -63,47 +68,64 @@ fn main() {
     for number in 0..20 {
         write(&whole.path.join(format!("wasm/wasm/state/wasm/{number:064}")), MEGABYTE / 2);
     }
-    measure("3 GB of tables, 1 GB of cs.wal, 5 GB of snapshots, 10 MB of wasm", &whole, times);
+    checkpoints(&mut rows, "3 GB, cs.wal 1 GB, snapshots 5 GB, wasm 10 MB", &whole, times);
     for number in 20..1_000 {
         write(&whole.path.join(format!("wasm/wasm/state/wasm/{number:064}")), MEGABYTE / 2);
     }
-    measure("the same with 500 MB of wasm", &whole, times);
+    checkpoints(&mut rows, "the same with 500 MB of wasm", &whole, times);
+    let head = "| home | way | times | added halt, ms | MB shared | ahead | to copy: estimated | copied | off by % | seconds: estimated | taken | off by % |\n| --- | --- |";
+    say(&format!("\n{head}{}\n{}", " ---: |".repeat(10), rows.join("\n")));
 }
 
-/// Estimates and makes a backup, again and again: all of it at the halt, then with what can be copied ahead.
-fn measure(what: &str, home: &Home, times: u32) {
-    for copies_ahead in [false, true] {
-        measured(what, home, times, copies_ahead);
-        if home.manner.means == Means::Copy {
-            break;
-        }
-    }
+/// All of it at the halt, then with what can be copied ahead.
+fn checkpoints(rows: &mut Vec<String>, what: &str, home: &Home, times: usize) {
+    rows.extend(["checkpoint", AHEAD].map(|way| measured(what, way, home, times)));
 }
 
-fn measured(what: &str, home: &Home, times: u32, copies_ahead: bool) {
-    let (mut took, mut off) = (Vec::new(), Vec::new());
-    let mut last = String::new();
+/// The way of which a part is done before the halt.
+const AHEAD: &str = "checkpoint, copied ahead";
+
+/// Estimates and makes a backup, again and again. Gives a row of the table.
+fn measured(what: &str, way: &str, home: &Home, times: usize) -> String {
+    let never = AtomicBool::new(false);
+    let [mut took, mut told, mut off] = [(); 3].map(|()| Vec::new());
+    let mut bytes = String::new();
     for number in 0..times {
         settle();
-        if copies_ahead {
-            ahead::copy(home, &AtomicBool::new(false)).expect("it fits");
+        if way == AHEAD {
+            ahead::copy(home, &never).expect("it fits");
         }
-        let estimate = estimate::estimate(home, &AtomicBool::new(false)).expect("it fits").expect("one is wanted");
+        let estimate = estimate::estimate(home, &never).expect("it fits").expect("one is wanted");
         settle();
         let plan = Plan { name: format!("v{number}"), height: 10, info: String::new() };
+        let shown = AtomicU64::new(0);
         let began = Instant::now();
-        let backup = backup::take(home, &plan, &Zoned::now(), &AtomicBool::new(false), &|_, _| {}).expect("it fits");
+        let progress = |done, total| {
+            shown.fetch_max(done, Ordering::Relaxed);
+            assert!(done <= total, "{done} of {total} bytes");
+        };
+        let backup = backup::take(home, &plan, &Zoned::now(), &never, &progress).expect("it fits");
         let seconds = began.elapsed().as_secs_f64();
-        took.push(seconds * 1e3);
-        off.push((estimate.time.as_secs_f64() / seconds - 1.0) * 100.0);
-        assert_eq!((estimate.bytes, estimate.shared), (backup.bytes, backup.shared), "counted before and after");
-        let [copied, ahead, shared] = [backup.bytes, backup.ahead, backup.shared].map(megabytes);
-        last = format!("{copied:.1} MB copied, {ahead:.1} MB copied ahead, {shared:.1} MB shared");
+        assert_eq!(shown.into_inner(), backup.bytes, "what was shown at last");
+        took.push(seconds);
+        told.push(estimate.time.as_secs_f64());
+        off.push(apart(estimate.time.as_secs_f64(), seconds));
+        let [shared, ahead, expected, copied] =
+            [backup.shared, backup.ahead, estimate.bytes, backup.bytes].map(megabytes);
+        bytes = format!("{shared:.1} | {ahead:.1} | {expected:.1} | {copied:.1} | {:+.1}", apart(expected, copied));
         keep::remove(home, &backup).expect("it is ours");
         keep::prune(home).expect("it is ours");
     }
-    let (took, off) = (Sample::of(took), Sample::of(off));
-    say(&format!("{what}: {took} ms; {last}; estimate of the time off by {off} %"));
+    let milliseconds = Sample::of(took.iter().map(|seconds| seconds * 1e3).collect());
+    let [took, told, off] = [took, told, off].map(|values| Sample::of(values).median());
+    let row = format!("| {what} | {way} | {times} | {milliseconds} | {bytes} | {told:.3} | {took:.3} | {off:+.1} |");
+    say(&row);
+    row
+}
+
+/// How far an estimate is off, in percent.
+fn apart(estimated: f64, actual: f64) -> f64 {
+    if actual == 0.0 { (estimated - actual) * 100.0 } else { (estimated / actual - 1.0) * 100.0 }
 }
 
 fn megabytes(bytes: u64) -> f64 {

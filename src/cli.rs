@@ -188,6 +188,9 @@ pub enum BackupCommand {
     Prune {
         /// Names of backups to remove, whatever they are.
         names: Vec<String>,
+        /// Also the last one from before an upgrade that has not passed.
+        #[arg(long, requires = "names")]
+        force: bool,
         /// How to print it.
         #[arg(long, value_enum, default_value_t = Format::Text)]
         format: Format,

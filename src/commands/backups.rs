@@ -13,14 +13,15 @@ use serde_json::{Value, json};
 
 use crate::{
     cli::{BackupArgs, BackupCommand, Format},
-    decide::facts::NodeLock,
+    decide::{facts::NodeLock, plan::Plan},
     exit::Ending,
     home::{
         Home,
         backup::{self, Completion, Means, estimate, keep, restore, verify},
-        lock,
+        lock, record,
     },
     persona::Persona,
+    supervisor::progress::of_copying,
 };
 
 /// Does what is said of backups.
@@ -29,11 +30,14 @@ use crate::{
 /// Where the configuration is wrong, there is no such backup, or the disk does not let it be done.
 pub fn backups(file: Option<&Path>, args: BackupArgs) -> anyhow::Result<Ending> {
     let home = super::configured(Persona::Watcher, file)?.home;
+    if let Some(flaw) = backup::flaw(&home) {
+        tracing::warn!("{flaw}");
+    }
     match args.command {
         BackupCommand::List { next, format } => list(&home, next, format),
         BackupCommand::Verify { name, format } => verified(&home, name.as_deref(), format),
         BackupCommand::Restore { name, yes, format } => restored(&home, name.as_deref(), yes, format),
-        BackupCommand::Prune { names, format } => pruned(&home, &names, format),
+        BackupCommand::Prune { names, force, format } => pruned(&home, &names, force, format),
     }
 }
 
@@ -56,7 +60,8 @@ fn list(home: &Home, next: bool, format: Format) -> anyhow::Result<Ending> {
                 "bytes_free": next.free, "seconds": next.time.as_secs_f64(),
             })
         });
-        return told(&json!({ "backups": all.iter().map(entry).collect::<Vec<_>>(), "next": next }));
+        let all: Vec<_> = all.iter().map(entry).collect();
+        return told(&json!({ "backups": all, "next": next, "problem": backup::flaw(home) }));
     }
     let mut text = String::new();
     if all.is_empty() {
@@ -120,7 +125,8 @@ fn restored(home: &Home, wanted: Option<&str>, yes: bool, format: Format) -> any
     if !yes && !agreed(&backup)? {
         bail!("nothing is changed");
     }
-    let done = restore::restore(home, &backup, &Zoned::now(), &AtomicBool::new(false), &|_, _| {})?;
+    let done =
+        restore::restore(home, &backup, &Zoned::now(), &AtomicBool::new(false), &of_copying("bringing the data back"))?;
     if format == Format::Json {
         let signed = done.signed.map(|(height, round, step)| json!({ "height": height, "round": round, "step": step }));
         return told(&json!({ "restored": name(&backup), "failed": done.failed, "signed": signed }));
@@ -153,11 +159,20 @@ fn agreed(backup: &Completion) -> anyhow::Result<bool> {
     Ok(answer.trim().eq_ignore_ascii_case("y"))
 }
 
-fn pruned(home: &Home, names: &[String], format: Format) -> anyhow::Result<Ending> {
+fn pruned(home: &Home, names: &[String], force: bool, format: Format) -> anyhow::Result<Ending> {
     let gone = if names.is_empty() {
         keep::prune(home)?
     } else {
         let gone = names.iter().map(|name| named(home, Some(name))).collect::<Result<Vec<_>, _>>()?;
+        let (all, record) = (backup::all(home), record::read(home));
+        let another = |plan: &Plan| all.iter().any(|other| other.plan == *plan && !gone.contains(other));
+        let needed = |backup: &&Completion| !keep::has_passed(&record, &backup.plan) && !another(&backup.plan);
+        if let Some(only) = gone.iter().find(needed).filter(|_| !force) {
+            let (name, plan) = (name(only), &only.plan.name);
+            bail!(
+                "{name} is the only way back from upgrade {plan:?}, which has not passed: nothing is removed without --force"
+            );
+        }
         gone.iter().try_for_each(|backup| keep::remove(home, backup))?;
         gone
     };

@@ -128,6 +128,9 @@ fn configured(persona: Persona, file: Option<&Path>, args: &[OsString]) -> anyho
             "COSMOVISOR_CUSTOM_PREUPGRADE is {script}, and is no file: an upgrade would stop the node and go no further"
         );
     }
+    if let Some(flaw) = backup::flaw(home) {
+        tracing::warn!("{flaw}");
+    }
     version::current(home)?;
     for error in version::not_understood(home) {
         tracing::error!("{error}");

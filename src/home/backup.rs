@@ -70,7 +70,7 @@ pub struct Completion {
     pub plan: Plan,
     /// Where it is.
     pub path: PathBuf,
-    /// What is written in that folder as well: another of that name is not it.
+    /// What tells it from another of that name.
     pub token: String,
     /// How it was made.
     pub means: Means,
@@ -203,28 +203,27 @@ pub fn take(
     }
     keep::make_room(home, &work)?;
     let unfinished = place.join(ours(home, UNFINISHED));
-    let token = ours(home, &now.timestamp().as_nanosecond().to_string());
-    let made = saved(&layout, &work, &unfinished, &token, stop, progress);
-    let (bytes, shared) = made.inspect_err(|error| {
-        // A copy that is not whole is worth nothing, and its room may be what the node needs. One that was asked to
-        // stop is in a hurry; the next one takes it away.
-        if !matches!(error, BackupError::Stopped) {
-            let _ = clear(home, &place, &before);
-        }
-    })?;
-    let completion = Completion {
+    let complete = |bytes, shared| Completion {
         plan: plan.clone(),
         path,
-        token,
+        token: ours(home, &now.timestamp().as_nanosecond().to_string()),
         means,
         made: now.timestamp().to_string(),
         milliseconds: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
         bytes,
         ahead: work.bytes(Way::Ready),
         shared,
-        parts: work.parts,
+        parts: work.parts.clone(),
         health: keep::Health::default(),
     };
+    let made = saved(&layout, &work, &unfinished, complete, stop, progress);
+    let completion = made.inspect_err(|error| {
+        // A copy that is not whole is worth nothing, and its room may be what the node needs. One that was asked to
+        // stop is in a hurry; the next one takes it away.
+        if !matches!(error, BackupError::Stopped) {
+            let _ = clear(home, &place, &before);
+        }
+    })?;
     // Noted under a name that is not there yet: the rename completes it.
     let mut backups = noted(home)?;
     backups.push(completion.clone());
@@ -259,7 +258,11 @@ pub fn fits(home: &Home) -> Result<(), BackupError> {
 const UNFINISHED: &str = "backup-unfinished";
 /// How the name of everything begins that a backup leaves outside its own folder.
 const APART: &str = "backup-";
-/// Within a backup: what tells it from every other.
+/// How the name of every backup begins.
+const NAME: &str = "data-backup-";
+/// Within a backup: what is noted of it in the list, for when there is none.
+const NOTE: &str = ".watcher/note.json";
+/// What earlier builds wrote instead of the note: the token alone.
 const TOKEN: &str = ".watcher/token";
 /// Within a backup: each file, how it was saved, and how it was then.
 const FILES: &str = ".watcher/files";
@@ -285,18 +288,20 @@ fn work_without(home: &Home, layout: &Layout, place: &Path, name: &str) -> Resul
     Work::of_backup(layout, place, apart.as_deref(), means).map(|work| (work, means))
 }
 
-fn saved(
+fn saved<Note: Serialize>(
     layout: &Layout,
     work: &Work,
     folder: &Path,
-    token: &str,
+    note: impl FnOnce(u64, u64) -> Note,
     stop: &AtomicBool,
     progress: Progress<'_>,
-) -> Result<(u64, u64), BackupError> {
+) -> Result<Note, BackupError> {
     fs::create_dir_all(folder.join(INNER)).map_err(at(folder))?;
     let copied = carry::carry(work, folder, stop, progress)?;
     let inner = folder.join(INNER);
-    for (path, content) in [(FILES, verify::listed(work)), (TOKEN, token.as_bytes().to_vec())] {
+    let note = note(copied, work.bytes(Way::Link) + work.bytes(Way::Clone));
+    let text = serde_json::to_vec(&note).map_err(io::Error::other).map_err(at(folder))?;
+    for (path, content) in [(FILES, verify::listed(work)), (NOTE, text)] {
         let path = folder.join(path);
         fs::write(&path, content).and_then(|()| fs::File::open(&path)?.sync_all()).map_err(at(&path))?;
     }
@@ -309,7 +314,7 @@ fn saved(
         }
     }
     sync_folder(&inner).and_then(|()| sync_folder(folder)).map_err(at(folder))?;
-    Ok((copied, work.bytes(Way::Link) + work.bytes(Way::Clone)))
+    Ok(note)
 }
 
 /// Where backups go: where the operator says; else in the home, or beside the data where those are on another filesystem.
@@ -341,6 +346,9 @@ fn clear(home: &Home, place: &Path, noted: &[Completion]) -> Result<(), At> {
 }
 
 fn is_there(backup: &Completion) -> Result<bool, At> {
+    if let Some(found) = read(&backup.path)? {
+        return Ok(found.token == backup.token);
+    }
     let path = backup.path.join(TOKEN);
     match fs::read_to_string(&path) {
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(false),
@@ -350,14 +358,69 @@ fn is_there(backup: &Completion) -> Result<bool, At> {
 
 /// The same as [`all`] for whoever changes something by it: what cannot be read for a moment is not gone.
 fn noted(home: &Home) -> Result<Vec<Completion>, At> {
+    match listed(home)? {
+        List::Readable(noted) => noted
+            .into_iter()
+            .filter_map(|backup| is_there(&backup).map(|there| there.then_some(backup)).transpose())
+            .collect(),
+        List::Missing | List::Unreadable(_) => found(home),
+    }
+}
+
+/// What is wrong with the list of backups, if anything, and what is done about it: for people.
+#[must_use]
+pub fn flaw(home: &Home) -> Option<String> {
+    let Ok(List::Unreadable(error)) = listed(home) else { return None };
+    Some(format!(
+        "{} cannot be understood: {error}. What counts is what the backups in {} say of themselves, and the next backup \
+         writes the list anew; backups in other places or of earlier builds are not known",
+        index(home).display(),
+        home.backups.as_deref().unwrap_or(&home.path).display()
+    ))
+}
+
+enum List {
+    Missing,
+    Unreadable(serde_json::Error),
+    Readable(Vec<Completion>),
+}
+
+fn listed(home: &Home) -> Result<List, At> {
     let path = index(home);
-    let bytes = match fs::read(&path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        read => read.map_err(at(&path))?,
-    };
-    let noted: Vec<Completion> = serde_json::from_slice(&bytes).unwrap_or_default();
-    let there = |backup| is_there(&backup).map(|there| there.then_some(backup)).transpose();
-    noted.into_iter().filter_map(there).collect()
+    match fs::read(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(List::Missing),
+        text => Ok(serde_json::from_slice(&text.map_err(at(&path))?).map_or_else(List::Unreadable, List::Readable)),
+    }
+}
+
+/// The backups of this home in the place where they go now, by what they say of themselves.
+fn found(home: &Home) -> Result<Vec<Completion>, At> {
+    let Some(place) = home.backups.as_ref().and_then(|chosen| place(home, chosen).ok()) else { return Ok(Vec::new()) };
+    let mut found = Vec::new();
+    for entry in fs::read_dir(&place).map_err(at(&place))? {
+        let path = entry.map_err(at(&place))?.path();
+        if !layout::file_name(&path).starts_with(NAME) {
+            continue;
+        }
+        match read(&path) {
+            Ok(note) => found.extend(note.filter(|note| note.path == path && note.token.starts_with(&ours(home, "")))),
+            // What this user made he can read.
+            Err(error) if error.source.kind() == io::ErrorKind::PermissionDenied => {}
+            Err(error) => return Err(error),
+        }
+    }
+    // It ends with the time.
+    found.sort_by(|one, other| one.token.cmp(&other.token));
+    Ok(found)
+}
+
+/// What a folder says of itself, if it is a backup.
+fn read(backup: &Path) -> Result<Option<Completion>, At> {
+    let path = backup.join(NOTE);
+    match fs::read(&path) {
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
+        text => text.map(|text| serde_json::from_slice(&text).ok()).map_err(at(&path)),
+    }
 }
 
 fn index(home: &Home) -> PathBuf {
@@ -365,13 +428,17 @@ fn index(home: &Home) -> PathBuf {
 }
 
 fn note(home: &Home, backups: &[Completion]) -> Result<(), At> {
+    let index = index(home);
+    if let List::Unreadable(_) = listed(home)? {
+        carry::rename(&index, &index.with_extension("json.unreadable"))?;
+    }
     let text = serde_json::to_vec_pretty(backups).map_err(io::Error::other);
-    text.and_then(|text| write_whole(&index(home), &text, true)).map_err(at(&index(home)))
+    text.and_then(|text| write_whole(&index, &text, true)).map_err(at(&index))
 }
 
 /// The name that cosmovisor would use, without leading zeros, or the next that is free.
 fn free_name(backups: &Path, now: &Zoned) -> PathBuf {
-    free(backups, &format!("data-backup-{}-{}-{}", now.year(), now.month(), now.day()))
+    free(backups, &format!("{NAME}{}-{}-{}", now.year(), now.month(), now.day()))
 }
 
 /// This name, with a number behind it where it is taken.
@@ -629,5 +696,78 @@ mod tests {
         fs::remove_dir(index(&home)).unwrap();
         fs::rename(aside, index(&home)).unwrap();
         assert_eq!(all(&home), [first]);
+    }
+
+    #[test]
+    fn a_list_that_cannot_be_understood_or_is_gone_drops_no_backup_and_is_made_anew_from_them() {
+        let Some(elsewhere) = elsewhere() else { return };
+        let (_keep, mut home) = home_with(&["genesis"]);
+        home.backups = Some(home.path.clone());
+        let far = elsewhere.path().join("application.db");
+        database(&far);
+        std::os::unix::fs::symlink(&far, home.data().join("application.db")).unwrap();
+        let taken = |height| take(&home, &plan(height), &Zoned::now(), &AtomicBool::new(false), &|_, _| {}).unwrap();
+        let mut backups = vec![taken(5)];
+        let aside = index(&home).with_extension("json.unreadable");
+        for (height, harm) in [(9, Some("[{\"plan\"")), (12, Some("{}")), (15, None)] {
+            match harm {
+                Some(text) => fs::write(index(&home), text).unwrap(),
+                None => fs::remove_file(index(&home)).unwrap(),
+            }
+            assert_eq!(flaw(&home).is_some(), harm.is_some());
+            assert_eq!((all(&home), keep::prune(&home).unwrap()), (backups.clone(), Vec::new()));
+            backups.push(taken(height));
+            assert!(flaw(&home).is_none() && all(&home) == backups);
+            assert!(harm.is_none_or(|text| fs::read_to_string(&aside).unwrap() == text));
+        }
+        // Also what they have on the other filesystem, which only the list names.
+        assert!(backups.iter().all(|backup| verify::verify(backup).is_empty()));
+        // Another home's are not its own.
+        let (_keep, mut other) = home_with(&["genesis"]);
+        other.backups = Some(home.path.clone());
+        assert_eq!(all(&other), []);
+    }
+
+    #[test]
+    fn a_backup_of_an_earlier_build_that_has_no_note_in_it_is_there_as_long_as_the_list_names_it() {
+        let (_keep, mut home) = home_with(&["genesis"]);
+        home.backups = Some(home.path.clone());
+        let done = take(&home, &plan(5), &Zoned::now(), &AtomicBool::new(false), &|_, _| {}).unwrap();
+        fs::remove_file(done.path.join(NOTE)).unwrap();
+        assert_eq!(all(&home), []);
+        for (token, there) in [(done.token.as_str(), Backup::Complete), ("another", Backup::Missing)] {
+            fs::write(done.path.join(TOKEN), token).unwrap();
+            assert_eq!(state(&home, Some(&plan(5))), there);
+        }
+    }
+
+    #[test]
+    fn a_restore_tells_how_far_it_has_come_over_everything_it_copies() {
+        let (_keep, mut home) = home_with(&["genesis"]);
+        home.backups = Some(home.path.clone());
+        home.manner.means = Means::Copy;
+        fs::create_dir(home.path.join("wasm")).unwrap();
+        fs::write(home.path.join("wasm/code"), "code").unwrap();
+        fs::write(home.data().join("state"), "before").unwrap();
+        let done = take(&home, &plan(5), &Zoned::now(), &AtomicBool::new(false), &|_, _| {}).unwrap();
+        let told = std::sync::Mutex::new(Vec::new());
+        let tell = |done, total| told.lock().unwrap().push((done, total));
+        restore::restore(&home, &done, &Zoned::now(), &AtomicBool::new(false), &tell).unwrap();
+        assert_eq!(told.into_inner().unwrap(), [(6, 10), (10, 10)]);
+    }
+
+    #[test]
+    fn a_rehearsal_copies_a_part_of_what_is_to_be_copied_also_of_few_great_files() {
+        let sampled = |count: usize, size: usize| {
+            let (_keep, mut home) = home_with(&["genesis"]);
+            home.manner.means = Means::Copy;
+            for number in 0..count {
+                fs::write(home.data().join(number.to_string()), vec![1; size]).unwrap();
+            }
+            let layout = Layout::of(&home).unwrap();
+            let mut work = work_for(&home, &layout, &home.path, "rehearsal").unwrap().0;
+            estimate::sampled(&mut work, 100)
+        };
+        assert_eq!([sampled(1, 50), sampled(1, 500), sampled(2, 150), sampled(100, 10)], [50, 100, 100, 100]);
     }
 }

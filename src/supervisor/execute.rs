@@ -3,14 +3,18 @@
 use std::{
     ffi::OsStr,
     io,
-    sync::{Arc, OnceLock, atomic::AtomicBool},
+    sync::{Arc, atomic::AtomicBool},
     time::{Duration, Instant},
 };
 
 use jiff::Zoned;
 use nix::sys::signal::Signal;
 
-use super::{Stopping, Supervisor, jobs::failed, progress::Meter};
+use super::{
+    Stopping, Supervisor,
+    jobs::failed,
+    progress::{Meter, of_copying},
+};
 use crate::{
     artifact,
     chain::{
@@ -195,17 +199,9 @@ impl Supervisor {
         let ahead = self.ahead.end();
         tracing::info!("backup start time" = %now.timestamp(), "starting to take backup of data directory");
         self.jobs.spawn_blocking(id, move |stop| {
-            /// What takes seconds is shown.
-            const LONG: u64 = 1 << 30;
             let began = Instant::now();
             let _ended = ahead.lock();
-            let meter = OnceLock::new();
-            let progress = |done, total| {
-                if total > LONG {
-                    meter.get_or_init(|| Meter::new("backing up".to_owned())).show(done, Some(total));
-                }
-            };
-            match backup::take(&home, &plan, &now, stop, &progress) {
+            match backup::take(&home, &plan, &now, stop, &of_copying("backing up")) {
                 Ok(backup) => {
                     let milliseconds = began.elapsed().as_secs_f64() * 1e3;
                     tracing::info!(
@@ -272,7 +268,7 @@ fn restored(home: &Home, plan: &Plan, stop: &AtomicBool) -> Outcome {
         return failed(format!("there is no complete backup of before upgrade {:?}", plan.name));
     };
     tracing::info!(from = %backup.path.display(), "bringing the data back");
-    match restore::restore(home, &backup, &Zoned::now(), stop, &|_, _| {}) {
+    match restore::restore(home, &backup, &Zoned::now(), stop, &of_copying("bringing the data back")) {
         Ok(restored) => {
             for failed in &restored.failed {
                 tracing::warn!(path = %failed.display(), "what was there before is kept");

@@ -3,7 +3,7 @@
 use std::{
     io::{self, IsTerminal as _, Write},
     sync::{
-        Mutex, PoisonError,
+        Mutex, OnceLock, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -52,7 +52,18 @@ impl Write for Lines {
     }
 }
 
-/// Shows how far a download has come.
+/// Shows how far files have come that are copied, where that takes seconds.
+pub(crate) fn of_copying(what: &'static str) -> impl Fn(u64, u64) + Sync {
+    const LONG: u64 = 1 << 30;
+    let meter = OnceLock::new();
+    move |done, total| {
+        if total > LONG {
+            meter.get_or_init(|| Meter::new(what.to_owned())).show(done, Some(total));
+        }
+    }
+}
+
+/// Shows how far something has come that counts bytes.
 #[derive(Debug)]
 pub(crate) struct Meter {
     what: String,
@@ -62,7 +73,7 @@ pub(crate) struct Meter {
 }
 
 impl Meter {
-    /// A meter for one download.
+    /// A meter for one piece of work.
     pub(crate) fn new(what: String) -> Self {
         let bar = std::io::stderr().is_terminal().then(|| {
             let template = "{msg} [{bar:30}] {bytes}/{total_bytes} {bytes_per_sec} {eta}";

@@ -124,7 +124,7 @@ fn inode(path: &Path) -> u64 {
 }
 
 /// `watcher backups` with these arguments.
-fn backups(home: &Home, args: &[&str]) -> Output {
+pub(crate) fn backups(home: &Home, args: &[&str]) -> Output {
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_watcher"));
     command.arg("backups").args(args).env_clear().env("DAEMON_HOME", &home.path).env("DAEMON_NAME", NAME);
     output(&mut command)
@@ -177,7 +177,7 @@ fn a_copy_is_independent_of_the_data_in_every_file() {
     let told = backups(&home, &["prune"]);
     assert_eq!(text(&told.stdout), "nothing is to be removed\n", "a copy stays");
     let name = saved.file_name().expect("it has one").to_str().expect("it is text");
-    assert_eq!(json(&home, &["prune", name, "--format", "json"])["removed"][0], name);
+    assert_eq!(json(&home, &["prune", name, "--force", "--format", "json"])["removed"][0], name);
     assert!(home.backups().is_empty());
 }
 
@@ -247,7 +247,7 @@ fn nothing_is_restored_where_it_is_not_known_what_was_signed_or_the_backup_is_no
     assert_eq!(home.read("data/height").trim(), "11", "nothing is changed");
 }
 
-fn json_of(told: &Output) -> Value {
+pub(crate) fn json_of(told: &Output) -> Value {
     serde_json::from_slice(&told.stdout).unwrap_or_else(|error| panic!("{error}: {told:?}"))
 }
 
@@ -259,4 +259,41 @@ fn a_signing_state_that_fell_behind_the_backup_is_brought_forward() {
     json(&home, &["restore", "--yes", "--format", "json"]);
     // As the node of the fixture wrote it at its halt.
     assert_eq!(home.read("data/priv_validator_state.json").trim(), r#"{"height":"10","round":0,"step":3}"#);
+}
+
+#[test]
+fn a_list_that_cannot_be_understood_is_told_and_what_it_noted_is_still_there() {
+    let home = validator();
+    let saved = upgraded(&home, &[MORE]);
+    let listed = "cosmovisor/watcher/backups.json";
+    home.write(listed, "[{");
+    let told = backups(&home, &["list"]);
+    let name = saved.file_name().expect("it has one").to_str().expect("it is text");
+    assert!(text(&told.stdout).contains(name), "{told:?}");
+    let warning = text(&told.stderr);
+    assert!(
+        warning.contains(home.at(listed).to_str().expect("it is text")) && warning.contains("writes the list anew")
+    );
+    let list = json(&home, &["list", "--format", "json"]);
+    assert!(list["problem"].as_str().expect("it is told").contains("cannot be understood"), "{list}");
+    assert_eq!(text(&backups(&home, &["prune"]).stdout), "nothing is to be removed\n");
+    assert!(json(&home, &["restore", "--yes", "--format", "json"])["restored"] == name);
+}
+
+#[test]
+fn the_only_way_back_from_an_upgrade_that_has_not_passed_is_not_removed_unless_that_is_said() {
+    let home = Home::halting();
+    home.script("cosmovisor/upgrades/v2/bin/noded", "[ $1 = start ] && exit 3\nexit 0\n");
+    let mut watcher = home.start(&[("WATCHER_UPGRADE_MAX_RESTARTS", "0")]);
+    home.halt();
+    home.wait_for_log("\"v2\" at height 10 failed");
+    assert_eq!(watcher.stop().code(), Some(75));
+    let saved = home.backups().remove(0);
+    let name = saved.file_name().expect("it has one").to_str().expect("it is text");
+    let refused = backups(&home, &["prune", name]);
+    let told = text(&refused.stderr);
+    assert!(refused.status.code() == Some(1) && told.contains("way back from upgrade \"v2\""), "{refused:?}");
+    assert!(told.contains("--force") && saved.exists(), "{told}");
+    assert_eq!(json(&home, &["prune", name, "--force", "--format", "json"])["removed"][0], name);
+    assert!(!saved.exists());
 }

@@ -1,12 +1,21 @@
-//! A disk that is full or read-only for a while, and a clock that jumps back. Needs root for the disks, and a C compiler for
-//! the clock.
+//! A disk that is full or read-only for a while, one that shares blocks, and a clock that jumps back. Needs root for the
+//! disks, and a C compiler for the clock.
 
-use std::{fs, fs::File, io, path::PathBuf, process::Command};
+use std::{
+    env, fs,
+    fs::File,
+    io,
+    os::unix::fs::{FileExt as _, MetadataExt as _},
+    path::{Path, PathBuf},
+    process::Command,
+};
 
+use nix::sys::statvfs::statvfs;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
 use crate::{
+    backups::{backups, json_of, upgraded},
     home::{Home, LIMIT, output},
     orders::command,
     ports::Ports,
@@ -94,6 +103,90 @@ fn a_place_for_backups_that_becomes_read_only_costs_a_pause() {
         fs::read_dir(&place).expect("it is there").flatten().filter(|entry| entry.path().join("height").exists());
     assert_eq!(saved.count(), 1);
     assert!(watcher.stop().success());
+}
+
+/// A new filesystem that shares blocks between files, in a file; or the folder on one that `WATCHER_TESTS_REFLINK` names.
+struct Sharing {
+    folder: PathBuf,
+    _disk: Option<(Disk, tempfile::TempDir)>,
+}
+
+impl Sharing {
+    /// None where nothing makes one here, or this user may not mount it.
+    fn new() -> Option<Self> {
+        if let Some(folder) = env::var_os("WATCHER_TESTS_REFLINK") {
+            return Some(Self { folder: folder.into(), _disk: None });
+        }
+        let beside = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("the target folder can be written");
+        let (image, folder) = (beside.path().join("image"), beside.path().join("mounted"));
+        File::create(&image).and_then(|image| image.set_len(1 << 30)).expect("the target folder can be written");
+        fs::create_dir(&folder).expect("the target folder can be written");
+        let done = |command: &mut Command| command.output().is_ok_and(|ended| ended.status.success());
+        let made = ["mkfs.xfs", "mkfs.btrfs"].iter().any(|mkfs| done(Command::new(mkfs).arg("-q").arg(&image)));
+        let disk = Disk(folder.clone());
+        let mounted = made && done(Command::new("mount").args(["-o", "loop"]).arg(&image).arg(&folder));
+        let why =
+            "cannot be made and mounted here (mkfs.xfs or mkfs.btrfs, and root), and WATCHER_TESTS_REFLINK names none";
+        (mounted || tools::missing("reflink", why)).then_some(Self { folder, _disk: Some((disk, beside)) })
+    }
+}
+
+/// Bytes that are used on the filesystem of a folder.
+fn used(folder: &Path) -> u64 {
+    assert!(Command::new("sync").arg("--file-system").arg(folder).status().expect("sync is there").success());
+    let system = statvfs(folder).expect("it is there");
+    (system.blocks() - system.blocks_free()) * system.fragment_size()
+}
+
+#[test]
+fn a_filesystem_that_shares_blocks_saves_and_restores_without_copying_and_each_keeps_its_own() {
+    const MEGABYTE: usize = 1_000_000;
+    let Some(disk) = Sharing::new() else { return };
+    let home = Home::halting_in(&disk.folder);
+    // A table that never changes again, and what its database still writes.
+    let files = ["data/application.db/000001.ldb", "data/application.db/000002.log"];
+    for path in files {
+        home.write(path, &"before".repeat(4 * MEGABYTE));
+    }
+    let before = used(&home.path);
+    let saved = upgraded(&home, &[]);
+    let taken = used(&home.path).saturating_sub(before);
+    assert!(taken < 24 * MEGABYTE as u64, "{taken} bytes more are used");
+    let listed = || json_of(&backups(&home, &["list", "--format", "json"]))["backups"][0].clone();
+    let told = listed();
+    let bytes = |told: &serde_json::Value, name: &str| told[name].as_u64().expect("it is told");
+    assert_eq!(bytes(&told, "bytes_copied"), 0, "{told}");
+    assert!(bytes(&told, "bytes_shared") >= 48 * MEGABYTE as u64, "{told}");
+    assert!(bytes(&told, "bytes_pinned") < MEGABYTE as u64, "{told}");
+    let inside = |path: &str| saved.join(path.strip_prefix("data/").expect("it is"));
+    let is_as_before = || {
+        for path in files {
+            let saved = fs::read_to_string(inside(path)).expect("it is saved");
+            assert!(saved == "before".repeat(4 * MEGABYTE), "{path}");
+        }
+        assert!(backups(&home, &["verify"]).status.success());
+    };
+    for _ in 0..2 {
+        for path in files {
+            assert_ne!(
+                fs::metadata(home.at(path)).expect("it is").ino(),
+                fs::metadata(inside(path)).expect("it is").ino()
+            );
+            let live = File::options().write(true).open(home.at(path)).expect("it can be written");
+            live.write_all_at(b"after!", 6 * MEGABYTE as u64).expect("it can be written");
+        }
+        is_as_before();
+        assert!(bytes(&listed(), "bytes_pinned") >= 48 * MEGABYTE as u64, "it may hold all of what was changed");
+        let before = used(&home.path);
+        let done = backups(&home, &["restore", "--yes"]);
+        assert!(done.status.success(), "{done:?}");
+        let taken = used(&home.path).saturating_sub(before);
+        assert!(taken < 24 * MEGABYTE as u64, "{taken} bytes more are used");
+        is_as_before();
+        for path in files {
+            assert!(home.read(path) == "before".repeat(4 * MEGABYTE), "{path}");
+        }
+    }
 }
 
 /// Puts the wall clock a day back as long as the file exists that `CLOCK_BACK` names.

@@ -32,7 +32,11 @@ pub(crate) struct Home {
 impl Home {
     /// One with empty `data` and `cosmovisor`, no node, and nothing at its RPC address.
     pub(crate) fn empty() -> Self {
-        let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("the target folder can be written");
+        Self::empty_in(Path::new(env!("CARGO_TARGET_TMPDIR")))
+    }
+
+    fn empty_in(folder: &Path) -> Self {
+        let folder = tempfile::tempdir_in(folder).expect("the folder can be written");
         let path = folder.path().canonicalize().expect("it was just made").join("home");
         let home = Self { path, _folder: folder };
         fs::create_dir_all(home.at("data")).expect("the home can be written");
@@ -50,16 +54,20 @@ impl Home {
 
     /// `fixtures/homes/halting`: a node that halts at height 10 once somebody creates `data/halt`, and its `v2`.
     pub(crate) fn halting() -> Self {
-        Self::like("halting")
+        Self::halting_in(Path::new(env!("CARGO_TARGET_TMPDIR")))
+    }
+
+    /// The same within this folder.
+    pub(crate) fn halting_in(folder: &Path) -> Self {
+        Self::like("halting", Self::empty_in(folder))
     }
 
     /// `fixtures/homes/steady`: a node that runs, whatever version it is, at the height that is written in `data/height`.
     pub(crate) fn steady() -> Self {
-        Self::like("steady")
+        Self::like("steady", Self::empty())
     }
 
-    fn like(fixture: &str) -> Self {
-        let home = Self::empty();
+    fn like(fixture: &str, home: Self) -> Self {
         let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("fixtures/homes/{fixture}/."));
         let copied = Command::new("cp").arg("-rp").arg(fixture).arg(&home.path).status().expect("cp is there");
         assert!(copied.success());

@@ -78,31 +78,52 @@ pub(super) fn carry(work: &Work, folder: &Path, stop: &AtomicBool, progress: Pro
     if let Some(error) = failed.into_inner().unwrap_or_else(PoisonError::into_inner) {
         return Err(error);
     }
+    let shares = work.files.iter().any(|file| file.way == Way::Clone);
     for (from, to) in work.folders.iter().rev() {
         let to = folder.join(to);
         let meta = fs::metadata(from).map_err(at(from))?;
         let made = File::open(&to).map_err(at(&to))?;
         made.set_permissions(meta.permissions()).map_err(at(&to))?;
-        owned_alike(&made, &meta).and_then(|()| made.sync_all()).map_err(at(&to))?;
+        owned_alike(&made, &meta).map_err(at(&to))?;
+        if !shares {
+            made.sync_all().map_err(at(&to))?;
+        }
+    }
+    // Such filesystems write out everything for each single file that is to be durable.
+    for place in work.places().filter(|_| shares) {
+        File::open(place).and_then(|place| Ok(rustix::fs::syncfs(place)?)).map_err(at(place))?;
     }
     Ok(copied.into_inner())
 }
 
-/// Carries one file.
+/// Carries one file, as long as it was found; what shares its blocks is not durable yet.
 pub(super) fn carried(file: &work::File, to: &Path, stop: &AtomicBool, tell: &dyn Fn(u64)) -> Result<(), CarryError> {
     // A link may be refused although the filesystem is the same: `protected_hardlinks`, a bind mount.
-    if matches!(file.way, Way::Link | Way::Ready) && fs::hard_link(&file.from, to).is_ok() {
+    let linked = || fs::hard_link(&file.from, to).is_ok();
+    if matches!(file.way, Way::Link | Way::Ready) && linked() {
         return Ok(());
     }
     let from = File::open(&file.from).map_err(at(&file.from))?;
     let meta = from.metadata().map_err(at(&file.from))?;
-    let made = OpenOptions::new().write(true).create_new(true).mode(meta.mode()).open(to).map_err(at(to))?;
-    if file.way != Way::Clone || rustix::fs::ioctl_ficlone(&made, &from).is_err() {
+    let create = || OpenOptions::new().write(true).create_new(true).mode(meta.mode()).open(to).map_err(at(to));
+    let mut made = create()?;
+    let cloned = file.way == Way::Clone && rustix::fs::ioctl_ficlone(&made, &from).is_ok();
+    if file.way == Way::Clone && !cloned && file.settled {
+        // Single files may be set not to share (`chattr +C`).
+        fs::remove_file(to).map_err(at(to))?;
+        if linked() {
+            return Ok(());
+        }
+        made = create()?;
+    }
+    if !cloned {
+        let mut left = file.state.size;
         loop {
-            let bytes = io::copy(&mut (&from).take(PIECE), &mut &made).map_err(at(&file.from))?;
+            let bytes = io::copy(&mut (&from).take(PIECE.min(left)), &mut &made).map_err(at(&file.from))?;
             if bytes == 0 {
                 break;
             }
+            left -= bytes;
             tell(bytes);
             if stop.load(Ordering::Relaxed) {
                 return Err(CarryError::Stopped);
@@ -111,7 +132,10 @@ pub(super) fn carried(file: &work::File, to: &Path, stop: &AtomicBool, tell: &dy
     }
     let times = FileTimes::new().set_modified(meta.modified().map_err(at(&file.from))?);
     let alike = made.set_permissions(meta.permissions()).and_then(|()| owned_alike(&made, &meta));
-    alike.and_then(|()| made.set_times(times)).and_then(|()| made.sync_all()).map_err(at(to))?;
+    alike.and_then(|()| made.set_times(times)).map_err(at(to))?;
+    if !cloned {
+        made.sync_all().map_err(at(to))?;
+    }
     Ok(())
 }
 

@@ -46,49 +46,31 @@ pub fn estimate(home: &Home, stop: &AtomicBool) -> Result<Option<Estimate>, Back
     let place = place(home, chosen)?;
     super::fits(home)?;
     let mut tries = 1..TRIES;
-    let (work, time) = loop {
+    loop {
         match rehearsed(home, &place, stop) {
             Err(BackupError::Disk(error))
                 if error.source.kind() == std::io::ErrorKind::NotFound && tries.next().is_some() => {}
-            other => break other?,
+            other => return other.map(Some),
         }
-    };
-    let free = work.room()?.first().map_or(0, |(_, _, free)| *free);
-    let shared = work.bytes(Way::Link) + work.bytes(Way::Clone);
-    Ok(Some(Estimate { bytes: work.bytes(Way::Copy), shared, files: work.files.len(), place, time, free }))
+    }
 }
 
 /// Does it, but for what would take long, and takes it away again.
-fn rehearsed(home: &Home, place: &Path, stop: &AtomicBool) -> Result<(Work, Duration), BackupError> {
+fn rehearsed(home: &Home, place: &Path, stop: &AtomicBool) -> Result<Estimate, BackupError> {
     let began = Instant::now();
     let layout = Layout::of(home).map_err(at(&home.path))?;
     let (mut work, _) = work_for(home, &layout, place, "rehearsal")?;
-    let bytes = work.bytes(Way::Copy);
-    let whole = std::mem::take(&mut work.files);
-    let (rehearsed, left): (Vec<_>, Vec<_>) = {
-        let mut room = MOST;
-        // Spread over all of them.
-        let every = usize::try_from(bytes / MOST).unwrap_or(usize::MAX).saturating_add(1);
-        let mut number = 0;
-        whole.into_iter().partition(|file| {
-            if file.way != Way::Copy {
-                return true;
-            }
-            number += 1;
-            let chosen = number % every == 0 && room > 0;
-            room = room.saturating_sub(if chosen { file.state.size } else { 0 });
-            chosen
-        })
-    };
-    work.files = rehearsed;
-    let done = work.bytes(Way::Copy);
+    let (bytes, shared, files) =
+        (work.bytes(Way::Copy), work.bytes(Way::Link) + work.bytes(Way::Clone), work.files.len());
+    let free = work.room()?.first().map_or(0, |(_, _, free)| *free);
+    let chosen = sampled(&mut work, MOST);
     let folder = place.join(ours(home, &format!("{APART}rehearsed")));
     let clear = || {
         let apart = work.parts.iter().map(|part| &part.at).filter(|at| at.is_absolute());
         apart.chain([&folder, &folder.with_extension("done")]).try_for_each(|folder| carry::remove(folder))
     };
     clear()?;
-    let result = saved(&layout, &work, &folder, "", stop, &|_, _| {});
+    let result = saved(&layout, &work, &folder, |_, _| (), stop, &|_, _| {});
     let done_folder = folder.with_extension("done");
     let noted = write_whole(&folder.join("note"), &[], true).map_err(at(&folder));
     let noted = noted.and_then(|()| carry::rename(&folder, &done_folder));
@@ -96,7 +78,26 @@ fn rehearsed(home: &Home, place: &Path, stop: &AtomicBool) -> Result<(Work, Dura
     clear()?;
     result?;
     noted?;
-    work.files.extend(left);
-    let time = time.as_nanos() * u128::from(bytes.max(1)) / u128::from(done.max(1));
-    Ok((work, Duration::from_nanos(u64::try_from(time).unwrap_or(u64::MAX))))
+    let time = time.as_nanos() * u128::from(bytes.max(1)) / u128::from(chosen.max(1));
+    let time = Duration::from_nanos(u64::try_from(time).unwrap_or(u64::MAX));
+    Ok(Estimate { place: place.to_owned(), bytes, shared, files, time, free })
+}
+
+/// Leaves no more bytes to copy than these, spread over all files; of the last one its beginning. Gives how many those are.
+pub(super) fn sampled(work: &mut Work, most: u64) -> u64 {
+    let every = work.bytes(Way::Copy) / most + 1;
+    let (mut seen, mut chosen) = (0, 0);
+    work.files.retain_mut(|file| {
+        if file.way != Way::Copy {
+            return true;
+        }
+        let due = chosen * every <= seen;
+        seen += file.state.size;
+        if due {
+            file.state.size = file.state.size.min(most - chosen);
+            chosen += file.state.size;
+        }
+        due
+    });
+    chosen
 }

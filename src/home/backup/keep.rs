@@ -11,7 +11,12 @@ use std::{
 use nix::sys::statvfs::statvfs;
 use serde::{Deserialize, Serialize};
 
-use super::{APART, At, BackupError, Completion, Means, all, carry, layout::ours, note, noted, work::Work};
+use super::{
+    APART, At, BackupError, Completion, Means, Part, all, carry,
+    layout::ours,
+    note, noted, verify,
+    work::{State, Work},
+};
 use crate::{
     decide::{
         facts::{RecordFact, Verdict},
@@ -104,25 +109,40 @@ pub fn remove(home: &Home, backup: &Completion) -> Result<(), At> {
     carry::remove(&gone)
 }
 
-/// Bytes that no other file holds: what is freed where the backup goes. Blocks that are shared by clones are counted.
+/// Bytes that no other file holds: what is freed where the backup goes. Files that share their blocks with the node's are
+/// not counted while those are unchanged.
 #[must_use]
 pub fn pinned(backup: &Completion) -> u64 {
     let folders: HashSet<PathBuf> = backup.parts.iter().map(|part| backup.path.join(&part.at)).collect();
     let below = |folder: &PathBuf| folders.iter().any(|other| other != folder && folder.starts_with(other));
-    folders.iter().filter(|folder| !below(folder)).map(|folder| held_alone(folder)).sum()
+    let held: u64 = folders.iter().filter(|folder| !below(folder)).map(|folder| held_alone(folder)).sum();
+    let shared = verify::clones(backup).into_iter().filter(|path| is_live(backup, path));
+    held.saturating_sub(shared.map(|path| held_by(&path)).sum())
 }
 
-/// Whether an upgrade has passed, and its checkpoint is only kept for doubts.
-pub(super) fn may_go(record: &RecordFact, backup: &Completion) -> bool {
-    let passed = |plan: &Plan| match record {
+/// Whether the node's file is still the one of which this is the clone.
+fn is_live(backup: &Completion, path: &Path) -> bool {
+    let inner = |part: &Part| Some(part.live.join(path.strip_prefix(backup.path.join(&part.at)).ok()?));
+    // What lies deeper comes later.
+    let live = backup.parts.iter().rev().find_map(inner).and_then(|live| State::of(&live).ok());
+    live.zip(State::of(path).ok()).is_some_and(|(live, own)| (live.size, live.modified) == (own.size, own.modified))
+}
+
+/// Whether an upgrade has passed, and its backup is only kept for doubts.
+#[must_use]
+pub fn has_passed(record: &RecordFact, plan: &Plan) -> bool {
+    match record {
         // One that forked is what an operator may want to take back.
         RecordFact::Present(record) if record.is_of(plan) => {
             record.verdict.has_passed() && record.verdict != Verdict::Forked
         }
         RecordFact::Present(record) => record.plan.height > plan.height,
         _ => false,
-    };
-    backup.means == Means::Checkpoint && passed(&backup.plan)
+    }
+}
+
+fn may_go(record: &RecordFact, backup: &Completion) -> bool {
+    backup.means == Means::Checkpoint && has_passed(record, &backup.plan)
 }
 
 /// Whether there is room, also by dropping what may go.
@@ -153,13 +173,17 @@ fn dropped(home: &Home, unwanted: impl Fn(&Completion) -> bool) -> Result<Vec<Co
 }
 
 fn held_alone(folder: &Path) -> u64 {
-    const BLOCK: u64 = 512;
-    let held = |entry: fs::DirEntry| match entry.metadata() {
-        Ok(meta) if meta.is_dir() => held_alone(&entry.path()),
-        Ok(meta) if meta.is_file() && meta.nlink() == 1 => meta.blocks() * BLOCK,
-        _ => 0,
+    let held = |entry: fs::DirEntry| match entry.file_type() {
+        Ok(kind) if kind.is_dir() => held_alone(&entry.path()),
+        _ => held_by(&entry.path()),
     };
     fs::read_dir(folder).into_iter().flatten().flatten().map(held).sum()
+}
+
+fn held_by(path: &Path) -> u64 {
+    const BLOCK: u64 = 512;
+    let meta = fs::symlink_metadata(path).ok().filter(|meta| meta.is_file() && meta.nlink() == 1);
+    meta.map_or(0, |meta| meta.blocks() * BLOCK)
 }
 
 fn is_short(folder: &Path) -> io::Result<bool> {

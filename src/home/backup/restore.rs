@@ -9,11 +9,11 @@ use jiff::Zoned;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    At, CarryError, Completion, Progress, at, carry, free,
+    At, CarryError, Completion, NAME, Progress, at, carry, free,
     layout::{Layout, OURS, Pattern, beside, file_name, identity, ours},
     signing::{self, Unreadable},
     verify::verify,
-    work::Work,
+    work::{Way, Work},
 };
 use crate::{
     decide::plan::Plan,
@@ -172,8 +172,9 @@ pub fn restore(
             }
         }
     }
+    let (mut done, total) = (0, works.iter().map(|work| work.bytes(Way::Copy)).sum());
     for (work, change) in works.iter().zip(&swap.folders) {
-        carry::carry(work, &change.new, stop, progress)?;
+        done += carry::carry(work, &change.new, stop, &|copied, _| progress(done + copied, total))?;
     }
     swap.keep_personal(&layout, signed.as_ref())?;
     let path = swap_path(home);
@@ -236,7 +237,7 @@ impl Swap {
                 let (path, name) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
                 // What is mounted there cannot be moved, and is a part of its own.
                 let mounted = entry.metadata().is_ok_and(|meta| meta.dev() != here.dev());
-                let ours = name.starts_with(OURS) || name.starts_with("data-backup-");
+                let ours = name.starts_with(OURS) || name.starts_with(NAME);
                 if mounted || ours || !only.covers(&name) || self.stay.contains(&path) {
                     continue;
                 }

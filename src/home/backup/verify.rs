@@ -11,6 +11,9 @@ use super::{
     work::{State, Way, Work},
 };
 
+/// How a file is noted that shares its blocks.
+const CLONE: &str = "clone";
+
 /// What is wrong with a backup, for people.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Flaw {
@@ -51,12 +54,19 @@ pub fn verify(backup: &Completion) -> Vec<Flaw> {
     flaws
 }
 
+/// The files that were made to share their blocks with the node's.
+pub(super) fn clones(backup: &Completion) -> Vec<PathBuf> {
+    let text = fs::read_to_string(backup.path.join(FILES)).unwrap_or_default();
+    let files = text.lines().filter_map(|line| serde_json::from_str::<(&str, u64, i64, PathBuf)>(line).ok());
+    files.filter(|(way, ..)| *way == CLONE).map(|(.., path)| backup.path.join(path)).collect()
+}
+
 /// What is noted of each file.
 pub(super) fn listed(work: &Work) -> Vec<u8> {
     let mut text = Vec::new();
     for file in &work.files {
         let way = match file.way {
-            Way::Clone => "clone",
+            Way::Clone => CLONE,
             Way::Link => "link",
             Way::Copy | Way::Ready => "copy",
         };

@@ -54,7 +54,7 @@ pub(super) struct File {
     pub(super) state: State,
     pub(super) way: Way,
     /// It never changes again.
-    settled: bool,
+    pub(super) settled: bool,
     /// Where it is and where it goes are one filesystem.
     near: bool,
     /// Device number of the filesystem that it goes to.
@@ -145,7 +145,12 @@ impl Work {
         self.files.iter().filter(|file| file.way == way).map(|file| file.state.size).sum()
     }
 
-    /// A folder on each filesystem that something goes to, bytes that are needed there, and bytes that are free.
+    /// A folder on each filesystem that something goes to.
+    pub(super) fn places(&self) -> impl Iterator<Item = &Path> {
+        self.places.values().map(PathBuf::as_path)
+    }
+
+    /// These with the bytes that are needed there, and the bytes that are free.
     pub(super) fn room(&self) -> Result<Vec<(&Path, u64, u64)>, At> {
         const BLOCK: u64 = 4096;
         let room = |(device, place): (&u64, &'_ PathBuf)| {
@@ -163,8 +168,9 @@ impl Work {
         }
         for (device, place) in &self.places {
             let mut near: Vec<_> = self.files.iter_mut().filter(|file| file.near && file.device == *device).collect();
-            let sample = near.iter().find(|file| file.state.size > 0).map(|file| file.from.clone());
-            let clones = sample.is_some_and(|sample| clones(&sample, place).is_ok());
+            // The greatest is a table, of which there are most: folders may be set not to share.
+            let sample = near.iter().max_by_key(|file| file.state.size);
+            let clones = sample.is_some_and(|sample| clones(&sample.from, place).is_ok());
             for file in &mut near {
                 file.way = match file.settled {
                     _ if clones => Way::Clone,
