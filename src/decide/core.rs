@@ -340,9 +340,12 @@ fn asked_about(facts: &Facts) -> Fingerprint {
     info(facts).map(|(_, fingerprint, _)| fingerprint).unwrap_or_default()
 }
 
-/// The record of an upgrade that becomes due or is settled now; which data are known does not change with it.
+/// The record of an upgrade that becomes due or is settled now; which data are known does not change with it. One that cannot
+/// be read may have told of a start, or that the data came back from a backup after the validator had signed.
 fn record_of(plan: &Plan, facts: &Facts) -> Record {
-    Record { data: known_data(facts), ..Record::new(plan.clone(), version_of(facts)) }
+    let lost = facts.record == RecordFact::Unreadable;
+    let (starts, signed_before) = if lost { (1, u64::MAX) } else { (0, 0) };
+    Record { data: known_data(facts), starts, signed_before, ..Record::new(plan.clone(), version_of(facts)) }
 }
 
 /// The data on which a node of this home last made blocks.

@@ -49,6 +49,17 @@ pub fn write_to_last(home: &Home, record: &Record) -> io::Result<()> {
     write_whole(&home.record(), &text_of(record)?, true)
 }
 
+/// Has the record as it is outlive a power cut; none is no error.
+///
+/// # Errors
+/// As the file system gives them.
+pub fn sync(home: &Home) -> io::Result<()> {
+    match OpenOptions::new().write(true).open(home.record()) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        file => file?.sync_data(),
+    }
+}
+
 /// Writes down that data and configuration are as they were before an upgrade, where that is being taken back.
 ///
 /// # Errors

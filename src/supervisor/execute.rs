@@ -250,10 +250,10 @@ impl Supervisor {
         let node = Node::start(run, node, listening).map_err(launching)?;
         tracing::debug!(pid = node.pid(), "started");
         self.node = Some(node);
-        // What the swap renamed becomes durable only now: it must not wait for the disk, and a power cut before this
-        // repeats it.
-        let root = home.root();
-        tokio::task::spawn_blocking(move || sync_folder(&root));
+        // What the swap wrote becomes durable only now: it must not wait for the disk, and a power cut before this repeats it.
+        // The node's own first sync comes later, so that no block is committed by a start that is not counted.
+        let home = home.clone();
+        tokio::task::spawn_blocking(move || record::sync(&home).and_then(|()| sync_folder(&home.root())));
         Ok(())
     }
 }

@@ -5,7 +5,6 @@ use watcher::decide::{
     decision::{FetchJob, HomeJob, JobId, RunId},
     event::{Comparison, NodeAnswer, Outcome, Signal, Signs},
     facts::{FailureState, Marker, Origin, Receipt, Record, RecordFact, Verdict, Version},
-    orders::Ruling,
     plan::{Asks, Folder, Plan, Upgrade},
 };
 
@@ -416,9 +415,7 @@ impl World {
                 self.disk.sync(&Place::Root);
             }
             HomeJob::Heed(record) => {
-                let by_hand = self.disk.home.orders.ruling == Some(Ruling::Rollback);
-                self.past.by_hand = by_hand && record.failure.is_some();
-                self.past.taken_back &= !by_hand;
+                self.past.taken_back &= !self.past.by_hand;
                 self.remember(record);
                 self.disk.sync(&Place::Record);
                 self.disk.order(|orders| orders.ruling = None);
@@ -450,6 +447,8 @@ impl World {
             return Next::End(failed("current points elsewhere"));
         }
         self.spawn(run, version, halt, listen);
+        // It begins at once, and the node's own first sync comes after it.
+        self.disk.sync(&Place::Record);
         Next::Again
     }
 

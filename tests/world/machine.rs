@@ -13,6 +13,7 @@ use watcher::decide::{
     event::{Event, Kind, NodeExit, Outcome, Signal, Trouble},
     facts::{NodeLock, Version},
     note::Note,
+    orders::Ruling,
     plan::{Folder, Plan},
     settings::Settings,
 };
@@ -513,7 +514,12 @@ impl World {
             // Where it cannot even be run, that is another failure.
             Work::Home(HomeJob::AppHook) => self.past.taken_back = false,
             // Another binary has all its starts before it.
-            Work::Home(HomeJob::Replace(_) | HomeJob::Heed(_) | HomeJob::Restore(_)) => watcher.starts = 0,
+            Work::Home(HomeJob::Replace(_) | HomeJob::Restore(_)) => watcher.starts = 0,
+            // Whether the operator takes his word back while it is heeded makes no difference.
+            Work::Home(HomeJob::Heed(record)) => {
+                watcher.starts = 0;
+                self.past.by_hand = self.disk.home.orders.ruling == Some(Ruling::Rollback) && record.failure.is_some();
+            }
             Work::Home(HomeJob::Switch { folder, .. }) if self.disk.home.orders.hold(folder).is_some() => {
                 self.breaks(format!("{folder} was swapped in against the operator's brake"));
             }

@@ -2,7 +2,7 @@
 
 use watcher::decide::{
     event::{EndpointId, Heard, Kind, News, OWN_NODE, Trouble},
-    facts::{FailureState, Origin, Receipt, Verdict, Version},
+    facts::{FailureState, Origin, Receipt, RecordFact, Verdict, Version},
     note::Note,
     settings::OnFailure,
 };
@@ -478,6 +478,30 @@ fn an_upgrade_is_begun_once_more_from_the_backup_and_then_held() {
     assert_eq!(world.tally.passed, 1);
 }
 
+/// The height is committed, nothing of that is written down, and the new binary's `pre-upgrade` refuses to run once more.
+#[test]
+fn a_start_outlives_a_power_cut_so_that_nothing_committed_is_taken_back() {
+    let setup = Setup { on_failure: OnFailure::Rollback, ..Setup::default() };
+    let mut world = World::begin(setup);
+    world.live(&[Act::Until(Moment::Passed), Act::PowerCut(0)]).unwrap();
+    assert_eq!(world.disk.record().map(|record| record.starts), Some(1));
+    world.live(&[Act::PreUpgrade(30), Act::Start, Act::Blocks(20)]).unwrap();
+    assert_eq!((stands(&world), world.times(Moment::Restore)), (None, 0));
+    world.finish().unwrap();
+}
+
+#[test]
+fn a_record_that_cannot_be_read_does_not_say_that_nothing_was_started() {
+    let setup = Setup { on_failure: OnFailure::Rollback, ..Setup::default() };
+    let mut world = World::begin(setup);
+    world.live(&[Act::Until(Moment::Passed), Act::Kill]).unwrap();
+    world.disk.change(Place::Record, |home| home.record = RecordFact::Unreadable);
+    world.live(&[Act::PreUpgrade(30), Act::Start]).unwrap();
+    assert!(world.step_until(|world| world.disk.record().is_some_and(|record| record.failure.is_some())));
+    world.finish().unwrap();
+    assert_eq!((world.times(Moment::Restore), world.tally.taken_back), (0, 0));
+}
+
 #[test]
 fn what_may_be_committed_is_not_taken_back() {
     for acts in [[Act::Mute(true), Act::Faulty(Some(2))], [Act::Smudged(true), Act::Faulty(Some(2))]] {
@@ -563,4 +587,23 @@ fn success_is_a_state_that_the_network_agrees_with_and_a_validator_that_signs() 
     assert!(world.process.is_some() && is_at(&world, "V1"), "it is told, and nothing is done about it");
     world.live(&[Act::Fork(false), Act::Blocks(12)]).unwrap();
     assert_ne!(verdict(&world), Some(Verdict::Forked), "it has applied the block after all");
+}
+
+/// It is queued under the same name for a lower one.
+#[test]
+fn an_exact_upgrade_does_not_come_in_before_its_height() {
+    let acts = [Act::Blocks(12), Act::Name(6, How::Queue), Act::Name(1, How::Exact), Act::Blocks(6)];
+    let world = story(Setup { first: 14, custom_hook: false, ..Setup::default() }, &acts);
+    assert!(is_at(&world, "V1"));
+}
+
+/// The data came back from the backup after the validator had signed, and a power cut tears the record of what follows.
+#[test]
+fn what_was_signed_passes_no_upgrade_whose_record_is_lost() {
+    let setup = Setup { first: 4, custom_hook: false, ..Setup::default() };
+    let acts = [Act::Blocks(7), Act::Rollback, Act::Blocks(1), Act::Mend, Act::Until(Moment::Start)];
+    for survives in 0..64 {
+        let world = story(setup, &[&acts[..], &[Act::PowerCut(survives)]].concat());
+        assert!(world.tally.passed > 1, "{survives}");
+    }
 }

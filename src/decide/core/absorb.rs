@@ -8,7 +8,7 @@ use super::{
         agreement::Belief,
         decision::{Decision, Exit, FetchJob, HomeJob, NodeSignal, RunId},
         event::{Event, Heard, Kind, News, NodeAnswer, NodeExit, OWN_NODE, Outcome, Signal, Words},
-        facts::{Record, RecordFact, Staged},
+        facts::Staged,
         knowledge::Change,
         note::Note,
         plan::{Plan, Upgrade},
@@ -86,15 +86,7 @@ impl Core {
                 self.generation = Some((version_of(&event.facts), *before));
             }
             (HomeJob::Choose(_), Outcome::Done) => (self.run, self.generation) = (Run::Never, None),
-            // Another binary has all its attempts before it.
-            (HomeJob::Replace(_), Outcome::Done) => {
-                (self.generation, self.attempt) = (None, None);
-                if let RecordFact::Present(record) = &event.facts.record
-                    && record.attempts > 0
-                {
-                    self.begin(HomeJob::Remember(Record { attempts: 0, ..record.clone() }), decision);
-                }
-            }
+            (HomeJob::Replace(_), Outcome::Done) => (self.generation, self.attempt) = (None, None),
             (HomeJob::Weigh(_), Outcome::Weighed { file, sha256 }) => {
                 self.failing.weighed = Some((*file, sha256.clone()));
             }

@@ -202,8 +202,9 @@ impl Core {
     ) -> Situation<'a> {
         let height = upgrade.plan.height;
         let (latest, committed) = self.run.life().map_or((None, None), |life| (life.latest, life.committed));
-        let beyond = latest.is_some_and(|latest| latest > height + 1)
-            || facts.signed_height.is_some_and(|signed| signed > height);
+        // A record that is lost may have told that the data are older than what was signed.
+        let signed = facts.signed_height.filter(|_| facts.record != RecordFact::Unreadable);
+        let beyond = latest.is_some_and(|latest| latest > height + 1) || signed.is_some_and(|signed| signed > height);
         let past = committed.map_or(leftover && beyond, |committed| committed >= height);
         if origin == Origin::Node && past {
             let mut record = record_of(&upgrade.plan, facts);

@@ -10,7 +10,7 @@ use super::{
     super::{
         decision::{Decision, HomeJob},
         event::Event,
-        facts::{Facts, Info, NodeLock, RecordFact, Version},
+        facts::{Facts, Info, NodeLock, Record, RecordFact, Version},
         note::Note,
         orders::{Exact, Orders},
         plan::{Plan, Upgrade},
@@ -112,7 +112,9 @@ impl Core {
         // An upgrade of the chain in between has taken the file of an exact one.
         let exact = self.exact_ahead(facts).filter(|exact| exact.height > height);
         let exact = exact.map(|exact| Plan { name: exact.name.clone(), height: exact.height, info: String::new() });
-        let ahead = queue.iter().filter(|plan| plan.height > height).chain(&exact);
+        // What is to come in at its exact height does not come in before it.
+        let waits = |plan: &Plan| facts.orders.exact.as_ref().is_some_and(|exact| exact.name == plan.name);
+        let ahead = queue.iter().filter(|plan| plan.height > height && !waits(plan)).chain(&exact);
         let Some(next) = ahead.min_by_key(|plan| plan.height) else { return false };
         // The file belongs to what is named there until its height is committed: at a halt a node shows it before.
         let committed = self.run.life().and_then(|life| life.committed).unwrap_or(height.saturating_sub(1));
@@ -247,7 +249,13 @@ impl Core {
             }
             // It may run that binary behind a script that has ended.
             Run::Never | Run::Ended { .. } if facts.lock == NodeLock::Held => self.stop_stray(decision),
-            _ => self.begin(HomeJob::Replace(replacement.version.clone()), decision),
+            _ => match &facts.record {
+                // Another binary has all its attempts before it. The order stands until it is fulfilled, whatever comes between.
+                RecordFact::Present(record) if record.attempts > 0 => {
+                    self.begin(HomeJob::Remember(Record { attempts: 0, ..record.clone() }), decision);
+                }
+                _ => self.begin(HomeJob::Replace(replacement.version.clone()), decision),
+            },
         }
         true
     }
