@@ -1,8 +1,8 @@
-//! What a checkpoint would have to copy is copied ahead, while the node runs. At the halt each file that is still what it was
-//! needs no copy any more; what has changed since is copied as ever.
+//! What a checkpoint would have to copy or to clone is made ahead, while the node runs. At the halt each file that is still
+//! what it was only gets one more name; what has changed since is done as ever.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     fs::{self, File},
     path::{Path, PathBuf},
     sync::atomic::{AtomicBool, Ordering},
@@ -43,14 +43,15 @@ pub(super) fn copied(home: &Home, stop: &AtomicBool, quiet: Duration) -> Result<
         return Ok(0);
     }
     keep::check_room(home, &work)?;
-    let known = ready(&folder);
-    let wanted = |state: &State| work.files.iter().any(|file| file.way == Way::Copy && file.state == *state);
-    let (mut kept, dropped): (HashMap<_, _>, HashMap<_, _>) = known.into_iter().partition(|(state, _)| wanted(state));
+    work.files.retain(|file| is_for_ahead(file.way));
+    let wanted: HashSet<State> = work.files.iter().map(|file| file.state).collect();
+    let (mut kept, dropped): (HashMap<_, _>, HashMap<_, _>) =
+        ready(&folder).into_iter().partition(|(state, _)| wanted.contains(state));
     fs::create_dir_all(&folder).map_err(at(&folder))?;
     for path in dropped.values() {
         let _ = fs::remove_file(path);
     }
-    work.files.retain(|file| file.way == Way::Copy && !kept.contains_key(&file.state) && file.is_for(&place));
+    work.files.retain(|file| !kept.contains_key(&file.state) && file.is_for(&place));
     for (number, file) in work.files.iter().enumerate() {
         if stop.load(Ordering::Relaxed) {
             break;
@@ -68,6 +69,10 @@ pub(super) fn copied(home: &Home, stop: &AtomicBool, quiet: Duration) -> Result<
         }
         let _ = fs::remove_file(&name);
     }
+    if work.files.iter().any(|file| file.way.shares()) {
+        // What shares its blocks is not durable one by one.
+        File::open(&folder).and_then(|folder| Ok(rustix::fs::syncfs(folder)?)).map_err(at(&folder))?;
+    }
     let list = folder.join("list");
     let text = serde_json::to_vec(&kept.iter().collect::<Vec<_>>()).map_err(std::io::Error::other);
     text.and_then(|text| write_whole(&list, &text, false)).map_err(at(&list))?;
@@ -77,10 +82,10 @@ pub(super) fn copied(home: &Home, stop: &AtomicBool, quiet: Duration) -> Result<
 /// Has what lies ready and is still what it was linked in the place of copied.
 pub(super) fn use_in(work: &mut Work, home: &Home, place: &Path) {
     let ready = ready(&place.join(ours(home, FOLDER)));
-    for file in work.files.iter_mut().filter(|file| file.way == Way::Copy) {
+    for file in work.files.iter_mut().filter(|file| is_for_ahead(file.way)) {
         if let Some(path) = ready.get(&file.state) {
             file.from.clone_from(path);
-            file.way = Way::Ready;
+            file.way = if file.way.shares() { Way::Cloned } else { Way::Copied };
         }
     }
 }
@@ -88,6 +93,11 @@ pub(super) fn use_in(work: &mut Work, home: &Home, place: &Path) {
 /// Takes away what lies ready.
 pub(super) fn clear(home: &Home, place: &Path) -> Result<(), super::At> {
     carry::remove(&place.join(ours(home, FOLDER)))
+}
+
+/// What takes time at the halt, and not the time of one name.
+const fn is_for_ahead(way: Way) -> bool {
+    matches!(way, Way::Clone | Way::Copy)
 }
 
 fn ready(folder: &Path) -> HashMap<State, PathBuf> {

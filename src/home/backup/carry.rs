@@ -51,8 +51,7 @@ pub(super) fn carry(work: &Work, folder: &Path, stop: &AtomicBool, progress: Pro
     }
     let total = work.bytes(Way::Copy);
     let (copied, next, failed) = (AtomicU64::new(0), AtomicUsize::new(0), Mutex::new(None));
-    let (quick, slow): (Vec<_>, Vec<_>) =
-        work.files.iter().partition(|file| matches!(file.way, Way::Link | Way::Ready));
+    let (quick, slow): (Vec<_>, Vec<_>) = work.files.iter().partition(|file| file.way.is_a_name());
     let tell = |bytes: u64| progress(copied.fetch_add(bytes, Ordering::Relaxed) + bytes, total);
     let one = |file: &work::File| {
         if stop.load(Ordering::Relaxed) {
@@ -100,14 +99,14 @@ pub(super) fn carry(work: &Work, folder: &Path, stop: &AtomicBool, progress: Pro
 pub(super) fn carried(file: &work::File, to: &Path, stop: &AtomicBool, tell: &dyn Fn(u64)) -> Result<(), CarryError> {
     // A link may be refused although the filesystem is the same: `protected_hardlinks`, a bind mount.
     let linked = || fs::hard_link(&file.from, to).is_ok();
-    if matches!(file.way, Way::Link | Way::Ready) && linked() {
+    if file.way.is_a_name() && linked() {
         return Ok(());
     }
     let from = File::open(&file.from).map_err(at(&file.from))?;
     let meta = from.metadata().map_err(at(&file.from))?;
     let create = || OpenOptions::new().write(true).create_new(true).mode(meta.mode()).open(to).map_err(at(to));
     let mut made = create()?;
-    let cloned = file.way == Way::Clone && rustix::fs::ioctl_ficlone(&made, &from).is_ok();
+    let cloned = file.way.shares() && rustix::fs::ioctl_ficlone(&made, &from).is_ok();
     if file.way == Way::Clone && !cloned && file.settled {
         // Single files may be set not to share (`chattr +C`).
         fs::remove_file(to).map_err(at(to))?;

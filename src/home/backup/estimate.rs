@@ -60,8 +60,7 @@ fn rehearsed(home: &Home, place: &Path, stop: &AtomicBool) -> Result<Estimate, B
     let began = Instant::now();
     let layout = Layout::of(home).map_err(at(&home.path))?;
     let (mut work, _) = work_for(home, &layout, place, "rehearsal")?;
-    let (bytes, shared, files) =
-        (work.bytes(Way::Copy), work.bytes(Way::Link) + work.bytes(Way::Clone), work.files.len());
+    let (bytes, shared, files) = (work.bytes(Way::Copy), work.shared(), work.files.len());
     let free = work.room()?.first().map_or(0, |(_, _, free)| *free);
     let chosen = sampled(&mut work, MOST);
     let folder = place.join(ours(home, &format!("{APART}rehearsed")));

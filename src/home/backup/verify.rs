@@ -66,9 +66,9 @@ pub(super) fn listed(work: &Work) -> Vec<u8> {
     let mut text = Vec::new();
     for file in &work.files {
         let way = match file.way {
-            Way::Clone => CLONE,
+            Way::Clone | Way::Cloned => CLONE,
             Way::Link => "link",
-            Way::Copy | Way::Ready => "copy",
+            Way::Copy | Way::Copied => "copy",
         };
         // Writing to memory does not fail; a path that is no text is told by `verify`.
         let path = file.to.to_string_lossy();

@@ -38,10 +38,24 @@ pub(super) enum Way {
     Clone,
     /// A second name: it never changes again.
     Link,
+    /// A second name of what was cloned ahead.
+    Cloned,
     /// A second name of what was copied ahead.
-    Ready,
+    Copied,
     /// Byte by byte.
     Copy,
+}
+
+impl Way {
+    /// Whether it is one more name of a file that is there.
+    pub(super) const fn is_a_name(self) -> bool {
+        matches!(self, Self::Link | Self::Cloned | Self::Copied)
+    }
+
+    /// Whether blocks are shared.
+    pub(super) const fn shares(self) -> bool {
+        matches!(self, Self::Clone | Self::Cloned)
+    }
 }
 
 /// One file.
@@ -143,6 +157,11 @@ impl Work {
     /// Bytes that go this way.
     pub(super) fn bytes(&self, way: Way) -> u64 {
         self.files.iter().filter(|file| file.way == way).map(|file| file.state.size).sum()
+    }
+
+    /// Bytes that the node's files hold as well.
+    pub(super) fn shared(&self) -> u64 {
+        [Way::Clone, Way::Cloned, Way::Link].map(|way| self.bytes(way)).iter().sum()
     }
 
     /// A folder on each filesystem that something goes to.
