@@ -361,6 +361,7 @@ impl World {
             self.breaks(format!("switched to what the disk had lost in {folder} before this watcher began"));
         }
         self.disk.sync(&Place::Info);
+        self.written = None; // It was read, whatever was heard.
         self.point(&Version::Upgrade(folder.clone()));
         self.past.switched.insert((plan.name.clone(), plan.height));
         self.past.undone = false;
