@@ -86,8 +86,8 @@ impl Knowledge {
                 view.height = Some(*height);
                 view.catching_up = *catching_up;
                 view.silent = false;
-                // Before its first block a node says height 0 and the year 1970.
-                if *height > 0 && *time > 0 {
+                // Before its first block a node says the year 1970.
+                if *time > 0 {
                     view.pace.add(*height, *time);
                 }
                 Vec::new()

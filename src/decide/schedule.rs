@@ -59,14 +59,13 @@ pub enum Urgency {
 /// The urgency with this much time left; unknown time counts as days.
 #[must_use]
 pub fn urgency(left: Option<Duration>) -> Urgency {
-    const MINUTE: u64 = 60;
     match left.map(|left| left.as_secs()) {
         Some(0) => Urgency::Now,
-        Some(seconds) if seconds < MINUTE => Urgency::Minute,
-        Some(seconds) if seconds < 10 * MINUTE => Urgency::Minutes,
-        Some(seconds) if seconds < 60 * MINUTE => Urgency::Hour,
-        Some(seconds) if seconds < 6 * 60 * MINUTE => Urgency::Hours,
-        Some(seconds) if seconds < 24 * 60 * MINUTE => Urgency::Day,
+        Some(1..60) => Urgency::Minute,
+        Some(60..600) => Urgency::Minutes,
+        Some(600..3_600) => Urgency::Hour,
+        Some(3_600..21_600) => Urgency::Hours,
+        Some(21_600..86_400) => Urgency::Day,
         _ => Urgency::Days,
     }
 }
