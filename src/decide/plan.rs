@@ -129,6 +129,8 @@ fn path_escape(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use alloc::string::ToString;
+
     use super::*;
 
     #[test]
@@ -152,6 +154,18 @@ mod tests {
         for name in ["", ".", ".."] {
             assert!(Folder::of(name, false).is_err(), "{name:?}");
         }
-        assert!(Folder::of(&"x".repeat(256), false).is_err());
+        let refused = Folder::of("..", false).unwrap_err().to_string();
+        assert_eq!(refused, "the upgrade name \"..\" cannot be used as a folder");
+        assert_eq!([255, 256].map(|length| Folder::of(&"x".repeat(length), false).is_ok()), [true, false]);
+    }
+
+    #[test]
+    fn a_folder_that_is_there_keeps_its_name_and_none_leaves_the_upgrades_folder() {
+        for name in ["V2", "v2%20x", "...", "with space"] {
+            assert_eq!(Folder::existing(name).map(|folder| folder.to_string()).as_deref(), Some(name));
+        }
+        for name in ["", ".", "..", "a/b", "/"] {
+            assert_eq!(Folder::existing(name), None, "{name:?}");
+        }
     }
 }

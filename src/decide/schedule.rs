@@ -94,6 +94,31 @@ mod tests {
     }
 
     #[test]
+    fn jitter_is_a_share_of_what_there_is_time_for() {
+        let limit = Duration::from_mins(10);
+        assert_eq!(jitter(limit, Some(Duration::from_secs(1_000)), 7_500), Duration::from_secs(25));
+        assert_eq!(jitter(limit, Some(Duration::from_hours(24)), 250), Duration::from_secs(150));
+    }
+
+    #[test]
+    fn the_less_time_is_left_the_more_urgent_it_is() {
+        use Urgency::{Day, Days, Hour, Hours, Minute, Minutes, Now};
+        for (urgency, first, last) in [
+            (Now, 0, 0),
+            (Minute, 1, 59),
+            (Minutes, 60, 599),
+            (Hour, 600, 3_599),
+            (Hours, 3_600, 6 * 3_600 - 1),
+            (Day, 6 * 3_600, 24 * 3_600 - 1),
+            (Days, 24 * 3_600, u64::MAX),
+        ] {
+            assert_eq!([first, last].map(|left| super::urgency(Some(Duration::from_secs(left)))), [urgency; 2]);
+        }
+        assert_eq!(urgency(None), Days);
+        assert!(Now > Minute && Minute > Hours && Hours > Days);
+    }
+
+    #[test]
     fn back_off_doubles_up_to_its_limit() {
         let most = Duration::from_mins(1);
         assert_eq!([1, 2, 3, 100].map(|n| back_off(n, most).as_secs()), [1, 2, 4, 60]);
