@@ -8,6 +8,8 @@ mod home;
 mod orders;
 mod restored;
 mod status;
+#[cfg(test)]
+mod stories;
 mod success;
 
 use ::core::time::Duration;
