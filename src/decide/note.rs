@@ -584,3 +584,6 @@ impl fmt::Display for Rough {
         f.write_str(&text)
     }
 }
+
+#[cfg(test)]
+mod tests;
