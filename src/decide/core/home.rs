@@ -38,7 +38,8 @@ impl Core {
             return;
         }
         if let Some(exit) = self.fatal.clone() {
-            self.leave(exit, event, decision);
+            // No node runs while a job is under way that ends in this.
+            decision.exit = Some(exit);
             return;
         }
         if self.stops > 0 {
@@ -115,15 +116,6 @@ impl Core {
         if decision.exit == Some(Exit::Fine) {
             let stands_still = self.stands_still.clone().map(Exit::UpgradeFailed);
             decision.exit = Self::failed(facts).or(stands_still).or(Some(Exit::Fine));
-        }
-    }
-
-    /// Leaves; a node that still runs is stopped first.
-    pub(super) fn leave(&mut self, exit: Exit, event: &Event, decision: &mut Decision) {
-        match &self.run {
-            Run::Alive(_) if self.stops == 0 && event.now >= self.acting.not_before => self.stop(decision),
-            Run::Alive(_) => wake_by(decision, self.acting.not_before),
-            _ => decision.exit = Some(exit),
         }
     }
 
