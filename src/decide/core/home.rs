@@ -77,7 +77,10 @@ impl Core {
                 let by_hand = facts.marker.is_none()
                     && matches!(facts.current, Current::Version(Version::Upgrade(_) | Version::Elsewhere(_)));
                 if self.came_too_late(upgrade, facts, decision) {
-                    return self.keep_running(event, decision);
+                    if self.home.is_idle() {
+                        self.keep_running(event, decision);
+                    }
+                    return;
                 }
                 let there = facts.staged.get(&upgrade.folder).is_some_and(|staged| *staged != Staged::None);
                 let height = upgrade.plan.height;
@@ -469,6 +472,7 @@ impl Core {
     }
 
     pub(super) fn begin(&mut self, job: HomeJob, decision: &mut Decision) {
+        debug_assert!(self.home.is_idle(), "{job:?} after {:?}", self.home);
         let id = JobId(self.next_identity());
         self.home.begin(id, job.clone());
         decision.home = Some((id, job));

@@ -23,7 +23,7 @@ use super::{
         },
         lane::Lane,
         plan::{Artifact, Asks, Folder, Plan, Upgrade},
-        run::{Life, Run},
+        run::{Ear, Life, Run},
         settings::Settings,
     },
     Core,
