@@ -9,6 +9,8 @@ mod restored;
 
 use ::core::time::Duration;
 use alloc::{
+    boxed::Box,
+    format,
     string::{String, ToString},
     vec::Vec,
 };
@@ -273,6 +275,13 @@ impl Told {
     fn says(&self, expected: &[&str]) -> &Self {
         let notes: Vec<String> = self.0.notes.iter().map(ToString::to_string).collect();
         assert_eq!(notes, expected, "{:?}", self.0.home);
+        self
+    }
+
+    /// What it tells people first.
+    #[track_caller]
+    fn says_first(&self, expected: &str) -> &Self {
+        assert_eq!(self.0.notes.first().map(ToString::to_string).as_deref(), Some(expected));
         self
     }
 
