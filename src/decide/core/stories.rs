@@ -244,6 +244,13 @@ impl Told {
         }
     }
 
+    /// It starts the version at hand and listens to it.
+    #[track_caller]
+    fn starts_and_listens(&self) -> &Self {
+        assert!(matches!(self.0.home, Some((_, HomeJob::Start { listen: true, .. }))), "{:?}", self.0);
+        self
+    }
+
     /// It stops the node.
     #[track_caller]
     fn stops(&self) -> &Self {
