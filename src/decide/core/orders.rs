@@ -222,9 +222,7 @@ impl Core {
         if !exact.missed && (unarmed || executed) {
             let reason = "the old binary executed it already".to_string();
             decision.notes.push(Note::NotExact { exact: exact.clone(), reason });
-            if self.home.is_idle() {
-                self.begin(HomeJob::Missed(Exact { missed: true, ..exact.clone() }), decision);
-            }
+            self.begin(HomeJob::Missed(Exact { missed: true, ..exact.clone() }), decision);
         }
         exact.missed || unarmed || executed
     }

@@ -9,6 +9,8 @@ mod restored;
 
 use ::core::time::Duration;
 use alloc::{
+    boxed::Box,
+    format,
     string::{String, ToString},
     vec::Vec,
 };
@@ -23,7 +25,7 @@ use super::{
         },
         lane::Lane,
         plan::{Artifact, Asks, Folder, Plan, Upgrade},
-        run::{Life, Run},
+        run::{Ear, Life, Run},
         settings::Settings,
     },
     Core,
@@ -242,6 +244,13 @@ impl Told {
         }
     }
 
+    /// It starts the version at hand and listens to it.
+    #[track_caller]
+    fn starts_and_listens(&self) -> &Self {
+        assert!(matches!(self.0.home, Some((_, HomeJob::Start { listen: true, .. }))), "{:?}", self.0);
+        self
+    }
+
     /// It stops the node.
     #[track_caller]
     fn stops(&self) -> &Self {
@@ -273,6 +282,13 @@ impl Told {
     fn says(&self, expected: &[&str]) -> &Self {
         let notes: Vec<String> = self.0.notes.iter().map(ToString::to_string).collect();
         assert_eq!(notes, expected, "{:?}", self.0.home);
+        self
+    }
+
+    /// What it tells people first.
+    #[track_caller]
+    fn says_first(&self, expected: &str) -> &Self {
+        assert_eq!(self.0.notes.first().map(ToString::to_string).as_deref(), Some(expected));
         self
     }
 
