@@ -3,9 +3,13 @@
 mod absorb;
 mod crash;
 mod failure;
+mod fetch;
 mod home;
 mod orders;
+mod pace;
 mod restored;
+mod status;
+mod success;
 
 use ::core::time::Duration;
 use alloc::{
