@@ -109,7 +109,9 @@ fn one_block_alone_foretells_nothing() {
 /// What is known is these blocks.
 fn known(samples: &[(u64, u64)]) -> Pace {
     let mut pace = Pace::default();
-    samples.iter().for_each(|(height, time)| pace.add(*height, *time));
+    for (height, time) in samples {
+        pace.add(*height, *time);
+    }
     pace
 }
 

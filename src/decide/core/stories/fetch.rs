@@ -27,8 +27,8 @@ fn due(upgrade: Upgrade, facts: &mut Facts) {
 
 impl Told {
     #[track_caller]
-    fn fetches(&self, job: FetchJob) -> &Self {
-        assert_eq!(self.0.fetch.as_ref().map(|(_, job)| job), Some(&job), "{:?}", self.0);
+    fn fetches(&self, job: &FetchJob) -> &Self {
+        assert_eq!(self.0.fetch.as_ref().map(|(_, job)| job), Some(job), "{:?}", self.0);
         self
     }
 
@@ -51,11 +51,11 @@ fn a_fetch_waits_for_its_share_of_the_time_that_is_left() {
     scene.hears(PEERS[0], scheduled(v2.clone())).wakes(at).fetches_nothing();
     scene.seconds(100).wakes(at).fetches_nothing();
     scene.now = at;
-    scene.tick().fetches(fetch(&v2, Some(PEERS[0])));
+    scene.tick().fetches(&fetch(&v2, Some(PEERS[0])));
     // At the halt nothing waits.
     let mut scene = Scene::running(Settings { jitter: Duration::from_mins(10), seed: 500, ..fetching() });
     due(v2.clone(), &mut scene.facts);
-    scene.tick().fetches(fetch(&v2, None));
+    scene.tick().fetches(&fetch(&v2, None));
 }
 
 #[test]
@@ -72,17 +72,17 @@ fn what_the_own_node_has_committed_is_not_fetched_any_more() {
 fn a_fetch_that_failed_is_made_again_after_a_pause_and_another_artifact_does_not_wait_for_it() {
     let mut scene = Scene::running(fetching());
     let [v2, v3] = [fetchable("v2", HEIGHT), fetchable("v3", 2 * HEIGHT)];
-    scene.hears(PEERS[0], scheduled(v2.clone())).fetches(fetch(&v2, Some(PEERS[0])));
+    scene.hears(PEERS[0], scheduled(v2.clone())).fetches(&fetch(&v2, Some(PEERS[0])));
     for pause in [1, 2, 4] {
         let at = scene.now + Duration::from_secs(pause);
         let again =
             format!("fetching the binary of upgrade \"v2\" failed and is tried again in {pause}s: no such host");
         scene.fetch_ends(failed("no such host")).says(&[&again]).wakes(at).fetches_nothing();
         scene.after(Duration::from_millis(pause * 1_000 - 1)).wakes(at).fetches_nothing();
-        scene.after(Duration::from_millis(1)).fetches(fetch(&v2, Some(PEERS[0])));
+        scene.after(Duration::from_millis(1)).fetches(&fetch(&v2, Some(PEERS[0])));
     }
     scene.hears(PEERS[1], scheduled(v3.clone()));
-    scene.fetch_ends(failed("no such host")).fetches(fetch(&v3, Some(PEERS[1])));
+    scene.fetch_ends(failed("no such host")).fetches(&fetch(&v3, Some(PEERS[1])));
 }
 
 #[test]
@@ -90,7 +90,9 @@ fn one_endpoint_is_believed_or_as_many_as_are_asked_for_or_the_own_node_alone() 
     let v2 = fetchable("v2", HEIGHT);
     let fetched = |quorum, endpoints: &[EndpointId]| {
         let mut scene = Scene::running(Settings { quorum, ..fetching() });
-        endpoints.iter().for_each(|endpoint| drop(scene.hears(*endpoint, scheduled(v2.clone()))));
+        for endpoint in endpoints {
+            scene.hears(*endpoint, scheduled(v2.clone()));
+        }
         matches!(scene.core.fetch.job(), Some(FetchJob::Fetch { .. }))
     };
     let [one, two] = PEERS;
@@ -131,11 +133,11 @@ fn what_was_staged_is_hashed_once_again_when_it_changed_and_when_its_height_is_n
     let v2 = fetchable("v2", HEIGHT);
     let verify = || FetchJob::Verify(folder("v2"));
     scene.facts.staged.insert(folder("v2"), Staged::Ours(receipt(&v2)));
-    scene.hears(PEERS[0], scheduled(v2.clone())).fetches(verify());
+    scene.hears(PEERS[0], scheduled(v2.clone())).fetches(&verify());
     let ready = "upgrade \"v2\" at height 1000 is staged and verified in upgrades/v2";
     scene.fetch_ends(Outcome::Done).says(&[ready]).fetches_nothing();
     scene.facts.staged.insert(folder("v2"), Staged::Ours(Receipt { file: file(51), ..receipt(&v2) }));
-    scene.tick().fetches(verify());
+    scene.tick().fetches(&verify());
     scene.fetch_ends(Outcome::Done).says(&[]).fetches_nothing();
     scene.is_at(949, 949).fetches_nothing();
     // At the halt it would keep the node waiting.
@@ -143,7 +145,7 @@ fn what_was_staged_is_hashed_once_again_when_it_changed_and_when_its_height_is_n
     due(v2, &mut scene.facts);
     scene.tick().fetches_nothing();
     scene.facts = facts;
-    scene.is_at(950, 950).fetches(verify());
+    scene.is_at(950, 950).fetches(&verify());
     scene.fetch_ends(Outcome::Done).says(&[]).fetches_nothing();
     scene.is_at(951, 951).fetches_nothing();
 }
@@ -154,7 +156,7 @@ fn what_was_staged_for_something_else_is_fetched_anew() {
     let v2 = fetchable("v2", HEIGHT);
     let other = Receipt { artifact: artifact("elsewhere"), ..receipt(&v2) };
     scene.facts.staged.insert(folder("v2"), Staged::Ours(other));
-    scene.hears(PEERS[0], scheduled(v2.clone())).fetches(fetch(&v2, Some(PEERS[0])));
+    scene.hears(PEERS[0], scheduled(v2.clone())).fetches(&fetch(&v2, Some(PEERS[0])));
 }
 
 #[test]
