@@ -88,7 +88,7 @@ impl Core {
             (HomeJob::Choose(_), Outcome::Done) => (self.run, self.generation) = (Run::Never, None),
             // Another binary has all its attempts before it.
             (HomeJob::Replace(_), Outcome::Done) => {
-                (self.generation, self.attempt) = (None, None);
+                (self.generation, self.attempt, self.failing.refused) = (None, None, None);
                 if let RecordFact::Present(record) = &event.facts.record
                     && record.attempts > 0
                 {

@@ -160,6 +160,17 @@ fn another_binary_has_all_its_attempts_before_it() {
     scene.done().rests();
 }
 
+/// It was held against the binary that had taken its place.
+#[test]
+fn a_refusal_is_forgotten_with_the_binary_that_refused() {
+    let mut scene = Scene::switched(Settings::default());
+    scene.facts.record = present(record());
+    scene.tick().does(HomeJob::AppHook);
+    scene.facts.orders.replacement = Some(Replacement { version: v2(), at: None });
+    scene.ends(Outcome::PreUpgrade(Some(30))).does(HomeJob::Replace(v2()));
+    scene.done().does(HomeJob::AppHook);
+}
+
 #[test]
 fn what_its_halt_height_means_is_asked_of_each_binary_anew() {
     let exact = Exact { name: "v9".into(), folder: folder("v9"), height: HEIGHT, missed: false };
