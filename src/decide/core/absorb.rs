@@ -88,7 +88,7 @@ impl Core {
             (HomeJob::Choose(_), Outcome::Done) => (self.run, self.generation) = (Run::Never, None),
             // Another binary has all its attempts before it.
             (HomeJob::Replace(_), Outcome::Done) => {
-                (self.generation, self.attempt) = (None, None);
+                (self.generation, self.attempt, self.failing.refused) = (None, None, None);
                 if let RecordFact::Present(record) = &event.facts.record
                     && record.attempts > 0
                 {
@@ -150,7 +150,7 @@ impl Core {
                 self.counted = None;
                 self.exited(*run, NOT_EXECUTED, None, event.now, decision);
             }
-            HomeJob::AppHook if self.fails_by_policy() => self.failing.refused = Some(reason.to_string()),
+            HomeJob::AppHook => self.failing.refused = Some(reason.to_string()),
             HomeJob::Start { run, .. } => {
                 if self.running() == Some(*run) {
                     self.run = Run::Never;
@@ -161,7 +161,7 @@ impl Core {
             HomeJob::BackUp(plan) | HomeJob::CustomHook(plan) if self.fails_by_policy() => {
                 self.stands_still(job, plan, reason, event, decision);
             }
-            HomeJob::BackUp(_) | HomeJob::CustomHook(_) | HomeJob::AppHook => {
+            HomeJob::BackUp(_) | HomeJob::CustomHook(_) => {
                 self.fatal = Some(Exit::UpgradeFailed(reason.to_string()));
             }
             other => {
@@ -193,13 +193,16 @@ impl Core {
         let retries = self.settings.pre_upgrade_retries;
         let hooks = self.hooks_for(&upgrade.plan);
         match code {
-            Some(30) => self.refused("pre-upgrade command failed : exit status 30".to_string()),
+            Some(30) => {
+                self.failing.refused = Some("pre-upgrade command failed : exit status 30".to_string());
+            }
             Some(31) => {
                 hooks.app_retries += 1;
                 let attempt = hooks.app_retries;
                 decision.notes.push(Note::PreUpgradeRetries { attempt });
                 if attempt > retries {
-                    self.refused(format!("pre-upgrade command failed. reached max attempt of retries - {retries}"));
+                    let reason = format!("pre-upgrade command failed. reached max attempt of retries - {retries}");
+                    self.failing.refused = Some(reason);
                 }
             }
             Some(0 | 1) => hooks.app = true,

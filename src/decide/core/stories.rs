@@ -229,7 +229,7 @@ impl Told {
     /// It begins this job.
     #[track_caller]
     fn does(&self, job: HomeJob) -> &Self {
-        assert_eq!(self.0.home.as_ref().map(|(_, job)| job), Some(&job), "{:?}", self.0);
+        assert_eq!(self.0.home.clone().map(|(_, job)| job), Some(job), "{:?}", self.0);
         self
     }
 
@@ -242,10 +242,12 @@ impl Told {
     /// It starts this version, with streams that are its own and no height to stop at.
     #[track_caller]
     fn starts(&self, expected: Version) -> &Self {
-        match &self.0.home {
-            Some((_, HomeJob::Start { version, halt: None, .. })) if *version == expected => self,
-            other => panic!("{expected} is not started: {other:?}, {:?}", self.0),
-        }
+        let started = match &self.0.home {
+            Some((_, HomeJob::Start { version, halt: None, .. })) => Some(version.clone()),
+            _ => None,
+        };
+        assert_eq!(started, Some(expected), "{:?}", self.0);
+        self
     }
 
     /// It starts the version at hand and listens to it.

@@ -1,3 +1,5 @@
+//! A node that crashes while no upgrade is under way.
+
 use super::{
     super::super::event::{Trouble, Words},
     *,
@@ -9,15 +11,15 @@ fn hardy() -> Settings {
 }
 
 /// A node that runs for so long, and then ends like this.
-fn crashed(after: u64, exit: NodeExit, words: Option<Words>) -> (Scene, Told) {
+fn crashed(after: u64, exit: NodeExit, words: impl Into<Option<Words>>) -> (Scene, Told) {
     let mut scene = Scene::running(hardy());
     scene.seconds(after);
     let told = scene.exits_saying(exit, words);
     (scene, told)
 }
 
-fn trouble(trouble: Trouble) -> Option<Words> {
-    Some(Words::Trouble(trouble, "so it says".into()))
+fn trouble(trouble: Trouble) -> Words {
+    Words::Trouble(trouble, "so it says".into())
 }
 
 #[test]
@@ -64,7 +66,7 @@ fn what_somebody_asked_for_or_would_end_the_same_way_again_is_no_crash() {
         (code(1), None, true),
         (NodeExit::Signal(9), None, true),
         (code(1), at, true),
-        (code(1), trouble(Trouble::PortInUse), true),
+        (code(1), Some(trouble(Trouble::PortInUse)), true),
         (code(130), None, false),
         (code(143), None, false),
         (NodeExit::Signal(2), None, false),
@@ -73,7 +75,7 @@ fn what_somebody_asked_for_or_would_end_the_same_way_again_is_no_crash() {
         (code(1), Some(Words::TooNew(folder("v2"))), false),
         (code(1), Some(Words::Halted(7)), false),
         (code(1), Some(Words::WrongAppHash), false),
-        (code(1), trouble(Trouble::DoubleSign), false),
+        (code(1), Some(trouble(Trouble::DoubleSign)), false),
     ] {
         let (_, told) = crashed(1, exit, words.clone());
         assert_eq!(told.0.exit.is_none(), is_crash, "{exit} {words:?}");
