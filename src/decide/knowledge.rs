@@ -239,8 +239,8 @@ impl Knowledge {
     #[must_use]
     pub fn vote_ends_near(&self, wall: u64, window: Duration) -> bool {
         let window = u64::try_from(window.as_millis()).unwrap_or(u64::MAX);
-        let ends = self.views.values().flat_map(|view| &view.proposals).filter_map(|proposal| proposal.voting_end);
-        ends.into_iter().any(|end| end.abs_diff(wall) <= window)
+        let mut proposals = self.views.values().flat_map(|view| &view.proposals);
+        proposals.any(|proposal| proposal.voting_end.is_some_and(|end| end.abs_diff(wall) <= window))
     }
 }
 
@@ -254,15 +254,9 @@ impl View {
         Voice { plan, since: self.since, at: self.read_at }
     }
 
-    fn take_plan(
-        &mut self,
-        height: u64,
-        upgrade: Option<&Upgrade>,
-        applied: Option<&(alloc::string::String, u64)>,
-    ) -> Vec<Change> {
-        let mut changes = Vec::new();
+    fn take_plan(&mut self, height: u64, upgrade: Option<&Upgrade>, applied: Option<&(String, u64)>) -> Vec<Change> {
         if height < self.read_at {
-            return changes; // An answer from before the one that is held: late, or from a node behind a balancer.
+            return Vec::new(); // An answer from before the one that is held: late, or from a node behind a balancer.
         }
         // A plan that is not ahead of the height at which it was read is none.
         let upgrade = upgrade.filter(|upgrade| upgrade.plan.height > height);
@@ -272,8 +266,9 @@ impl View {
         self.read_at = height;
         self.read_in_step = !self.catching_up;
         if self.scheduled.as_ref() == upgrade {
-            return changes;
+            return Vec::new();
         }
+        let mut changes = Vec::new();
         if let Some(before) = self.scheduled.take() {
             let never_applied = applied.is_some_and(|(name, at)| *name == before.plan.name && *at == 0);
             if height < before.plan.height || never_applied {

@@ -1,6 +1,9 @@
 //! What the chain asks for: a plan, and what this machine makes of it.
 
-use alloc::{format, string::String, vec::Vec};
+use alloc::{
+    format,
+    string::{String, ToString},
+};
 use serde::{Deserialize, Serialize};
 
 /// A software upgrade plan of x/upgrade. Two plans are the same only if name, height and info are.
@@ -116,21 +119,13 @@ impl ::core::fmt::Display for Folder {
 
 /// Go's `url.PathEscape`: unreserved characters and `$&+:=@` stay, every other byte becomes `%XX`.
 fn path_escape(name: &str) -> String {
-    let mut escaped = Vec::with_capacity(name.len());
-    for byte in name.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-_.~$&+:=@".contains(&byte) {
-            escaped.push(byte);
-        } else {
-            escaped.extend_from_slice(format!("%{byte:02X}").as_bytes());
-        }
-    }
-    String::from_utf8_lossy(&escaped).into_owned()
+    let stays = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~$&+:=@".contains(&byte);
+    let escaped = |byte| if stays(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") };
+    name.bytes().map(escaped).collect()
 }
 
 #[cfg(test)]
 mod tests {
-    use alloc::string::ToString;
-
     use super::*;
 
     #[test]

@@ -5,7 +5,7 @@ use alloc::{
     vec::Vec,
 };
 
-use super::{super::event::Action, *};
+use super::*;
 use crate::decide::{event::EndpointId, plan::Asks};
 
 fn plan(name: &str) -> Plan {
