@@ -121,7 +121,7 @@ impl Core {
         if taken || is_named(next) {
             return false;
         }
-        let over = info(facts).map(|(_, fingerprint, _)| fingerprint);
+        let over = info(facts).map(|(_, fingerprint)| fingerprint);
         self.begin(HomeJob::Name { plan: next.clone(), over }, decision);
         true
     }
