@@ -68,14 +68,14 @@ impl Core {
     pub(super) fn home_done(&mut self, job: HomeJob, outcome: &Outcome, event: &Event, decision: &mut Decision) {
         // A link that moved before the job failed has moved all the same: facts tell what is left to do.
         self.switched_here |= matches!(job, HomeJob::Switch { .. });
-        if let Outcome::Failed { reason, .. } = outcome {
-            self.home_failed(&job, reason, event, decision);
-            return;
-        }
-        if !matches!(job, HomeJob::Ask | HomeJob::Greet) {
-            (self.acting, self.stands_still) = (Retry::default(), None);
+        let asked = matches!(job, HomeJob::Ask | HomeJob::Greet);
+        match outcome {
+            Outcome::Failed { reason, .. } if !asked => return self.home_failed(&job, reason, event, decision),
+            _ if !asked => (self.acting, self.stands_still) = (Retry::default(), None),
+            _ => {}
         }
         match (job, outcome) {
+            // One that fails to answer is silent.
             (HomeJob::Ask | HomeJob::Greet, outcome) => {
                 let answer = if let Outcome::Answered(answer) = outcome { *answer } else { NodeAnswer::default() };
                 if let Run::Alive(life) = &mut self.run {
@@ -123,11 +123,6 @@ impl Core {
 
     pub(super) fn home_failed(&mut self, job: &HomeJob, reason: &str, event: &Event, decision: &mut Decision) {
         match job {
-            HomeJob::Ask | HomeJob::Greet => {
-                if let Run::Alive(life) = &mut self.run {
-                    life.answered(asked_about(&event.facts), NodeAnswer::default(), event.now);
-                }
-            }
             HomeJob::Generation => self.generation = Some((version_of(&event.facts), None)),
             HomeJob::Room(plan) => {
                 decision.notes.push(Note::NoRoom { plan: plan.clone(), reason: reason.to_string() });
