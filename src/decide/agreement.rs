@@ -129,6 +129,7 @@ mod tests {
             ("none, at the same time", voice(None, 1, 55), 1, 2, vec![1]),
             ("another name", voice(Some(&other), 40, 70), 1, 2, vec![1]),
             ("another info", voice(Some(&info), 52, 52), 1, 2, vec![1]),
+            ("none, where it was first said", voice(None, 1, 50), 1, 2, vec![1]),
             ("none, before it was scheduled", voice(None, 1, 49), 1, 1, vec![]),
             ("none, since later: it may have been cancelled", voice(None, 61, 62), 1, 2, vec![]),
             ("none, past the height", voice(None, 1, 100), 1, 1, vec![]),
@@ -149,6 +150,8 @@ mod tests {
             (2, 3, 3, false),
             (2, 4, 2, false),
             (3, 4, 2, true),
+            (3, 5, 2, true),
+            (3, 6, 2, false),
             (0, 0, 1, false),
         ] {
             let belief = Count { said: (0..said).collect(), of, against: vec![] }.belief(quorum);

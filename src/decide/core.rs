@@ -8,6 +8,8 @@ mod home;
 mod orders;
 mod restored;
 mod status;
+#[cfg(test)]
+mod stories;
 mod success;
 
 use ::core::time::Duration;
@@ -21,7 +23,7 @@ use alloc::{
 use super::{
     decision::{Attention, Decision, Exit, FetchJob, HomeJob, RunId},
     event::{Comparison, Event, Heard, Kind, News},
-    facts::{Current, DataIdentity, Facts, Fingerprint, Info, NodeLock, Origin, Record, RecordFact, Verdict, Version},
+    facts::{Current, DataIdentity, Facts, Fingerprint, Info, NodeLock, Record, RecordFact, Verdict, Version},
     knowledge::Knowledge,
     lane::Lane,
     note::Note,
@@ -48,7 +50,7 @@ const MOST_FAILING: usize = 32;
 const MOST_TOLD: usize = 500;
 
 /// Decides. Holds what this process has started and heard; what was done to the home is read from the facts each time.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Core {
     settings: Settings,
     /// The pause between two looks at the home while nothing is under way, where it is longer than what the operator chose.
@@ -149,42 +151,7 @@ impl Core {
     /// A core that knows nothing yet.
     #[must_use]
     pub fn new(settings: Settings) -> Self {
-        Self {
-            settings,
-            calm: Duration::ZERO,
-            now: Duration::ZERO,
-            identities: 0,
-            run: Run::Never,
-            home: Lane::Idle,
-            fetch: Lane::Idle,
-            knowledge: Knowledge::default(),
-            gone_since: None,
-            stray: false,
-            stops: 0,
-            hashed: BTreeMap::new(),
-            known_since: BTreeMap::new(),
-            fetching: BTreeMap::new(),
-            acting: Retry::default(),
-            stands_still: None,
-            hooks: None,
-            switched_here: false,
-            counted: None,
-            attempt: None,
-            failing: Failing::default(),
-            crashes: 0,
-            compared: Comparison::default(),
-            comparing: Retry::default(),
-            fatal: None,
-            generation: None,
-            given_up: None,
-            sought: None,
-            stands: None,
-            chosen: 0,
-            roomy: None,
-            unreadable: None,
-            told: BTreeSet::new(),
-            strays: 0,
-        }
+        Self { settings, ..Self::default() }
     }
 
     /// The folders under `upgrades/` that the facts must show beside what happened, and beside the one in
@@ -259,10 +226,13 @@ impl Core {
     }
 
     fn hooks_for(&mut self, plan: &Plan) -> &mut Hooks {
-        if self.hooks.as_ref().is_none_or(|hooks| hooks.plan != *plan) {
-            self.hooks = Some(Hooks { plan: plan.clone(), custom: false, app: false, app_retries: 0 });
-        }
-        self.hooks.as_mut().expect("it was set just above")
+        let hooks = self.hooks.take().filter(|hooks| hooks.plan == *plan);
+        self.hooks.insert(hooks.unwrap_or_else(|| Hooks {
+            plan: plan.clone(),
+            custom: false,
+            app: false,
+            app_retries: 0,
+        }))
     }
 
     /// The record with the hooks that ran since it was written.
@@ -328,16 +298,13 @@ fn key(plan: &Plan) -> String {
     format!("{:?} at {} ({} bytes)", plan.name, plan.height, plan.info.len())
 }
 
-fn info(facts: &Facts) -> Option<(&Upgrade, Fingerprint, Origin)> {
-    match &facts.info {
-        Info::Plan { upgrade, fingerprint, origin } => Some((upgrade, *fingerprint, *origin)),
-        _ => None,
-    }
+fn info(facts: &Facts) -> Option<(&Upgrade, Fingerprint)> {
+    if let Info::Plan { upgrade, fingerprint, .. } = &facts.info { Some((upgrade, *fingerprint)) } else { None }
 }
 
 /// What the node is asked about: the file that is there, or none.
 fn asked_about(facts: &Facts) -> Fingerprint {
-    info(facts).map(|(_, fingerprint, _)| fingerprint).unwrap_or_default()
+    info(facts).map(|(_, fingerprint)| fingerprint).unwrap_or_default()
 }
 
 /// The record of an upgrade that becomes due or is settled now; which data are known does not change with it. One that cannot

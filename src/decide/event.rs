@@ -282,3 +282,14 @@ pub enum Action {
     /// Cancel whatever is scheduled.
     Cancel,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_s_end_is_told_as_a_shell_tells_it() {
+        let exits = [NodeExit::Code(3), NodeExit::Code(-1), NodeExit::Signal(9), NodeExit::Signal(i32::MAX)];
+        assert_eq!(exits.map(NodeExit::as_shell), [3, 255, 137, 255]);
+    }
+}

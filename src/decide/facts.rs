@@ -365,3 +365,39 @@ impl Record {
         self.verdict = Verdict::Passed;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_receipt_satisfies_what_names_the_same_artifact_or_document_or_nothing_under_the_same_name() {
+        let artifact = |url: &str| Artifact { os_arch: "any".into(), url: url.into(), checksum: None };
+        let plan = |name: &str, info: &str| Plan { name: name.into(), height: 10, info: info.into() };
+        let receipt = Receipt {
+            plan: plan("v2", "https://x.org/v2.json "),
+            artifact: artifact("https://x.org/v2"),
+            download_sha256: String::new(),
+            sha256: String::new(),
+            file: Fingerprint::default(),
+            verified_at: String::new(),
+            endpoint: String::new(),
+            applied: false,
+        };
+        let nothing = || Asks::Nothing { reason: String::new() };
+        let document = || Asks::Document { url: String::new() };
+        for (name, info, asks, satisfied) in [
+            ("v2", "", nothing(), true),
+            ("v3", "https://x.org/v2.json", nothing(), false),
+            ("v3", " https://x.org/v2.json", document(), true),
+            ("v2", "https://x.org/v3.json", document(), false),
+            ("v3", "", Asks::Artifact(artifact("https://x.org/v2")), true),
+            ("v2", "", Asks::Artifact(artifact("https://x.org/v3")), false),
+            ("v2", "https://x.org/v2.json", Asks::Unusable { reason: String::new() }, false),
+        ] {
+            let folder = Folder::of(name, false).unwrap();
+            let upgrade = Upgrade { plan: plan(name, info), folder, asks };
+            assert_eq!(receipt.satisfies(&upgrade), satisfied, "{upgrade:?}");
+        }
+    }
+}

@@ -62,7 +62,7 @@ impl Pace {
         if fits {
             self.samples.insert(place, (height, time));
             self.thin();
-        } else if self.samples.last().is_some_and(|newest| newest.0 < height || newest.1 < time) {
+        } else if newer.last().is_none_or(|newest| newest.1 < time) {
             *self = Self { samples: alloc::vec![(height, time)], floor: 0 };
         }
     }
@@ -232,109 +232,4 @@ fn parts(part: u64, whole: u64) -> u64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const HOUR: u64 = 3_600_000;
-
-    /// What is known of a chain after it was asked for as many blocks as it wants, `most` of them, from `floor` on.
-    fn asked(time_of: impl Fn(u64) -> u64, newest: u64, floor: u64) -> Pace {
-        let mut pace = Pace::default();
-        pace.add(newest, time_of(newest));
-        for _ in 0..8 {
-            let Some(wanted) = pace.wanted() else { break };
-            if wanted < floor { pace.is_missing(wanted) } else { pace.add(wanted, time_of(wanted)) }
-        }
-        pace
-    }
-
-    fn off(pace: &Pace, height: u64, truth: u64) -> u64 {
-        let newest = pace.samples().last().unwrap().1;
-        parts(pace.eta(height, newest).unwrap().at.abs_diff(truth), truth - newest)
-    }
-
-    #[test]
-    fn a_steady_chain_is_foretold_to_the_millisecond_from_few_blocks() {
-        let pace = asked(|height| height * 6_000, 1_000_000, 0);
-        assert_eq!(pace.samples().len(), 7);
-        assert_eq!(pace.block_time(1), Some(Duration::from_secs(6)));
-        let eta = pace.eta(1_100_000, 6_000_000_000).unwrap();
-        assert_eq!(eta.at, 6_600_000_000);
-        assert!(eta.earliest < eta.at && eta.at < eta.latest && eta.latest - eta.earliest < 20 * HOUR, "{eta:?}");
-    }
-
-    #[test]
-    fn a_pause_in_the_past_moves_nothing() {
-        for ago in [20, 5_000, 50_000] {
-            let truth = |height: u64| height * 6_000 + if height > 1_000_000 - ago { 10 * HOUR } else { 0 };
-            let pace = asked(truth, 1_000_000, 0);
-            for ahead in [600, 14_400, 100_000] {
-                assert!(off(&pace, 1_000_000 + ahead, truth(1_000_000 + ahead)) < 5_000, "{ago} {ahead} {pace:?}");
-            }
-        }
-    }
-
-    #[test]
-    fn after_a_change_the_pace_before_it_counts_for_little() {
-        let truth = |height: u64| height * 6_000 - height.saturating_sub(970_000) * 2_000;
-        let pace = asked(truth, 1_000_000, 0);
-        assert!(off(&pace, 1_100_000, truth(1_100_000)) < 30_000, "{pace:?}");
-    }
-
-    #[test]
-    fn a_pruned_node_is_asked_for_what_it_has() {
-        for floor in [999_950, 999_000, 970_000] {
-            let pace = asked(|height| height * 6_000, 1_000_000, floor);
-            assert_eq!(pace.eta(1_010_000, 0).unwrap().at, 6_060_000_000, "{floor}");
-            let mut told = Pace::default();
-            told.add(1_000_000, 6_000_000_000);
-            told.keep_above(floor);
-            assert!(told.wanted().unwrap() >= floor);
-        }
-    }
-
-    #[test]
-    fn a_silent_chain_comes_later_or_whoever_told_it_lags() {
-        let pace = asked(|height| height * 6_000, 1_000_000, 0);
-        let now = 6_000_000_000 + 3 * HOUR;
-        let eta = pace.eta(1_001_000, now).unwrap();
-        assert_eq!(eta.at, 6_006_000_000 + 3 * HOUR - 60_000);
-        assert_eq!(eta.earliest, now);
-        assert!(eta.latest > eta.at);
-    }
-
-    #[test]
-    fn blocks_heard_one_by_one_are_kept_on_every_scale() {
-        let mut pace = Pace::default();
-        for height in 1..=200_000 {
-            pace.add(height, height * 6_000 + if height > 199_990 { HOUR } else { 0 });
-        }
-        assert_eq!(pace.samples().len(), SAMPLES);
-        assert_eq!(pace.samples()[0].0, 1);
-        assert_eq!(pace.block_time(10_000), Some(Duration::from_secs(6)));
-    }
-
-    #[test]
-    fn times_that_contradict_their_heights_do_no_harm() {
-        let mut pace = Pace::default();
-        for (height, time, kept) in
-            [(10, 60_000, 1), (5, 30_000, 2), (7, 70_000, 1), (6, 80_000, 1), (5, 1_000, 2), (8, 500, 1)]
-        {
-            pace.add(height, time);
-            assert_eq!(pace.samples().len(), kept, "{height}");
-        }
-        for height in [0, 1, u64::MAX] {
-            pace.add(height, u64::MAX);
-            pace.is_missing(height);
-            let _ = (pace.wanted(), pace.eta(u64::MAX, u64::MAX), pace.block_time(u64::MAX));
-        }
-    }
-
-    #[test]
-    fn one_block_alone_foretells_nothing() {
-        let mut pace = Pace::default();
-        pace.add(7, 1_000);
-        pace.add(7, 9_000);
-        assert_eq!(pace.eta(9, 0), None);
-    }
-}
+mod tests;

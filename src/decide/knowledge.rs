@@ -86,8 +86,8 @@ impl Knowledge {
                 view.height = Some(*height);
                 view.catching_up = *catching_up;
                 view.silent = false;
-                // Before its first block a node says height 0 and the year 1970.
-                if *height > 0 && *time > 0 {
+                // Before its first block a node says the year 1970.
+                if *time > 0 {
                     view.pace.add(*height, *time);
                 }
                 Vec::new()
@@ -239,8 +239,8 @@ impl Knowledge {
     #[must_use]
     pub fn vote_ends_near(&self, wall: u64, window: Duration) -> bool {
         let window = u64::try_from(window.as_millis()).unwrap_or(u64::MAX);
-        let ends = self.views.values().flat_map(|view| &view.proposals).filter_map(|proposal| proposal.voting_end);
-        ends.into_iter().any(|end| end.abs_diff(wall) <= window)
+        let mut proposals = self.views.values().flat_map(|view| &view.proposals);
+        proposals.any(|proposal| proposal.voting_end.is_some_and(|end| end.abs_diff(wall) <= window))
     }
 }
 
@@ -254,15 +254,9 @@ impl View {
         Voice { plan, since: self.since, at: self.read_at }
     }
 
-    fn take_plan(
-        &mut self,
-        height: u64,
-        upgrade: Option<&Upgrade>,
-        applied: Option<&(alloc::string::String, u64)>,
-    ) -> Vec<Change> {
-        let mut changes = Vec::new();
+    fn take_plan(&mut self, height: u64, upgrade: Option<&Upgrade>, applied: Option<&(String, u64)>) -> Vec<Change> {
         if height < self.read_at {
-            return changes; // An answer from before the one that is held: late, or from a node behind a balancer.
+            return Vec::new(); // An answer from before the one that is held: late, or from a node behind a balancer.
         }
         // A plan that is not ahead of the height at which it was read is none.
         let upgrade = upgrade.filter(|upgrade| upgrade.plan.height > height);
@@ -272,8 +266,9 @@ impl View {
         self.read_at = height;
         self.read_in_step = !self.catching_up;
         if self.scheduled.as_ref() == upgrade {
-            return changes;
+            return Vec::new();
         }
+        let mut changes = Vec::new();
         if let Some(before) = self.scheduled.take() {
             let never_applied = applied.is_some_and(|(name, at)| *name == before.plan.name && *at == 0);
             if height < before.plan.height || never_applied {
@@ -404,9 +399,12 @@ mod tests {
         knowledge.absorb(&read(PEER, 61, None, None));
         assert_eq!((knowledge.scheduled(), knowledge.withdrew(&plan.plan, 1)), (vec![&plan], false));
         assert_eq!(knowledge.belief(&plan.plan, 2), Belief::Proven);
-        // An older proof changes nothing; a proof that has grown old hides nothing and brings nothing out.
+        // An older proof changes nothing; one of the same height is as good for longer; a proof that has grown old hides nothing and brings nothing out.
         assert_eq!(knowledge.absorb(&proof(55, 9_000, None)), []);
-        knowledge.at(2_001);
+        assert_eq!(knowledge.absorb(&proof(60, 3_000, Some(&plan))), []);
+        knowledge.at(3_000);
+        assert_eq!(knowledge.belief(&plan.plan, 2), Belief::Proven);
+        knowledge.at(3_001);
         assert_eq!(knowledge.belief(&plan.plan, 2), Belief::ProvenAsOf(60));
         assert_eq!((knowledge.scheduled(), knowledge.withdrew(&plan.plan, 1)), (vec![], true));
         knowledge.absorb(&read(PEER, 62, Some(&lie), None));
@@ -417,6 +415,18 @@ mod tests {
         assert_eq!(knowledge.scheduled(), [&plan]);
         knowledge.absorb(&block(PEER, 100, false));
         assert_eq!(knowledge.scheduled(), Vec::<&Upgrade>::new());
+    }
+
+    #[test]
+    fn a_proof_from_past_the_height_leaves_it_to_those_who_are_not_so_far() {
+        let plan = upgrade("v2", 100).plan;
+        let mut knowledge = Knowledge::default();
+        knowledge.absorb(&read(PEER, 99, None, None));
+        let past = News::Proven { height: 100, until: 1_000, upgrade: None };
+        knowledge.absorb(&Heard { endpoint: EndpointId(2), news: past });
+        assert!(knowledge.withdrew(&plan, 1));
+        knowledge.absorb(&read(PEER, 100, None, None));
+        assert!(!knowledge.withdrew(&plan, 1), "it has come");
     }
 
     #[test]
@@ -441,8 +451,19 @@ mod tests {
         knowledge.absorb(&block(OWN_NODE, 150, false));
         knowledge.absorb(&read(OWN_NODE, 150, None, None));
         knowledge.absorb(&block(OWN_NODE, 60, false));
+        assert!(!knowledge.withdrew(&plan.plan, 1), "what it read before is of other data");
         knowledge.absorb(&read(OWN_NODE, 60, Some(&plan), None));
         assert_eq!(knowledge.scheduled(), [&plan]);
+    }
+
+    #[test]
+    fn whoever_else_goes_back_is_a_balancer_with_a_node_that_lags() {
+        let plan = upgrade("v2", 100);
+        let mut knowledge = Knowledge::default();
+        knowledge.absorb(&block(PEER, 90, false));
+        knowledge.absorb(&read(PEER, 90, Some(&plan), None));
+        knowledge.absorb(&block(PEER, 80, false));
+        assert_eq!(knowledge.absorb(&read(PEER, 80, None, None)), []);
     }
 
     #[test]
@@ -452,6 +473,51 @@ mod tests {
         knowledge.absorb(&read(PEER, 90, Some(&plan), None));
         assert_eq!(knowledge.absorb(&read(PEER, 80, None, None)), []);
         assert_eq!(knowledge.scheduled(), [&plan]);
+        // Of two for one height the later counts.
+        assert_eq!(knowledge.absorb(&read(PEER, 90, None, None)), [Change::Withdrawn(plan.plan)]);
+    }
+
+    #[test]
+    fn a_plan_that_is_not_ahead_of_where_it_was_read_is_none() {
+        let plan = upgrade("v2", 100);
+        let mut knowledge = Knowledge::default();
+        assert_eq!(knowledge.absorb(&read(PEER, 100, Some(&plan), None)), []);
+        assert_eq!(knowledge.absorb(&read(PEER, 99, Some(&plan), None)), [], "late");
+        assert_eq!(knowledge.scheduled(), Vec::<&Upgrade>::new());
+    }
+
+    #[test]
+    fn the_own_node_s_word_is_named_before_that_of_others() {
+        let [plan, other] = [upgrade("v2", 100), upgrade("v3", 200)];
+        let mut knowledge = Knowledge::default();
+        let mut told = |who, height, says: &Upgrade| {
+            knowledge.absorb(&read(who, height, Some(says), None));
+            [&plan, &other].map(|upgrade| knowledge.told_by(&upgrade.plan))
+        };
+        assert_eq!(told(EndpointId(2), 50, &plan), [Some(EndpointId(2)), None]);
+        assert_eq!(told(PEER, 50, &other), [Some(EndpointId(2)), Some(PEER)]);
+        assert_eq!(told(OWN_NODE, 50, &plan), [Some(OWN_NODE), Some(PEER)]);
+        assert_eq!(told(OWN_NODE, 100, &other), [Some(OWN_NODE); 2], "it has said so before it was past it");
+    }
+
+    #[test]
+    fn a_block_without_a_time_tells_nothing_of_the_pace() {
+        let mut knowledge = Knowledge::default();
+        for (height, time) in [(0, 0), (1, 0), (2, 1_000), (4, 5_000)] {
+            let news = News::Block { height, time, catching_up: false, committed: None };
+            knowledge.absorb(&Heard { endpoint: PEER, news });
+        }
+        assert_eq!(knowledge.left(14), Some((10, Some(Duration::from_secs(20)))));
+    }
+
+    #[test]
+    fn the_end_of_a_vote_is_near_on_both_sides_of_it() {
+        let mut knowledge = Knowledge::default();
+        let vote = |id, voting_end| Proposal { id, status: ProposalStatus::Voting, voting_end, actions: vec![] };
+        let proposals = vec![vote(1, None), vote(2, Some(500_000)), vote(3, Some(900_000))];
+        knowledge.absorb(&Heard { endpoint: PEER, news: News::Proposals { proposals } });
+        let near = |wall| knowledge.vote_ends_near(wall, Duration::from_secs(100));
+        assert_eq!([399_999, 400_000, 600_000, 600_001, 900_000].map(near), [false, true, true, false, true]);
     }
 
     #[test]
@@ -469,5 +535,11 @@ mod tests {
         knowledge.absorb(&read(OWN_NODE, 91, None, None));
         assert_eq!(knowledge.scheduled(), Vec::<&Upgrade>::new());
         assert!(knowledge.withdrew(&lie.plan, 1));
+        // That it is told of a block again takes nothing back.
+        knowledge.absorb(&block(OWN_NODE, 91, false));
+        assert_eq!(knowledge.scheduled(), Vec::<&Upgrade>::new());
+        // Past the height it has no say.
+        knowledge.absorb(&read(OWN_NODE, 100, None, None));
+        assert_eq!(knowledge.scheduled(), [&lie]);
     }
 }

@@ -61,13 +61,10 @@ impl<J> Lane<J> {
     }
 
     /// Asks the job to stop, once: the identity to cancel, or none where there is nothing more to ask.
-    pub(super) fn cancel(&mut self) -> Option<JobId> {
+    pub(super) const fn cancel(&mut self) -> Option<JobId> {
         match self {
-            Self::Busy { id, cancelling, .. } if !*cancelling => {
-                *cancelling = true;
-                Some(*id)
-            }
-            _ => None,
+            Self::Busy { cancelling: true, .. } => None,
+            _ => self.insist(),
         }
     }
 }

@@ -5,7 +5,7 @@ use alloc::{format, string::String};
 
 use super::{
     agreement::Belief,
-    event::{NodeExit, Proposal, ProposalStatus, Trouble},
+    event::{Action, NodeExit, Proposal, ProposalStatus, Trouble},
     facts::{Failure, FailureState, Verdict, Version},
     knowledge::Dispute,
     orders::Exact,
@@ -292,11 +292,11 @@ impl fmt::Display for Note {
                     ProposalStatus::Voting => "is being voted on",
                     ProposalStatus::Passed => "has passed",
                 };
-                write!(f, "{}", DescribedProposal(proposal, state))
+                describe(proposal, state, f)
             }
             Self::Over(proposal) => {
                 let state = "is over, and nothing comes of it (rejected, withdrawn, or it could not be carried out)";
-                write!(f, "{}", DescribedProposal(proposal, state))
+                describe(proposal, state, f)
             }
             Self::Scheduled { upgrade, left, belief, waits } => {
                 write!(f, "upgrade {} is scheduled{}; {belief}", Described(&upgrade.plan), Left(*left))?;
@@ -537,21 +537,16 @@ impl fmt::Display for Described<'_> {
 }
 
 /// A proposal, its state, and what it would do.
-struct DescribedProposal<'a>(&'a Proposal, &'a str);
-
-impl fmt::Display for DescribedProposal<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        use super::event::Action;
-        write!(f, "proposal {} {}:", self.0.id, self.1)?;
-        for (index, action) in self.0.actions.iter().enumerate() {
-            let separator = if index == 0 { "" } else { "," };
-            match action {
-                Action::Schedule(plan) => write!(f, "{separator} upgrade {}", Described(plan))?,
-                Action::Cancel => write!(f, "{separator} cancels the scheduled upgrade")?,
-            }
+fn describe(proposal: &Proposal, state: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    write!(f, "proposal {} {state}:", proposal.id)?;
+    for (index, action) in proposal.actions.iter().enumerate() {
+        let separator = if index == 0 { "" } else { "," };
+        match action {
+            Action::Schedule(plan) => write!(f, "{separator} upgrade {}", Described(plan))?,
+            Action::Cancel => write!(f, "{separator} cancels the scheduled upgrade")?,
         }
-        Ok(())
     }
+    Ok(())
 }
 
 struct Left(Option<(u64, Option<Duration>)>);
@@ -575,12 +570,14 @@ pub struct Rough(
 impl fmt::Display for Rough {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let seconds = self.0.as_secs();
-        let text = match seconds {
-            0..60 => format!("{seconds} s"),
-            60..3_600 => format!("{} min {} s", seconds / 60, seconds % 60),
-            3_600..86_400 => format!("{} h {} min", seconds / 3_600, seconds % 3_600 / 60),
-            _ => format!("{} d {} h", seconds / 86_400, seconds % 86_400 / 3_600),
-        };
-        f.write_str(&text)
+        match seconds {
+            0..60 => write!(f, "{seconds} s"),
+            60..3_600 => write!(f, "{} min {} s", seconds / 60, seconds % 60),
+            3_600..86_400 => write!(f, "{} h {} min", seconds / 3_600, seconds % 3_600 / 60),
+            _ => write!(f, "{} d {} h", seconds / 86_400, seconds % 86_400 / 3_600),
+        }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -77,3 +77,20 @@ impl Orders {
         self.holds.iter().find(|hold| hold.folder.as_ref().is_none_or(|held| held == folder))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_brake_is_for_one_upgrade_or_for_all() {
+        let [v2, v3] = ["v2", "v3"].map(|name| Folder::of(name, false).unwrap());
+        let held = |folder: Option<&Folder>| {
+            let hold = Hold { folder: folder.cloned(), reason: String::new() };
+            let orders = Orders { holds: [hold].into(), ..Orders::default() };
+            [&v2, &v3].map(|folder| orders.hold(folder).is_some())
+        };
+        assert_eq!([Some(&v2), Some(&v3), None].map(held), [[true, false], [false, true], [true, true]]);
+        assert_eq!(Orders::default().hold(&v2), None);
+    }
+}

@@ -1,6 +1,9 @@
 //! What the chain asks for: a plan, and what this machine makes of it.
 
-use alloc::{format, string::String, vec::Vec};
+use alloc::{
+    format,
+    string::{String, ToString},
+};
 use serde::{Deserialize, Serialize};
 
 /// A software upgrade plan of x/upgrade. Two plans are the same only if name, height and info are.
@@ -116,15 +119,9 @@ impl ::core::fmt::Display for Folder {
 
 /// Go's `url.PathEscape`: unreserved characters and `$&+:=@` stay, every other byte becomes `%XX`.
 fn path_escape(name: &str) -> String {
-    let mut escaped = Vec::with_capacity(name.len());
-    for byte in name.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-_.~$&+:=@".contains(&byte) {
-            escaped.push(byte);
-        } else {
-            escaped.extend_from_slice(format!("%{byte:02X}").as_bytes());
-        }
-    }
-    String::from_utf8_lossy(&escaped).into_owned()
+    let stays = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~$&+:=@".contains(&byte);
+    let escaped = |byte| if stays(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") };
+    name.bytes().map(escaped).collect()
 }
 
 #[cfg(test)]
@@ -152,6 +149,18 @@ mod tests {
         for name in ["", ".", ".."] {
             assert!(Folder::of(name, false).is_err(), "{name:?}");
         }
-        assert!(Folder::of(&"x".repeat(256), false).is_err());
+        let refused = Folder::of("..", false).unwrap_err().to_string();
+        assert_eq!(refused, "the upgrade name \"..\" cannot be used as a folder");
+        assert_eq!([255, 256].map(|length| Folder::of(&"x".repeat(length), false).is_ok()), [true, false]);
+    }
+
+    #[test]
+    fn a_folder_that_is_there_keeps_its_name_and_none_leaves_the_upgrades_folder() {
+        for name in ["V2", "v2%20x", "...", "with space"] {
+            assert_eq!(Folder::existing(name).map(|folder| folder.to_string()).as_deref(), Some(name));
+        }
+        for name in ["", ".", "..", "a/b", "/"] {
+            assert_eq!(Folder::existing(name), None, "{name:?}");
+        }
     }
 }

@@ -40,3 +40,19 @@ impl Proven {
         self.upgrade.as_ref().is_some_and(|upgrade| upgrade.plan == *plan)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::string::String;
+
+    use super::*;
+
+    #[test]
+    fn a_proof_refutes_only_what_was_said_by_then_for_a_height_beyond_it() {
+        let nothing = Proven { height: 50, until: 0, upgrade: None };
+        for (since, height, refuted) in [(50, 51, true), (51, 60, false), (0, 50, false), (0, 49, false)] {
+            let plan = Plan { name: "v2".into(), height, info: String::new() };
+            assert_eq!(nothing.refutes(&plan, since), refuted, "said since {since} for {height}");
+        }
+    }
+}

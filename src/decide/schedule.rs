@@ -59,14 +59,13 @@ pub enum Urgency {
 /// The urgency with this much time left; unknown time counts as days.
 #[must_use]
 pub fn urgency(left: Option<Duration>) -> Urgency {
-    const MINUTE: u64 = 60;
     match left.map(|left| left.as_secs()) {
         Some(0) => Urgency::Now,
-        Some(seconds) if seconds < MINUTE => Urgency::Minute,
-        Some(seconds) if seconds < 10 * MINUTE => Urgency::Minutes,
-        Some(seconds) if seconds < 60 * MINUTE => Urgency::Hour,
-        Some(seconds) if seconds < 6 * 60 * MINUTE => Urgency::Hours,
-        Some(seconds) if seconds < 24 * 60 * MINUTE => Urgency::Day,
+        Some(1..60) => Urgency::Minute,
+        Some(60..600) => Urgency::Minutes,
+        Some(600..3_600) => Urgency::Hour,
+        Some(3_600..21_600) => Urgency::Hours,
+        Some(21_600..86_400) => Urgency::Day,
         _ => Urgency::Days,
     }
 }
@@ -92,6 +91,31 @@ mod tests {
             assert_eq!(jitter(Duration::ZERO, Some(limit), seed), Duration::ZERO);
             assert_eq!(jitter(limit, None, seed), Duration::ZERO);
         }
+    }
+
+    #[test]
+    fn jitter_is_a_share_of_what_there_is_time_for() {
+        let limit = Duration::from_mins(10);
+        assert_eq!(jitter(limit, Some(Duration::from_secs(1_000)), 7_500), Duration::from_secs(25));
+        assert_eq!(jitter(limit, Some(Duration::from_hours(24)), 250), Duration::from_secs(150));
+    }
+
+    #[test]
+    fn the_less_time_is_left_the_more_urgent_it_is() {
+        use Urgency::{Day, Days, Hour, Hours, Minute, Minutes, Now};
+        for (urgency, first, last) in [
+            (Now, 0, 0),
+            (Minute, 1, 59),
+            (Minutes, 60, 599),
+            (Hour, 600, 3_599),
+            (Hours, 3_600, 6 * 3_600 - 1),
+            (Day, 6 * 3_600, 24 * 3_600 - 1),
+            (Days, 24 * 3_600, u64::MAX),
+        ] {
+            assert_eq!([first, last].map(|left| super::urgency(Some(Duration::from_secs(left)))), [urgency; 2]);
+        }
+        assert_eq!(urgency(None), Days);
+        assert!(Now > Minute && Minute > Hours && Hours > Days);
     }
 
     #[test]

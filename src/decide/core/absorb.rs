@@ -68,14 +68,14 @@ impl Core {
     pub(super) fn home_done(&mut self, job: HomeJob, outcome: &Outcome, event: &Event, decision: &mut Decision) {
         // A link that moved before the job failed has moved all the same: facts tell what is left to do.
         self.switched_here |= matches!(job, HomeJob::Switch { .. });
-        if let Outcome::Failed { reason, .. } = outcome {
-            self.home_failed(&job, reason, event, decision);
-            return;
-        }
-        if !matches!(job, HomeJob::Ask | HomeJob::Greet) {
-            (self.acting, self.stands_still) = (Retry::default(), None);
+        let asked = matches!(job, HomeJob::Ask | HomeJob::Greet);
+        match outcome {
+            Outcome::Failed { reason, .. } if !asked => return self.home_failed(&job, reason, event, decision),
+            _ if !asked => (self.acting, self.stands_still) = (Retry::default(), None),
+            _ => {}
         }
         match (job, outcome) {
+            // One that fails to answer is silent.
             (HomeJob::Ask | HomeJob::Greet, outcome) => {
                 let answer = if let Outcome::Answered(answer) = outcome { *answer } else { NodeAnswer::default() };
                 if let Run::Alive(life) = &mut self.run {
@@ -86,7 +86,9 @@ impl Core {
                 self.generation = Some((version_of(&event.facts), *before));
             }
             (HomeJob::Choose(_), Outcome::Done) => (self.run, self.generation) = (Run::Never, None),
-            (HomeJob::Replace(_), Outcome::Done) => (self.generation, self.attempt) = (None, None),
+            (HomeJob::Replace(_), Outcome::Done) => {
+                (self.generation, self.attempt, self.failing.refused) = (None, None, None);
+            }
             (HomeJob::Weigh(_), Outcome::Weighed { file, sha256 }) => {
                 self.failing.weighed = Some((*file, sha256.clone()));
             }
@@ -115,11 +117,6 @@ impl Core {
 
     pub(super) fn home_failed(&mut self, job: &HomeJob, reason: &str, event: &Event, decision: &mut Decision) {
         match job {
-            HomeJob::Ask | HomeJob::Greet => {
-                if let Run::Alive(life) = &mut self.run {
-                    life.answered(asked_about(&event.facts), NodeAnswer::default(), event.now);
-                }
-            }
             HomeJob::Generation => self.generation = Some((version_of(&event.facts), None)),
             HomeJob::Room(plan) => {
                 decision.notes.push(Note::NoRoom { plan: plan.clone(), reason: reason.to_string() });
@@ -142,7 +139,7 @@ impl Core {
                 self.counted = None;
                 self.exited(*run, NOT_EXECUTED, None, event.now, decision);
             }
-            HomeJob::AppHook if self.fails_by_policy() => self.failing.refused = Some(reason.to_string()),
+            HomeJob::AppHook => self.failing.refused = Some(reason.to_string()),
             HomeJob::Start { run, .. } => {
                 if self.running() == Some(*run) {
                     self.run = Run::Never;
@@ -153,7 +150,7 @@ impl Core {
             HomeJob::BackUp(plan) | HomeJob::CustomHook(plan) if self.fails_by_policy() => {
                 self.stands_still(job, plan, reason, event, decision);
             }
-            HomeJob::BackUp(_) | HomeJob::CustomHook(_) | HomeJob::AppHook => {
+            HomeJob::BackUp(_) | HomeJob::CustomHook(_) => {
                 self.fatal = Some(Exit::UpgradeFailed(reason.to_string()));
             }
             other => {
@@ -185,13 +182,16 @@ impl Core {
         let retries = self.settings.pre_upgrade_retries;
         let hooks = self.hooks_for(&upgrade.plan);
         match code {
-            Some(30) => self.refused("pre-upgrade command failed : exit status 30".to_string()),
+            Some(30) => {
+                self.failing.refused = Some("pre-upgrade command failed : exit status 30".to_string());
+            }
             Some(31) => {
                 hooks.app_retries += 1;
                 let attempt = hooks.app_retries;
                 decision.notes.push(Note::PreUpgradeRetries { attempt });
                 if attempt > retries {
-                    self.refused(format!("pre-upgrade command failed. reached max attempt of retries - {retries}"));
+                    let reason = format!("pre-upgrade command failed. reached max attempt of retries - {retries}");
+                    self.failing.refused = Some(reason);
                 }
             }
             Some(0 | 1) => hooks.app = true,

@@ -117,15 +117,6 @@ impl Core {
         if record.retried { 1 } else { self.settings.upgrade_restarts.saturating_add(1) }
     }
 
-    /// The new binary's `pre-upgrade` says no.
-    pub(super) fn refused(&mut self, reason: String) {
-        if self.fails_by_policy() {
-            self.failing.refused = Some(reason);
-        } else {
-            self.fatal = Some(Exit::UpgradeFailed(reason));
-        }
-    }
-
     /// Whether a failure is written down, and does not just end the run.
     pub(super) fn fails_by_policy(&self) -> bool {
         self.settings.on_upgrade_failure != OnFailure::Leave

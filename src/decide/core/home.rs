@@ -38,7 +38,8 @@ impl Core {
             return;
         }
         if let Some(exit) = self.fatal.clone() {
-            self.leave(exit, event, decision);
+            // No node runs while a job is under way that ends in this.
+            decision.exit = Some(exit);
             return;
         }
         if self.stops > 0 {
@@ -76,7 +77,10 @@ impl Core {
                 let by_hand = facts.marker.is_none()
                     && matches!(facts.current, Current::Version(Version::Upgrade(_) | Version::Elsewhere(_)));
                 if self.came_too_late(upgrade, facts, decision) {
-                    return self.keep_running(event, decision);
+                    if self.home.is_idle() {
+                        self.keep_running(event, decision);
+                    }
+                    return;
                 }
                 let there = facts.staged.get(&upgrade.folder).is_some_and(|staged| *staged != Staged::None);
                 let height = upgrade.plan.height;
@@ -115,15 +119,6 @@ impl Core {
         if decision.exit == Some(Exit::Fine) {
             let stands_still = self.stands_still.clone().map(Exit::UpgradeFailed);
             decision.exit = Self::failed(facts).or(stands_still).or(Some(Exit::Fine));
-        }
-    }
-
-    /// Leaves; a node that still runs is stopped first.
-    pub(super) fn leave(&mut self, exit: Exit, event: &Event, decision: &mut Decision) {
-        match &self.run {
-            Run::Alive(_) if self.stops == 0 && event.now >= self.acting.not_before => self.stop(decision),
-            Run::Alive(_) => wake_by(decision, self.acting.not_before),
-            _ => decision.exit = Some(exit),
         }
     }
 
@@ -478,6 +473,7 @@ impl Core {
     }
 
     pub(super) fn begin(&mut self, job: HomeJob, decision: &mut Decision) {
+        debug_assert!(self.home.is_idle(), "{job:?} after {:?}", self.home);
         let id = JobId(self.next_identity());
         self.home.begin(id, job.clone());
         decision.home = Some((id, job));

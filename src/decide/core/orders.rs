@@ -123,7 +123,7 @@ impl Core {
         if taken || is_named(next) {
             return false;
         }
-        let over = info(facts).map(|(_, fingerprint, _)| fingerprint);
+        let over = info(facts).map(|(_, fingerprint)| fingerprint);
         self.begin(HomeJob::Name { plan: next.clone(), over }, decision);
         true
     }
@@ -224,9 +224,7 @@ impl Core {
         if !exact.missed && (unarmed || executed) {
             let reason = "the old binary executed it already".to_string();
             decision.notes.push(Note::NotExact { exact: exact.clone(), reason });
-            if self.home.is_idle() {
-                self.begin(HomeJob::Missed(Exact { missed: true, ..exact.clone() }), decision);
-            }
+            self.begin(HomeJob::Missed(Exact { missed: true, ..exact.clone() }), decision);
         }
         exact.missed || unarmed || executed
     }

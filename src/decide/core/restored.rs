@@ -26,8 +26,7 @@ impl Core {
         let Run::Ended { life, .. } = &self.run else { return false };
         // A node that catches up is at its height before it was heard of near it, or at all.
         let armed = life.halt.is_some();
-        let strange = facts.data.is_some() && known_data(facts) != facts.data;
-        if exit == NodeExit::Code(0) || !(strange || armed) {
+        if exit == NodeExit::Code(0) || !(are_strange(facts) || armed) {
             return false;
         }
         match life.ear.clone() {
@@ -75,8 +74,7 @@ impl Core {
         };
         let since = self.stands.filter(|(at, _)| Some(*at) == stands).map_or(event.now, |(_, since)| since);
         self.stands = stands.map(|at| (at, since));
-        let strange = event.facts.data.is_some() && known_data(&event.facts) != event.facts.data;
-        if stands.is_none() || !strange || self.chosen >= MOST_CHOSEN || event.now < since + LONG {
+        if stands.is_none() || !are_strange(&event.facts) || self.chosen >= MOST_CHOSEN || event.now < since + LONG {
             return false;
         }
         self.stands = None;
@@ -150,4 +148,9 @@ impl Core {
         self.begin(HomeJob::Remember(record), decision);
         true
     }
+}
+
+/// Whether no node of this home has worked on its data.
+fn are_strange(facts: &Facts) -> bool {
+    facts.data.is_some() && known_data(facts) != facts.data
 }

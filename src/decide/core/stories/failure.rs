@@ -1,0 +1,300 @@
+//! A new binary that ends before its height is committed.
+
+mod stands;
+
+use super::{
+    super::super::{
+        event::Trouble,
+        facts::{Failure, FailureState, Verdict},
+        orders::{Replacement, Ruling},
+        settings::OnFailure,
+    },
+    *,
+};
+
+fn by(on_upgrade_failure: OnFailure) -> Settings {
+    Settings { on_upgrade_failure, poll_interval: Duration::from_hours(1), ..Settings::default() }
+}
+
+fn at(began: u64, reached: u64) -> Words {
+    Words::At { began, reached }
+}
+
+fn trouble(trouble: Trouble) -> Words {
+    Words::Trouble(trouble, "so it says".into())
+}
+
+fn tried(starts: u32, attempts: u32) -> Record {
+    Record { starts, attempts, ..hooked() }
+}
+
+fn failure(state: FailureState) -> Failure {
+    let reason = "it broke".into();
+    Failure { state, folder: folder("v2"), sha256: "bad".into(), file: file(1), reason, restored: false }
+}
+
+/// The failure stands in the record.
+fn fallen(state: FailureState) -> Record {
+    Record { failure: Some(Box::new(failure(state))), ..tried(4, 4) }
+}
+
+/// A `watcher` that finds it there.
+fn found(settings: Settings, state: FailureState) -> Scene {
+    let mut scene = Scene::switched(settings);
+    scene.facts.record = present(fallen(state));
+    scene.facts.failed_file = Some(file(1));
+    scene.facts.backup = Backup::Complete;
+    scene
+}
+
+/// One after three attempts has started the fourth.
+fn at_its_last(settings: Settings, record: Record) -> Scene {
+    let mut scene = Scene::switched(settings);
+    scene.facts.record = present(record);
+    scene.facts.backup = Backup::Complete;
+    scene.climbs_to(|job| matches!(job, HomeJob::Start { .. }));
+    scene.done();
+    scene
+}
+
+/// What stands in the record after it has failed for good.
+#[track_caller]
+fn fails_with(scene: &mut Scene, words: Option<Words>) -> (Failure, Record) {
+    scene.exits_saying(code(1), words).does(HomeJob::Weigh(folder("v2")));
+    scene.done();
+    let Some(HomeJob::Remember(record)) = scene.core.home.job() else { panic!("{:?}", scene.core.home) };
+    (*record.failure.clone().expect("it has failed"), record.clone())
+}
+
+const STARTED: &str =
+    "the new binary was started 4 times and ended before it was seen to commit height 1000: exit status 1";
+
+#[test]
+fn a_new_binary_is_started_again_after_a_pause_that_doubles_and_each_attempt_is_written_down_at_once() {
+    let mut scene = Scene::upgraded(by(OnFailure::Hold));
+    for attempt in 1..=3 {
+        let told = scene.exits(code(i32::from(attempt > 1)));
+        told.remembers(tried(attempt, attempt));
+        let pause = 1 << (attempt - 1);
+        let again = format!(
+            "upgrade \"v2\" at height 1000: the new binary ended before it was seen to commit the height, start {} follows in \
+             {pause}s",
+            attempt + 1
+        );
+        scene.done().rests().says(&[&again]).wakes(scene.now + Duration::from_secs(pause));
+        scene.after(Duration::from_millis(pause * 1_000 - 1)).rests().says(&[]);
+        scene.after(Duration::from_millis(1)).remembers(tried(attempt + 1, attempt));
+        let run = RunId(scene.life().id.0 + 4);
+        scene.done().does(HomeJob::Start { run, version: v2(), halt: None, listen: true });
+        scene.done();
+    }
+    let (failure, record) = fails_with(&mut scene, None);
+    assert_eq!(failure, Failure { reason: STARTED.into(), ..self::failure(FailureState::Held) });
+    assert_eq!((record.starts, record.attempts, record.verdict), (4, 4, Verdict::Pending));
+}
+
+#[test]
+fn a_pause_between_attempts_is_not_lost_to_an_attempt_that_is_written_already() {
+    // The record was written by a job whose end was not heard of.
+    let mut scene = Scene::upgraded(by(OnFailure::Hold));
+    scene.exits(code(1)).remembers(tried(1, 1));
+    scene.facts.record = present(tried(1, 1));
+    scene.fails().rests();
+    let told = scene.seconds(1);
+    told.remembers(tried(2, 1)).says(&[]);
+}
+
+#[test]
+fn where_it_is_left_to_its_operator_an_end_of_zero_is_the_end_and_so_is_the_last_attempt() {
+    let mut scene = Scene::upgraded(by(OnFailure::Leave));
+    scene.exits(code(0)).leaves(Exit::Fine);
+    let mut scene = Scene::upgraded(by(OnFailure::Leave));
+    scene.exits(code(1)).remembers(tried(1, 1));
+    let mut scene = at_its_last(by(OnFailure::Leave), tried(3, 3));
+    scene.exits(code(1)).leaves(Exit::UpgradeFailed(format!("upgrade \"v2\": {STARTED}")));
+}
+
+#[test]
+fn a_new_binary_is_listened_to_from_its_second_start_and_where_there_is_no_other() {
+    let none = |on_failure| Settings { upgrade_restarts: 0, ..by(on_failure) };
+    for (settings, record, listens) in [
+        (by(OnFailure::Hold), hooked(), false),
+        (by(OnFailure::Hold), tried(1, 0), true),
+        (by(OnFailure::Leave), tried(1, 0), false),
+        (none(OnFailure::Hold), hooked(), true),
+        (none(OnFailure::Leave), hooked(), false),
+        (by(OnFailure::Retry), Record { retried: true, ..hooked() }, true),
+    ] {
+        let mut scene = Scene::switched(settings.clone());
+        scene.facts.record = present(record.clone());
+        scene.climbs_to(|job| matches!(job, HomeJob::Start { .. }));
+        let listen = matches!(scene.core.home.job(), Some(HomeJob::Start { listen: true, .. }));
+        assert_eq!(listen, listens, "{settings:?} {record:?}");
+    }
+}
+
+#[test]
+fn what_lies_outside_the_binary_is_waited_for_without_counting() {
+    let mut scene = Scene::upgraded(by(OnFailure::Hold));
+    for (start, pause) in (1..).zip([1, 2, 4, 8, 16, 30, 30]) {
+        let waits = format!(
+            "the node cannot run: another program listens at one of its addresses (so it says); it is started again in {pause}s"
+        );
+        let told = scene.exits_saying(code(1), trouble(Trouble::PortInUse));
+        told.rests().wakes(scene.now + Duration::from_secs(pause));
+        told.says(&["the node (upgrades/v2) ended: exit status 1", &waits]);
+        scene.after(Duration::from_millis(pause * 1_000 - 1)).rests().says(&[]);
+        scene.after(Duration::from_millis(1)).remembers(tried(start + 1, 0));
+        scene.done().starts(v2());
+        scene.done();
+    }
+    // One of its own ends the row.
+    scene.exits(code(1)).remembers(tried(8, 1));
+    scene.done();
+    scene.seconds(1).remembers(tried(9, 1));
+    scene.done();
+    scene.done();
+    scene.exits_saying(code(1), trouble(Trouble::Locked)).rests().wakes(scene.now + SECOND);
+}
+
+#[test]
+fn a_key_that_has_signed_elsewhere_is_not_tried_again() {
+    let mut scene = Scene::upgraded(by(OnFailure::Hold));
+    let told = scene.exits_saying(code(1), trouble(Trouble::DoubleSign));
+    assert!(
+        matches!(&told.0.exit, Some(Exit::NodeFailed(why)) if why.starts_with("exit status 1: its key has signed one of the last \
+                 blocks") && why.ends_with("(so it says)")),
+        "{:?}",
+        told.0
+    );
+}
+
+#[test]
+fn an_end_of_a_binary_that_began_at_its_height_is_no_failure_of_the_upgrade() {
+    let passes = "upgrade \"v2\" at height 1000 has passed: its height is committed";
+    let ended = "the node (upgrades/v2) ended: exit status 1";
+    let mut scene = Scene::upgraded(by(OnFailure::Hold));
+    scene.exits_saying(code(1), at(HEIGHT, HEIGHT)).remembers(Record { starts: 1, ..passed() }).says(&[ended, passes]);
+    let mut scene = Scene::upgraded(by(OnFailure::Hold));
+    scene.exits_saying(code(1), at(HEIGHT - 1, HEIGHT)).remembers(tried(1, 1));
+    // At a height that the operator named, the old binary has committed it.
+    let mut scene = Scene::upgraded(by(OnFailure::Hold));
+    scene.facts.info = written(Origin::Operator);
+    scene.exits_saying(code(1), at(HEIGHT, HEIGHT)).remembers(tried(1, 1));
+}
+
+#[test]
+fn the_attempts_of_an_earlier_watcher_count() {
+    let mut scene = at_its_last(by(OnFailure::Hold), tried(3, 3));
+    assert_eq!(fails_with(&mut scene, None).0.state, FailureState::Held);
+    let mut scene = at_its_last(by(OnFailure::Hold), tried(9, 2));
+    scene.exits(code(1)).remembers(tried(10, 3));
+    // Once it has passed, the next upgrade begins at none.
+    let mut scene = Scene::upgraded(by(OnFailure::Hold));
+    scene.is_at(HEIGHT + 1, HEIGHT).remembers(Record { starts: 1, ..passed() });
+    scene.done();
+    assert_eq!(scene.core.attempt, None);
+}
+
+#[test]
+fn a_new_binary_that_cannot_be_executed_has_failed_an_attempt() {
+    let mut scene = Scene::switched(by(OnFailure::Hold));
+    scene.climbs_to(|job| matches!(job, HomeJob::Start { .. }));
+    scene
+        .fails()
+        .remembers(tried(1, 1))
+        .says(&["starting the node failed: it broke", "the node (upgrades/v2) ended: exit status 126"]);
+    let mut scene = Scene::switched(by(OnFailure::Leave));
+    scene.climbs_to(|job| matches!(job, HomeJob::Start { .. }));
+    scene.fails().leaves(Exit::NodeFailed("it broke".into()));
+}
+
+#[test]
+fn a_pre_upgrade_that_refuses_is_a_failure() {
+    let refused = "pre-upgrade command failed : exit status 30";
+    let says_no = |on_failure| {
+        let mut scene = Scene::switched(by(on_failure));
+        scene.facts.record = present(record());
+        scene.tick().does(HomeJob::AppHook);
+        let told = scene.ends(Outcome::PreUpgrade(Some(30)));
+        (scene, told)
+    };
+    says_no(OnFailure::Leave).1.leaves(Exit::UpgradeFailed(refused.into()));
+    let (mut scene, told) = says_no(OnFailure::Hold);
+    told.does(HomeJob::Weigh(folder("v2")));
+    let failure = Failure { reason: refused.into(), ..failure(FailureState::Held) };
+    scene.done().remembers(Record { failure: Some(Box::new(failure)), ..record() });
+}
+
+#[test]
+fn what_becomes_of_it_is_as_its_operator_chose() {
+    for (on_failure, retried, state) in [
+        (OnFailure::Hold, false, FailureState::Held),
+        (OnFailure::Retry, false, FailureState::Retrying),
+        (OnFailure::Retry, true, FailureState::Held),
+        (OnFailure::Rollback, false, FailureState::RollingBack),
+        (OnFailure::Rollback, true, FailureState::RollingBack),
+    ] {
+        let record = Record { retried, ..tried(3, 3) };
+        let mut scene = at_its_last(by(on_failure), record);
+        let (failure, _) = fails_with(&mut scene, Some(at(HEIGHT - 1, HEIGHT - 1)));
+        assert_eq!((failure.state, failure.reason.as_str()), (state, STARTED), "{on_failure:?} {retried}");
+    }
+}
+
+#[test]
+fn it_is_taken_back_by_itself_only_where_its_height_is_known_not_to_be_committed() {
+    let none = "there is no complete backup for \"v2\"";
+    let unknown = "whether it has committed height 1000 is not known: it did not say where it stands (its log_level must be info)";
+    let below = || Some(at(HEIGHT - 1, HEIGHT - 1));
+    let as_it_is: &dyn Fn(&mut Facts) = &|_| {};
+    let smudged: &dyn Fn(&mut Facts) = &|facts| facts.signer_unknown = Some("smudged".into());
+    let unsaved: &dyn Fn(&mut Facts) = &|facts| facts.backup = Backup::Missing;
+    let unwanted: &dyn Fn(&mut Facts) = &|facts| facts.backup = Backup::NotWanted;
+    for (what, words, change, why) in [
+        ("it said so", below(), as_it_is, None),
+        ("it said nothing", None, as_it_is, Some(unknown)),
+        ("it said something else", Some(Words::WrongAppHash), as_it_is, Some(unknown)),
+        ("it said it began there", Some(at(HEIGHT - 1, HEIGHT)), as_it_is, Some("it may have committed height 1000")),
+        (
+            "nobody knows what was signed",
+            below(),
+            smudged,
+            Some("it is not known what the validator signed last (smudged)"),
+        ),
+        ("no backup", below(), unsaved, Some(none)),
+        ("no backup was wanted", below(), unwanted, Some(none)),
+    ] {
+        let mut scene = at_its_last(by(OnFailure::Rollback), tried(3, 3));
+        change(&mut scene.facts);
+        let (failure, _) = fails_with(&mut scene, words);
+        let expected = match why {
+            None => (FailureState::RollingBack, STARTED.to_string()),
+            Some(why) => (FailureState::Held, format!("{STARTED}; it is not taken back, because {why}")),
+        };
+        assert_eq!((failure.state, failure.reason), expected, "{what}");
+    }
+    let lost = Record { from: v2(), ..tried(3, 3) };
+    let (failure, _) = fails_with(&mut at_its_last(by(OnFailure::Rollback), lost), below());
+    assert!(failure.reason.ends_with("because the version before it is not known"), "{}", failure.reason);
+    // What an earlier start may have done is told by what was signed.
+    for (signed, why) in [(HEIGHT, unknown), (HEIGHT + 1, "the validator has signed beyond height 1000")] {
+        let mut scene = Scene::switched(by(OnFailure::Rollback));
+        scene.facts.record = present(Record { starts: 1, ..record() });
+        (scene.facts.backup, scene.facts.signed_height) = (Backup::Complete, Some(signed));
+        scene.tick();
+        scene.ends(Outcome::PreUpgrade(Some(30)));
+        scene.done();
+        let Some(HomeJob::Remember(Record { failure: Some(failure), .. })) = scene.core.home.job() else { panic!() };
+        assert!(failure.reason.ends_with(&format!("because {why}")), "{}", failure.reason);
+    }
+    // One that refuses before its first start has changed nothing.
+    let mut scene = Scene::switched(by(OnFailure::Rollback));
+    scene.facts.record = present(record());
+    (scene.facts.backup, scene.facts.signed_height) = (Backup::Complete, Some(HEIGHT + 5));
+    scene.tick();
+    scene.ends(Outcome::PreUpgrade(Some(30)));
+    scene.done();
+    let Some(HomeJob::Remember(Record { failure: Some(failure), .. })) = scene.core.home.job() else { panic!() };
+    assert_eq!(failure.state, FailureState::RollingBack);
+}

@@ -1,0 +1,154 @@
+//! What `upgrade-info.json` leads to.
+
+use super::*;
+
+#[test]
+fn a_file_that_is_no_plan_is_told_once_it_stays_that_way_and_hinders_nothing() {
+    let unreadable = |number| Info::Unreadable { reason: "half".into(), fingerprint: file(number) };
+    let poll = Settings::default().poll_interval;
+    let mut scene = Scene::new(Settings::default());
+    scene.facts.info = unreadable(1);
+    scene.tick().says(&[]).starts(Version::Genesis);
+    assert_eq!(scene.life().info_before, Some(file(1)));
+    scene.done();
+    scene.facts.info = unreadable(2);
+    scene.after(poll).says(&[]);
+    scene.after(poll / 2).says(&[]);
+    scene.after(poll / 2).says(&["data/upgrade-info.json cannot be read: half"]);
+    scene.after(poll).says(&[]);
+    scene.facts.info = unreadable(3);
+    scene.after(poll).says(&[]);
+    scene.after(poll).says(&["data/upgrade-info.json cannot be read: half"]);
+}
+
+#[test]
+fn an_upgrade_that_has_passed_is_due_again_only_at_a_new_halt_of_an_older_binary() {
+    let mut scene = Scene::running(Settings::default());
+    scene.facts.record = present(passed());
+    scene.facts.info = written(Origin::Node);
+    scene.asks();
+    // The file was there before.
+    let mut old = with_old_file(|facts| facts.record = present(passed()));
+    old.exits(code(1)).leaves(Exit::NodeEnded(code(1)));
+    // Its binary is current already.
+    let mut new = Scene::new(Settings::default());
+    new.facts.current = Current::Version(v2());
+    new.facts.record = present(passed());
+    new.tick().starts(v2());
+    new.done();
+    new.facts.info = written(Origin::Node);
+    new.tick().rests();
+}
+
+/// A home that points at v2 already, with a file that names it; its node runs where it is wanted to.
+fn switched(origin: Origin, alive: bool, change: impl FnOnce(&mut Facts)) -> Scene {
+    let mut scene = Scene::new(Settings::default());
+    scene.facts.current = Current::Version(v2());
+    if alive {
+        scene.tick().starts(v2());
+        scene.done();
+    }
+    scene.facts.info = written(origin);
+    change(&mut scene.facts);
+    scene
+}
+
+#[test]
+fn a_home_that_was_switched_by_others_is_taken_over_as_it_is() {
+    let settled = Record { from: v2(), ..passed() };
+    let absent = |facts: &mut Facts| facts.record = RecordFact::Absent;
+    switched(Origin::Node, false, absent).tick().remembers(settled.clone());
+    switched(Origin::Node, true, |_| {}).tick().remembers(settled);
+    // A record that is lost, or cannot be read, may be that of this very upgrade: its hooks run once more.
+    switched(Origin::Node, false, |_| {}).tick().does(HomeJob::AppHook);
+    let unreadable = |facts: &mut Facts| facts.record = RecordFact::Unreadable;
+    switched(Origin::Node, false, unreadable).tick().does(HomeJob::AppHook);
+    let mut scene = switched(Origin::Node, true, unreadable);
+    scene.seconds(2).does(HomeJob::Ask);
+    answered(&mut scene, Some(HEIGHT + 1), Some(HEIGHT)).remembers(Record { from: v2(), ..unknown(passed()) });
+}
+
+/// What a record that cannot be read may have told: a start, and that the data came back from a backup.
+fn unknown(record: Record) -> Record {
+    Record { starts: 1, signed_before: u64::MAX, ..record }
+}
+
+#[test]
+fn a_height_that_was_named_by_hand_is_not_over_because_its_folder_runs_already() {
+    let settled = Record { from: v2(), ..passed() };
+    let marked = |height| move |facts: &mut Facts| facts.marker = Some(Marker { name: "v2".into(), height });
+    switched(Origin::Operator, true, |_| {}).asks();
+    switched(Origin::Operator, true, marked(HEIGHT)).tick().remembers(settled.clone());
+    switched(Origin::Operator, true, marked(HEIGHT - 1)).asks();
+    for (committed, over) in [(HEIGHT - 1, false), (HEIGHT, true)] {
+        let mut scene = switched(Origin::Operator, true, |_| {});
+        scene.asks();
+        let told = answered(&mut scene, Some(HEIGHT - 1), Some(committed));
+        if over {
+            told.remembers(settled.clone())
+        } else {
+            told.rests()
+        };
+    }
+}
+
+#[test]
+fn what_is_to_be_skipped_or_older_than_what_runs_is_told_and_left_alone() {
+    let older = "data/upgrade-info.json asks for upgrade \"v2\" at height 1000: it is older than the upgrade that runs now, \
+                 and nothing is switched; if the data were restored, link cosmovisor/current to the version they need, or \
+                 wait for the node to say it";
+    let skipped = "data/upgrade-info.json asks for upgrade \"v2\" at height 1000: the node is told to skip it \
+                   (--unsafe-skip-upgrades)";
+    let v3 = |height| Record { plan: plan("v3", height), ..passed() };
+    let mark = |height| Some(Marker { name: "v3".into(), height });
+    for (skip, marker, record, ignored) in [
+        (HEIGHT, None, v3(1), Some(skipped)),
+        (HEIGHT - 1, None, v3(1), None),
+        (0, mark(HEIGHT + 1), v3(1), Some(older)),
+        (0, mark(HEIGHT), v3(1), None),
+        (0, None, v3(HEIGHT + 1), Some(older)),
+        (0, None, v3(HEIGHT), None),
+    ] {
+        let mut scene = Scene::running(Settings { skip_heights: [skip].into(), ..Settings::default() });
+        scene.facts.info = written(Origin::Node);
+        (scene.facts.marker, scene.facts.record) = (marker, present(record));
+        match ignored {
+            Some(why) => {
+                scene.tick().rests().says(&[why]);
+                scene.tick().rests().says(&[]);
+            }
+            None => scene.asks(),
+        }
+    }
+}
+
+#[test]
+fn an_upgrade_that_the_running_binary_is_past_is_settled_and_not_made() {
+    // A file that was there before the node began.
+    for (latest, committed, signed, past) in [
+        (None, Some(HEIGHT - 1), None, false),
+        (None, Some(HEIGHT), None, true),
+        (Some(HEIGHT + 2), Some(HEIGHT - 1), None, false),
+        (Some(HEIGHT + 1), None, None, false),
+        (Some(HEIGHT + 2), None, None, true),
+        (None, None, Some(HEIGHT), false),
+        (None, None, Some(HEIGHT + 1), true),
+        (None, Some(HEIGHT - 1), Some(HEIGHT + 1), false),
+    ] {
+        let mut scene = with_old_file(|_| {});
+        scene.asks();
+        scene.facts.signed_height = signed;
+        let told = answered(&mut scene, latest, committed);
+        let settles = matches!(&told.0.home, Some((_, HomeJob::Remember(record))) if *record == passed());
+        assert_eq!(settles, past, "{latest:?} {committed:?} {signed:?}: {:?}", told.0);
+    }
+    // A new one.
+    let mut scene = Scene::running(Settings::default());
+    (scene.facts.info, scene.facts.signed_height) = (written(Origin::Node), Some(HEIGHT + 1));
+    scene.asks();
+    // One that its operator wrote for a height that has come is made, late as it is.
+    let mut scene = Scene::running(Settings::default());
+    scene.facts.info = written(Origin::Operator);
+    scene.asks();
+    answered(&mut scene, Some(HEIGHT), Some(HEIGHT)).remembers(record());
+}

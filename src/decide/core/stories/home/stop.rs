@@ -1,0 +1,51 @@
+//! After a stop request.
+
+use super::*;
+
+#[test]
+fn a_node_that_runs_is_waited_for_and_its_code_is_passed_on() {
+    for (exit, how) in [(code(0), Exit::Fine), (code(7), Exit::NodeEnded(code(7)))] {
+        let mut scene = Scene::running(Settings::default());
+        scene.signal().rests();
+        scene.seconds(60).rests();
+        scene.exits(exit).leaves(how);
+    }
+    Scene::new(Settings::default()).signal().leaves(Exit::Fine);
+}
+
+#[test]
+fn the_end_of_a_node_that_watcher_itself_stopped_is_fine() {
+    let mut scene = Scene::halted(Settings::default());
+    scene.tick().stops();
+    scene.signal().rests();
+    scene.exits(NodeExit::Signal(9)).rests();
+    scene.done().leaves(Exit::Fine);
+    // One that has ended at its halt, and was waited with.
+    let mut scene = Scene::halted(Settings::default());
+    scene.facts.staged.clear();
+    scene.exits(code(1)).rests();
+    scene.signal().leaves(Exit::Fine);
+}
+
+#[test]
+fn a_node_that_outlived_a_script_in_front_of_it_is_stopped_once() {
+    let mut scene = Scene::running(Settings::default());
+    scene.signal();
+    scene.leaves_its_node(NodeExit::Signal(15), None).stops_the_stray();
+    scene.fails().leaves(Exit::NodeEnded(NodeExit::Signal(15)));
+    let mut scene = Scene::running(Settings::default());
+    scene.signal();
+    scene.leaves_its_node(code(0), None).stops_the_stray();
+    scene.done().leaves(Exit::Fine);
+}
+
+#[test]
+fn what_stands_in_the_way_of_an_upgrade_is_why_watcher_leaves() {
+    let mut scene = Scene::halted(Settings::default());
+    scene.exits(code(1));
+    scene.core.home = Lane::Idle;
+    scene.facts.backup = Backup::Missing;
+    scene.tick().does(HomeJob::BackUp(plan("v2", HEIGHT)));
+    scene.fails().rests();
+    scene.signal().leaves(Exit::UpgradeFailed("backing up the data directory failed: it broke".into()));
+}

@@ -1,0 +1,226 @@
+//! The height before which the old binary is to stop.
+
+use super::*;
+
+/// At this height the node is asked what its `--halt-height` means.
+fn at(height: u64) -> Scene {
+    let mut scene = ordered(to_stop());
+    scene.facts.info = written(Origin::Operator);
+    asked(&mut scene, height);
+    scene
+}
+
+/// It was restarted, and is to stop before the height.
+fn armed(stops_before: bool) -> Scene {
+    let mut scene = Scene::new(Settings { poll_interval: SECOND / 2, ..Settings::default() });
+    scene.facts.info = written(Origin::Operator);
+    scene.facts.staged.insert(folder("v2"), Staged::Operator);
+    scene.facts.orders = to_stop();
+    scene.tick().does(HomeJob::Generation);
+    scene.ends(Outcome::HaltsBefore(Some(stops_before)));
+    scene.done();
+    scene
+}
+
+#[test]
+fn a_node_is_restarted_once_within_three_hundred_blocks_and_not_within_a_hundred() {
+    let restarts = "the node is restarted so that it stops before the exact height";
+    let inexact = |why: &str| {
+        format!(
+            "upgrade v2 was to be swapped in before height 1000 is executed, and cannot be: {why}; name a later height \
+             (`add-upgrade --force --exact`), or leave out --exact"
+        )
+    };
+    let near = inexact("it came within 100 blocks of the height before it could be restarted");
+    let unknown = inexact("what `--halt-height` means to the running binary cannot be told from its `version --long`");
+    at(HEIGHT - 301).tick().rests();
+    for (left, generation, job, note) in [
+        (300, Some(true), true, restarts),
+        (101, Some(false), true, restarts),
+        (100, Some(true), false, near.as_str()),
+        (1, Some(true), false, &near),
+        (300, None, false, &unknown),
+        (100, None, false, &unknown),
+    ] {
+        let mut scene = at(HEIGHT - left);
+        assert_eq!(scene.core.home.job(), Some(&HomeJob::Generation), "{left}");
+        let told = scene.ends(Outcome::HaltsBefore(generation));
+        told.says(&[note]);
+        if job {
+            told.stops()
+        } else {
+            told.rests()
+        };
+        if !job {
+            scene.tick().says(&[]);
+        }
+    }
+}
+
+#[test]
+fn what_the_halt_height_means_is_asked_once_for_each_version() {
+    let mut scene = at(HEIGHT - 300);
+    scene.ends(Outcome::HaltsBefore(Some(true))).stops();
+    scene.exits(code(0));
+    let run = RunId(scene.life().id.0 + 5);
+    let start = HomeJob::Start { run, version: Version::Genesis, halt: Some(HEIGHT), listen: false };
+    scene.done().does(start);
+    scene.done();
+    // Another binary is asked again, and one that cannot say is left alone.
+    let mut scene = at(HEIGHT - 300);
+    scene.facts.current = Current::Version(Version::Elsewhere("/opt/node".into()));
+    scene.ends(Outcome::HaltsBefore(None)).rests();
+    scene.facts.current = Current::Version(Version::Genesis);
+    scene.tick().does(HomeJob::Generation);
+    // So is one that does not answer.
+    scene.fails().rests();
+    scene.tick().rests();
+}
+
+#[test]
+fn a_node_that_is_not_to_stop_there_any_more_is_restarted() {
+    let restarts = "the node is restarted because it is not to stop at that height any more";
+    let mut scene = armed(true);
+    scene.ends(answer(700, 699)).rests();
+    scene.facts.orders.exact = Some(Exact { height: HEIGHT + 1, ..exact() });
+    scene.tick().stops().says(&[restarts]);
+    let mut scene = armed(true);
+    scene.ends(answer(700, 699));
+    scene.facts.orders = Orders::default();
+    scene.tick().stops().says(&[restarts]);
+}
+
+#[test]
+fn an_order_is_for_the_version_before_it_and_for_a_height_still_to_come() {
+    let ahead = |change: &dyn Fn(&mut Scene)| {
+        let mut scene = running();
+        scene.facts.orders = to_stop();
+        change(&mut scene);
+        scene.core.exact_ahead(&scene.facts).is_some()
+    };
+    assert!(ahead(&|_| {}));
+    assert!(!ahead(&|scene| scene.facts.orders.exact = Some(Exact { missed: true, ..exact() })));
+    assert!(!ahead(&|scene| scene.facts.current = Current::Version(v2())));
+    // At its halt a validator has signed that very height.
+    assert!(ahead(&|scene| scene.facts.signed_height = Some(HEIGHT)));
+    assert!(!ahead(&|scene| scene.facts.signed_height = Some(HEIGHT + 1)));
+    let committed = |committed| {
+        move |scene: &mut Scene| {
+            let Run::Alive(life) = &mut scene.core.run else { panic!("it runs") };
+            life.committed = Some(committed);
+        }
+    };
+    assert!(ahead(&committed(HEIGHT - 1)) && !ahead(&committed(HEIGHT)));
+}
+
+#[test]
+fn an_armed_node_that_is_behind_the_height_is_written_off_before_anything_else() {
+    let mut scene = armed(true);
+    scene.facts.info = Info::Absent;
+    scene.ends(answer(HEIGHT, HEIGHT)).does(is_missed());
+    scene.done().stops();
+    let mut scene = armed(true);
+    scene.facts.info = Info::Absent;
+    scene.ends(answer(HEIGHT, HEIGHT - 1));
+    assert_ne!(scene.core.home.job(), Some(&is_missed()));
+}
+
+#[test]
+fn a_node_that_begins_just_before_its_halt_and_would_go_beyond_it_is_killed_at_once() {
+    let stood = "the node is restarted because it stood before the exact height already";
+    let mut scene = armed(false);
+    assert_eq!(scene.core.home.job(), Some(&HomeJob::Ask));
+    let run = scene.life().id;
+    let told = scene.ends(answer(HEIGHT - 1, HEIGHT - 1));
+    told.does(HomeJob::Stop { run, grace: Duration::ZERO }).says(&[stood]);
+    scene.done();
+    assert_ne!(scene.tick().0.notes.len(), 1, "it is reaped, and its end was not heard of");
+    // One whose halt lets nothing through is left to stop by itself.
+    let mut scene = armed(true);
+    scene.ends(answer(HEIGHT - 1, HEIGHT - 1)).rests();
+}
+
+#[test]
+fn one_that_would_go_beyond_is_waited_for_until_its_first_answer() {
+    let mut scene = armed(false);
+    scene.facts.info = Info::Absent;
+    scene.ends(Outcome::Cancelled);
+    scene.core.home = Lane::Idle;
+    let Run::Alive(life) = &mut scene.core.run else { panic!("it runs") };
+    life.asked = None;
+    scene.tick().does(HomeJob::Greet);
+    scene.ends(answer(700, 699));
+    assert_ne!(scene.core.home.job(), Some(&HomeJob::Greet));
+}
+
+#[test]
+fn an_upgrade_that_the_old_binary_executed_is_not_made_at_another_height() {
+    // It was not restarted in time.
+    let mut scene = at(HEIGHT - 50);
+    scene.ends(Outcome::HaltsBefore(Some(true)));
+    scene.core.home = Lane::Idle;
+    let told = scene.is_at(HEIGHT, HEIGHT - 1);
+    told.says(&[MISSED]).does(is_missed());
+    scene.done().rests().says(&[]);
+    assert_eq!(scene.exits(code(2)).0.exit, Some(Exit::NodeEnded(code(2))));
+    // It stopped too late.
+    let mut scene = armed(true);
+    scene.ends(answer(HEIGHT, HEIGHT)).says(&[MISSED]).does(is_missed());
+    // It stands where it should.
+    let mut scene = armed(true);
+    scene.ends(answer(HEIGHT, HEIGHT - 1)).remembers(record());
+    let mut scene = armed(true);
+    scene.ends(answer(HEIGHT - 1, HEIGHT - 2)).rests();
+}
+
+/// Another job took its place in the same decision, and it was told again and again.
+#[test]
+fn that_an_order_was_missed_is_written_down_before_anything_else_is_done() {
+    let mut scene = running();
+    scene.facts.info = written(Origin::Operator);
+    scene.asks();
+    scene.facts.orders = to_stop();
+    scene.ends(answer(HEIGHT, HEIGHT - 1)).does(is_missed()).says(&[MISSED]);
+    scene.tick().rests().says(&[]);
+    scene.done().rests().says(&[]);
+}
+
+#[test]
+fn only_the_very_upgrade_that_was_ordered_comes_too_late() {
+    let late = |exact: Exact| {
+        let mut scene = running();
+        scene.facts.info = written(Origin::Operator);
+        scene.asks();
+        scene.facts.orders.exact = Some(exact);
+        matches!(scene.ends(answer(HEIGHT, HEIGHT - 1)).0.home, Some((_, HomeJob::Missed(_))))
+    };
+    assert!(late(exact()));
+    assert!(!late(Exact { folder: folder("v9"), ..exact() }));
+    assert!(!late(Exact { height: HEIGHT + 50, ..exact() }));
+}
+
+#[test]
+fn an_order_that_was_missed_is_not_made_by_the_next_watcher_either() {
+    let mut scene = Scene::new(Settings::default());
+    scene.facts.info = written(Origin::Operator);
+    scene.facts.staged.insert(folder("v2"), Staged::Operator);
+    scene.facts.orders.exact = Some(Exact { missed: true, ..exact() });
+    scene.tick().starts(Version::Genesis);
+    scene.done().rests();
+    scene.is_at(HEIGHT, HEIGHT).rests().says(&[]);
+}
+
+#[test]
+fn a_node_is_started_with_the_halt_height_that_has_it_stop_before_the_exact_one() {
+    for (stops_before, halt, goes_beyond) in
+        [(Some(true), Some(HEIGHT), false), (Some(false), Some(HEIGHT - 1), true), (None, None, false)]
+    {
+        let mut scene = Scene::new(Settings::default());
+        scene.facts.orders = to_stop();
+        scene.tick().does(HomeJob::Generation);
+        let told = scene.ends(Outcome::HaltsBefore(stops_before));
+        told.does(HomeJob::Start { run: RunId(2), version: Version::Genesis, halt, listen: false });
+        let Life { halt: of, goes_beyond: beyond, .. } = scene.life();
+        assert_eq!((*of, *beyond), (halt.map(|_| HEIGHT), goes_beyond), "{stops_before:?}");
+    }
+}

@@ -1,0 +1,137 @@
+//! The version that the data need.
+
+use super::*;
+
+/// The data need v2, and this is at its place.
+fn needing(staged: Staged) -> (Scene, Told) {
+    let mut scene = strange(Settings::default());
+    scene.facts.staged.insert(folder("v2"), staged);
+    let told = heard(&mut scene, needs("v2"));
+    (scene, told)
+}
+
+const CHOSEN: &str = "the data were replaced and need upgrades/v2: it runs instead of genesis";
+
+#[test]
+fn it_is_what_the_node_says_and_runs_instead() {
+    let (mut scene, told) = needing(Staged::Operator);
+    told.does(HomeJob::Choose(v2())).says(&[ENDED, CHOSEN]);
+    scene.done().starts(v2());
+}
+
+#[test]
+fn it_is_looked_at_before_it_is_chosen() {
+    let mut scene = strange(Settings::default());
+    let told = heard(&mut scene, needs("v2"));
+    told.rests().wakes(scene.now);
+    assert_eq!(scene.core.interest(&Kind::Tick), [folder("v2")]);
+    scene.facts.staged.insert(folder("v2"), Staged::Operator);
+    scene.tick().does(HomeJob::Choose(v2()));
+}
+
+#[test]
+fn one_that_is_not_there_is_asked_for_and_one_that_arrives_is_waited_for() {
+    let (_, told) = needing(Staged::None);
+    assert!(matches!(&told.0.exit, Some(Exit::NodeFailed(why)) if why.starts_with("the data need upgrade v2")));
+    let (mut scene, told) = needing(Staged::Arriving);
+    told.rests();
+    scene.facts.staged.insert(folder("v2"), Staged::Operator);
+    scene.tick().does(HomeJob::Choose(v2()));
+}
+
+#[test]
+fn what_was_fetched_is_hashed_as_it_is_before_it_runs() {
+    let ours = receipt(&fetchable("v2", HEIGHT));
+    for staged in [Staged::Ours as fn(Receipt) -> Staged, Staged::Suspect] {
+        let (mut scene, told) = needing(staged(ours.clone()));
+        assert!(matches!(&told.rests().0.fetch, Some((_, FetchJob::Verify(name))) if *name == folder("v2")));
+        assert!(scene.tick().rests().0.fetch.is_none(), "it is being hashed");
+        // It is another file by now.
+        scene.facts.staged.insert(folder("v2"), Staged::Ours(ours.clone()));
+        let other = Receipt { file: file(51), ..ours.clone() };
+        scene.fetch_ends(Outcome::Done).does(HomeJob::Choose(v2()));
+        scene.fails();
+        let (mut scene, _) = needing(staged(ours.clone()));
+        scene.facts.staged.insert(folder("v2"), Staged::Ours(ours.clone()));
+        scene.core.home = Lane::Busy { id: JobId(99), job: HomeJob::Ask, cancelling: false };
+        scene.fetch_ends(Outcome::Done).rests();
+        scene.facts.staged.insert(folder("v2"), Staged::Ours(other));
+        scene.core.home = Lane::Idle;
+        scene.tick().rests();
+    }
+}
+
+#[test]
+fn one_that_runs_already_is_not_chosen_again_nor_any_more_than_three_times() {
+    let mut scene = strange(Settings::default());
+    scene.facts.current = Current::Version(v2());
+    scene.facts.staged.insert(folder("v2"), Staged::Operator);
+    scene.exits(code(1));
+    scene.done();
+    scene.exits_saying(code(1), needs("v2")).leaves(Exit::NodeEnded(code(1)));
+    let mut scene = strange(Settings::default());
+    let names = ["v2", "v3", "v4", "v5"];
+    for name in names {
+        scene.facts.staged.insert(folder(name), Staged::Operator);
+    }
+    for (number, name) in names.iter().enumerate() {
+        scene.exits(code(1)).starts_and_listens();
+        scene.done();
+        let told = scene.exits_saying(code(1), needs(name));
+        if number < 3 {
+            told.does(HomeJob::Choose(Version::Upgrade(folder(name))));
+            scene.done();
+            scene.done();
+        } else {
+            told.leaves(Exit::NodeEnded(code(1)));
+        }
+    }
+}
+
+#[test]
+fn one_that_cannot_be_chosen_ends_watcher() {
+    let (mut scene, _) = needing(Staged::Operator);
+    scene.fails().leaves(Exit::NodeFailed("it broke".into()));
+}
+
+#[test]
+fn the_version_before_an_upgrade_is_known_where_this_home_made_the_switch() {
+    let older = |record: Record, current: Version, words: Words| {
+        let mut scene = strange(Settings::default());
+        (scene.facts.record, scene.facts.current) = (present(record), Current::Version(current));
+        scene.exits(code(1)).starts_and_listens();
+        scene.done();
+        scene.exits_saying(code(1), words)
+    };
+    let too_new = || Words::TooNew(folder("v2"));
+    older(passed(), v2(), too_new()).does(HomeJob::Choose(Version::Genesis));
+    let unknown = "the data are from before upgrade v2: point cosmovisor/current at the version before it";
+    let v3 = Version::Upgrade(folder("v3"));
+    older(passed(), v3, too_new()).leaves(Exit::NodeFailed(unknown.into()));
+    older(Record::nothing(v2()), v2(), too_new()).leaves(Exit::NodeFailed(unknown.into()));
+}
+
+#[test]
+fn an_upgrade_that_was_under_way_on_other_data_begins_anew_on_these() {
+    for (what, begun) in [
+        ("the script has run", Record { custom_hook_done: true, ..record() }),
+        ("pre-upgrade has run", Record { app_hook_done: true, ..record() }),
+        ("it was started", Record { starts: 1, attempts: 1, ..record() }),
+    ] {
+        let mut scene = strange(Settings::default());
+        scene.facts.staged.insert(folder("v2"), Staged::Operator);
+        scene.exits(code(1)).starts_and_listens();
+        scene.done();
+        scene.core.counted = Some(1);
+        scene.facts.record = present(begun);
+        let told = scene.exits_saying(code(1), needs("v2"));
+        assert_eq!(told.0.home.as_ref().map(|(_, job)| job), Some(&HomeJob::Remember(record())), "{what}");
+        assert_eq!((scene.core.counted, scene.core.attempt), (None, None));
+        scene.done().does(HomeJob::Choose(v2()));
+    }
+    // One that has passed is over.
+    let mut scene = strange(Settings::default());
+    scene.facts.staged.insert(folder("v3"), Staged::Operator);
+    scene.facts.record = present(Record { starts: 1, ..passed() });
+    heard(&mut scene, needs("v3")).does(HomeJob::Choose(Version::Upgrade(folder("v3"))));
+}

@@ -1,0 +1,55 @@
+//! A node that stays up and makes no block.
+
+use super::*;
+
+const STANDS: &str = "the node is restarted because it stands still on data from elsewhere, and may say why";
+
+#[test]
+fn on_strange_data_it_is_started_again_after_twenty_seconds() {
+    let mut scene = strange(Settings::default());
+    scene.is_at(101, 100).rests();
+    scene.seconds(19).rests();
+    scene.seconds(1).stops().says(&[STANDS]);
+    scene.exits(code(0)).rests();
+    scene.done().starts(Version::Genesis);
+}
+
+#[test]
+fn one_that_goes_on_or_is_level_or_is_known_is_left_alone() {
+    let stands = |latest, committed, change: &dyn Fn(&mut Scene)| {
+        let mut scene = strange(Settings::default());
+        scene.is_at(latest, committed);
+        scene.seconds(19);
+        change(&mut scene);
+        scene.seconds(1).0.home.is_some()
+    };
+    assert!(stands(101, 100, &|_| {}));
+    assert!(!stands(100, 100, &|_| {}));
+    assert!(!stands(102, 100, &|_| {}));
+    assert!(!stands(101, 100, &|scene| scene.facts.data = None));
+    let own = Record { data: Some(data(1)), ..Record::nothing(Version::Genesis) };
+    assert!(!stands(101, 100, &|scene| scene.facts.record = present(own.clone())));
+    // It has moved on.
+    let mut scene = strange(Settings::default());
+    scene.facts.record = RecordFact::Unreadable;
+    scene.is_at(101, 100);
+    scene.seconds(19);
+    scene.is_at(102, 101).rests();
+    scene.seconds(1).rests();
+    scene.seconds(18).rests();
+    scene.seconds(1).stops();
+}
+
+#[test]
+fn it_is_not_started_again_for_ever() {
+    let mut scene = strange(Settings::default());
+    for _ in 0..3 {
+        scene.is_at(101, 100).rests();
+        scene.seconds(20).stops();
+        scene.exits(code(0));
+        scene.done().starts(Version::Genesis);
+        scene.done();
+    }
+    scene.is_at(101, 100).rests();
+    scene.seconds(200).rests();
+}
