@@ -5,6 +5,7 @@ mod jobs;
 mod keeping;
 pub mod progress;
 mod report;
+mod trace;
 
 use std::{
     collections::VecDeque,
@@ -146,6 +147,7 @@ impl Supervisor {
         if changes.is_some() {
             self.core.is_told_of_changes();
         }
+        trace::begins(&self.config.settings, changes.is_some());
         if let Some(own_node) = self.own_node.clone() {
             tokio::spawn(keeping::look(self.config.home.clone(), own_node));
         }
@@ -166,7 +168,7 @@ impl Supervisor {
             }
             let decision = self.core.decide(&event);
             self.manager.status(|| spoken(&self.core.status(&event.facts), &self.config.program));
-            tracing::trace!(?event.kind, ?decision, "decided");
+            trace::decided(&event, &decision);
             if let Some(exit) = self.carry_out(decision) {
                 if self.switched && exit == Exit::Fine && !self.config.settings.restart_after_upgrade {
                     tracing::info!(

@@ -18,8 +18,9 @@ cargo mutants --version 2>&1 | grep -qF " $version" || cargo install cargo-mutan
 
 crate=$(mktemp -d)
 trap 'rm -rf "$crate"' EXIT
-mkdir "$crate/src"
+mkdir "$crate/src" "$crate/fixtures"
 cp -R src/decide src/decide.rs "$crate/src"
+cp -R fixtures/traces "$crate/fixtures"
 cp -R tests/world tests/world.rs Cargo.lock rust-toolchain.toml "$crate"
 cat >"$crate/src/lib.rs" <<LIB
 extern crate alloc;

@@ -30,6 +30,8 @@ mod checkpoints;
 mod faults;
 #[path = "real_chain/network.rs"]
 mod network;
+#[path = "real_chain/traces.rs"]
+mod traces;
 
 use std::{
     fs,

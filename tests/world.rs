@@ -24,6 +24,8 @@ mod world {
     pub mod node;
     pub mod play;
     #[cfg(test)]
+    mod replay;
+    #[cfg(test)]
     pub mod stories;
 }
 

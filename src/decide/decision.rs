@@ -2,6 +2,7 @@
 
 use ::core::time::Duration;
 use alloc::{string::String, vec::Vec};
+use serde::{Deserialize, Serialize};
 
 use super::{
     event::{EndpointId, NodeExit, Signal},
@@ -12,11 +13,11 @@ use super::{
 };
 
 /// Names one start of the node. Never reused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct RunId(pub u64);
 
 /// Names one job. Never reused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct JobId(pub u64);
 
 /// What to do now. At most one new job a lane, one signal.

@@ -2,6 +2,7 @@
 
 use ::core::time::Duration;
 use alloc::{string::String, vec::Vec};
+use serde::{Deserialize, Serialize};
 
 use super::{
     decision::{JobId, RunId},
@@ -10,7 +11,7 @@ use super::{
 };
 
 /// Something happened. The facts were sampled after it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Event {
     /// Monotonic time since the start of `watcher`. All deadlines use this clock.
     pub now: Duration,
@@ -23,7 +24,7 @@ pub struct Event {
 }
 
 /// What happened.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Kind {
     /// Something may have changed on disk, or time has passed.
     Tick,
@@ -50,7 +51,7 @@ pub enum Kind {
 }
 
 /// How a node process ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum NodeExit {
     /// It exited with this code.
     Code(i32),
@@ -71,7 +72,7 @@ impl NodeExit {
 
 /// What a node said before it ended that tells what is to run next: words of x/upgrade, of the SDK's base application and of
 /// CometBFT.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Words {
     /// `upgrade handler is missing for X`: X was applied to the data, and the binary does not know it.
     Needs(Folder),
@@ -93,7 +94,7 @@ pub enum Words {
 }
 
 /// What keeps a node from running that is neither its binary's fault nor its data's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Trouble {
     /// Another program listens at one of its addresses.
     PortInUse,
@@ -106,7 +107,7 @@ pub enum Trouble {
 }
 
 /// Signals that reach `watcher` from outside.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Signal {
     /// SIGTERM.
     Terminate,
@@ -119,7 +120,7 @@ pub enum Signal {
 }
 
 /// How a job ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Outcome {
     /// It did what it was asked to do.
     Done,
@@ -152,7 +153,7 @@ pub enum Outcome {
 }
 
 /// How the own node stands beside the network after an upgrade, as far as that was answered.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Comparison {
     /// The hash of its application's state, while that is at the upgrade's height.
     pub own: Option<String>,
@@ -163,7 +164,7 @@ pub struct Comparison {
 }
 
 /// Whether a validator's vote is in a commit.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Signs {
     /// That was not answered.
     #[default]
@@ -177,7 +178,7 @@ pub enum Signs {
 }
 
 /// What the own node says of itself.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeAnswer {
     /// `sync_info.latest_block_height` of `/status`; none where it did not answer.
     pub latest: Option<u64>,
@@ -186,14 +187,14 @@ pub struct NodeAnswer {
 }
 
 /// Which endpoint, by its place in the configuration. The own node is number 0.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct EndpointId(pub u16);
 
 /// The own node's endpoint.
 pub const OWN_NODE: EndpointId = EndpointId(0);
 
 /// Something an endpoint said. It may be wrong; it never moves the node.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Heard {
     /// Who said it.
     pub endpoint: EndpointId,
@@ -202,7 +203,7 @@ pub struct Heard {
 }
 
 /// What an endpoint can say.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum News {
     /// Where it is.
     Block {
@@ -251,7 +252,7 @@ pub enum News {
 }
 
 /// A governance proposal that would schedule or cancel an upgrade.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Proposal {
     /// The proposal's number.
     pub id: u64,
@@ -264,7 +265,7 @@ pub struct Proposal {
 }
 
 /// How far a proposal got; only those that can still lead to an upgrade.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum ProposalStatus {
     /// Collecting its deposit.
     Deposit,
@@ -275,7 +276,7 @@ pub enum ProposalStatus {
 }
 
 /// What a proposal's message would do.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Action {
     /// Schedule this plan.
     Schedule(Plan),

@@ -9,7 +9,7 @@ use super::{
 };
 
 /// Everything the disk shows that a decision may rest on.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Facts {
     /// The node's `data/upgrade-info.json`.
     pub info: Info,
@@ -51,7 +51,7 @@ pub struct DataIdentity {
 }
 
 /// The state of `data/upgrade-info.json`.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Info {
     /// There is no such file.
     #[default]
@@ -75,7 +75,7 @@ pub enum Info {
 }
 
 /// Who wrote `data/upgrade-info.json`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Origin {
     /// The node, at the halt.
     Node,
@@ -97,7 +97,7 @@ pub struct Fingerprint {
 }
 
 /// Where `cosmovisor/current` points.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Current {
     /// There is no link.
     #[default]
@@ -133,7 +133,7 @@ pub struct Marker {
 }
 
 /// What is at `upgrades/<folder>/bin/<name>`.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Staged {
     /// No executable.
     #[default]
@@ -185,7 +185,7 @@ impl Receipt {
 }
 
 /// The backup for the plan at hand.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Backup {
     /// `UNSAFE_SKIP_BACKUP`.
     #[default]
@@ -197,7 +197,7 @@ pub enum Backup {
 }
 
 /// Who holds the lock that a node inherits from the `watcher` that started it.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum NodeLock {
     /// No node runs on this home.
     #[default]
@@ -207,7 +207,7 @@ pub enum NodeLock {
 }
 
 /// The record as found.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RecordFact {
     /// No record: `watcher` has not worked on this home before.
     #[default]

@@ -10,7 +10,7 @@ use super::{
 };
 
 /// All that are given.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Orders {
     /// Upgrades that are not to be swapped in.
     pub holds: Vec<Hold>,

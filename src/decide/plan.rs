@@ -19,7 +19,7 @@ pub struct Plan {
 }
 
 /// A plan together with what this machine needs to carry it out.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Upgrade {
     /// The plan as the chain or the file states it.
     pub plan: Plan,
@@ -30,7 +30,7 @@ pub struct Upgrade {
 }
 
 /// What a plan's info asks this machine to run.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Asks {
     /// The info names no binaries at all (blank, prose, other JSON): whatever is staged will do.
     Nothing {

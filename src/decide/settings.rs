@@ -2,9 +2,10 @@
 
 use ::core::time::Duration;
 use alloc::vec::Vec;
+use serde::{Deserialize, Serialize};
 
 /// The operator's choices.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Settings {
     /// `DAEMON_ALLOW_DOWNLOAD_BINARIES`.
     pub downloads: bool,
@@ -37,7 +38,7 @@ pub struct Settings {
 }
 
 /// What follows when the new binary failed for good before the plan's height was committed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum OnFailure {
     /// Leave, as cosmovisor does; the next start tries again.
     Leave,

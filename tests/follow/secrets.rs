@@ -60,6 +60,7 @@ fn no_secret_is_told_or_kept_whatever_becomes_of_a_question() {
         world.until_told(1, &["WARN", &format!("{base}/…#2 ")]);
     }
     let log = fs::read_to_string(log_of(&world.home)).expect("it logs");
+    assert!(log.contains(r#" TRACE {"event":"#), "what is traced is looked at as well");
     shows_nothing("the log", &log, &[OWN]);
     // What is for debugging alone has events and receipts as they are, with the plan.
     let for_debugging = |line: &&str| line.contains(" TRACE ") || line.contains(" DEBUG ");
