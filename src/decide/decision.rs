@@ -133,8 +133,8 @@ pub enum HomeJob {
         /// The file that it takes the place of; any other, which a node may have just written, stays.
         over: Option<Fingerprint>,
     },
-    /// Write the operator's queue anew: these are left.
-    Queue(Vec<Plan>),
+    /// Take out of the operator's queue what has passed; what was added meanwhile stays.
+    Unqueue(Plan),
     /// Write down that the old binary executed the height before which it was to stop.
     Missed(Exact),
     /// Point `current` at the version that restored data need.

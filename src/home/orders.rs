@@ -116,6 +116,16 @@ pub fn write_queue(home: &Home, queue: &[Plan]) -> io::Result<()> {
     write_with_mode(&home.data().join(QUEUE), &mut upgrade_info::render_list(queue).as_bytes(), 0o600, true)
 }
 
+/// Takes an upgrade that has passed out of the queue, and leaves what else is in it now.
+///
+/// # Errors
+/// As the file system gives them, and where the queue cannot be understood.
+pub fn unqueue(home: &Home, over: &Plan) -> io::Result<()> {
+    let mut left = queue(home).map_err(io::Error::other)?;
+    left.retain(|plan| (&plan.name, plan.height) != (&over.name, over.height));
+    write_queue(home, &left)
+}
+
 /// Takes an order back that was fulfilled by this upgrade.
 ///
 /// # Errors

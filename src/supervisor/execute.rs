@@ -112,7 +112,7 @@ impl Supervisor {
                 .jobs
                 .spawn(id, async move { hook::halts_before(&home).await.map_or_else(failed, Outcome::HaltsBefore) }),
             HomeJob::Name { plan, over } => self.at_once(id, orders::name(&home, &plan, over)),
-            HomeJob::Queue(left) => self.at_once(id, orders::write_queue(&home, &left)),
+            HomeJob::Unqueue(over) => self.at_once(id, orders::unqueue(&home, &over)),
             HomeJob::Missed(exact) => self.at_once(id, orders::write_exact(&home, Some(&exact))),
             HomeJob::Choose(version) => self.at_once(id, current::choose(&home, &version)),
             HomeJob::Replace(version) => {

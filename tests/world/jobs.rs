@@ -56,7 +56,7 @@ impl Work {
             Self::Home(
                 HomeJob::Generation
                 | HomeJob::Name { .. }
-                | HomeJob::Queue(_)
+                | HomeJob::Unqueue(_)
                 | HomeJob::Missed(_)
                 | HomeJob::Choose(_)
                 | HomeJob::Replace(_)
@@ -399,13 +399,12 @@ impl World {
                 self.disk.write_info(Content::Plan(plan.clone()), Origin::Operator);
                 self.disk.sync(&Place::Info);
             }
-            HomeJob::Queue(left) => {
-                let queue = &self.disk.home.orders.queue;
-                if let Some(lost) = queue.iter().find(|plan| plan.height > committed && !left.contains(plan)) {
-                    self.breaks(format!("{lost:?} is still to come, and is not in the queue any more"));
+            HomeJob::Unqueue(over) => {
+                if over.height > committed {
+                    self.breaks(format!("{over:?} is still to come, and was taken out of the queue"));
                 }
-                let left = left.clone();
-                self.disk.order(move |orders| orders.queue.clone_from(&left));
+                let over = over.clone();
+                self.disk.order(move |orders| orders.queue.retain(|plan| *plan != over));
             }
             HomeJob::Missed(exact) => {
                 let exact = exact.clone();

@@ -280,8 +280,9 @@ impl World {
         let under_way = self.disk.plan().is_some_and(|plan| {
             let folder = folder(&plan.name);
             let named = self.past.named.contains_key(&folder);
+            let pending = self.disk.record().is_some_and(|record| record.is_of(plan) && !record.verdict.has_passed());
             if named {
-                plan.height <= self.data.block && !self.is_current(&folder)
+                plan.height <= self.data.block && (pending || !self.is_current(&folder))
             } else {
                 plan.height > self.data.committed
             }

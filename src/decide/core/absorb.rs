@@ -353,7 +353,7 @@ pub(super) const fn name_of(job: &HomeJob) -> &'static str {
         HomeJob::Start { .. } => "starting the node",
         HomeJob::Generation => "asking the binary for its version",
         HomeJob::Name { .. } => "writing the next queued upgrade to data/upgrade-info.json",
-        HomeJob::Queue(_) => "writing the queue of upgrades",
+        HomeJob::Unqueue(_) => "writing the queue of upgrades",
         HomeJob::Missed(_) => "writing down that a height was missed",
         HomeJob::Choose(_) => "pointing the current link at what the data need",
         HomeJob::Replace(_) => "replacing the binary",

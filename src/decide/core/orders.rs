@@ -96,9 +96,8 @@ impl Core {
     fn work_off_the_queue(&mut self, height: u64, facts: &Facts, decision: &mut Decision) -> bool {
         let queue = &facts.orders.queue;
         let passed = |plan: &Plan| matches!(&facts.record, RecordFact::Present(record) if record.is_of(plan) && record.verdict.has_passed());
-        if queue.iter().any(passed) {
-            let left = queue.iter().filter(|plan| !passed(plan)).cloned().collect();
-            self.begin(HomeJob::Queue(left), decision);
+        if let Some(over) = queue.iter().find(|plan| passed(plan)) {
+            self.begin(HomeJob::Unqueue(over.clone()), decision);
             return true;
         }
         let named = info(facts).map(|(upgrade, ..)| &upgrade.plan);

@@ -153,7 +153,7 @@ impl Scene {
             HomeJob::AppHook => outcome = Outcome::PreUpgrade(Some(0)),
             HomeJob::Weigh(_) => outcome = weighed(1, "bad"),
             HomeJob::Replace(_) => facts.orders.replacement = None,
-            HomeJob::Queue(left) => facts.orders.queue = left,
+            HomeJob::Unqueue(over) => facts.orders.queue.retain(|plan| *plan != over),
             HomeJob::Missed(exact) => facts.orders.exact = Some(exact),
             _ => {}
         }

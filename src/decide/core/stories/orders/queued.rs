@@ -27,7 +27,7 @@ fn the_lowest_height_ahead_is_named_first() {
 fn what_has_passed_leaves_the_queue_and_the_next_is_named_over_its_file() {
     let mut scene = ordered(queue(&[("v3", 90), ("v4", 400)]));
     passed_already(&mut scene, "v3", 90);
-    asked(&mut scene, 100).does(HomeJob::Queue([plan("v4", 400)].into()));
+    asked(&mut scene, 100).does(HomeJob::Unqueue(plan("v3", 90)));
     scene.done().does(name("v4", 400, Some(file(9))));
     // One that is under way stays.
     let mut scene = ordered(queue(&[("v3", 90)]));
