@@ -180,7 +180,7 @@ fn what_its_halt_height_means_is_asked_of_each_binary_anew() {
     scene.fails();
     assert_eq!(scene.core.generation, Some((Version::Genesis, None)));
     for job in [HomeJob::Replace(v2()), HomeJob::Choose(v2())] {
-        scene.core.home = Lane::Idle;
+        let mut scene = Scene::running(Settings::default());
         scene.core.generation = Some((Version::Genesis, Some(true)));
         scene.core.begin(job, &mut Decision::default());
         scene.done();

@@ -42,10 +42,8 @@ fn a_node_that_outlived_a_script_in_front_of_it_is_stopped_once() {
 #[test]
 fn what_stands_in_the_way_of_an_upgrade_is_why_watcher_leaves() {
     let mut scene = Scene::halted(Settings::default());
-    scene.exits(code(1));
-    scene.core.home = Lane::Idle;
     scene.facts.backup = Backup::Missing;
-    scene.tick().does(HomeJob::BackUp(plan("v2", HEIGHT)));
+    scene.exits(code(1)).does(HomeJob::BackUp(plan("v2", HEIGHT)));
     scene.fails().rests();
     scene.signal().leaves(Exit::UpgradeFailed("backing up the data directory failed: it broke".into()));
 }
