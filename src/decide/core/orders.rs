@@ -177,8 +177,7 @@ impl Core {
         }
         let exact = self.exact_ahead(facts);
         if armed.is_some() && armed != exact.map(|exact| exact.height) {
-            decision.notes.push(Note::Restarts { why: "because it is not to stop at that height any more" });
-            self.stop(decision);
+            self.restart("because it is not to stop at that height any more", decision);
             return true;
         }
         let Some(exact) = exact else { return false };
@@ -203,8 +202,7 @@ impl Core {
             self.tell(format!("inexact {exact:?}"), decision, || Note::NotExact { exact, reason });
             return false;
         }
-        decision.notes.push(Note::Restarts { why: "so that it stops before the exact height" });
-        self.stop(decision);
+        self.restart("so that it stops before the exact height", decision);
         true
     }
 
@@ -240,8 +238,7 @@ impl Core {
         }
         match &self.run {
             Run::Alive(life) if life.version == replacement.version => {
-                decision.notes.push(Note::Restarts { why: "with the binary that replaces its own" });
-                self.stop(decision);
+                self.restart("with the binary that replaces its own", decision);
             }
             // It may run that binary behind a script that has ended.
             Run::Never | Run::Ended { .. } if facts.lock == NodeLock::Held => self.stop_stray(decision),

@@ -13,6 +13,15 @@ fn the_node_that_runs_it_is_stopped_for_it_and_started_again() {
     scene.done().starts(Version::Genesis);
 }
 
+/// It was told again where the node was reaped before its end was heard of.
+#[test]
+fn a_restart_is_told_once() {
+    let mut scene = ordered(to_replace(Version::Genesis, None));
+    scene.tick().stops().says(&[RESTARTS]);
+    scene.done().rests().says(&[]);
+    scene.exits(code(0)).does(HomeJob::Replace(Version::Genesis));
+}
+
 #[test]
 fn a_binary_that_does_not_run_is_replaced_beside_the_node() {
     let mut scene = ordered(to_replace(v2(), None));
