@@ -95,6 +95,7 @@ impl Core {
                         self.begin(HomeJob::Remember(record), decision);
                     }
                     Due::Ask => self.begin(HomeJob::Ask, decision),
+                    Due::AskAt(_) if self.greets() => self.begin(HomeJob::Greet, decision),
                     Due::AskAt(at) => {
                         wake_by(decision, at);
                         self.keep_running(event, decision);

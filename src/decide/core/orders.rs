@@ -65,11 +65,11 @@ impl Core {
     /// Asks, as often as its height is worth knowing; whether it does so now.
     fn ask_for_its_height(&mut self, event: &Event, decision: &mut Decision) -> bool {
         let orders = &event.facts.orders;
-        let Run::Alive(life) = &self.run else { return false };
-        if life.goes_beyond && life.asked.is_none() {
+        if self.greets() {
             self.begin(HomeJob::Greet, decision);
             return true;
         }
+        let Run::Alive(life) = &self.run else { return false };
         let heights = orders.queue.iter().map(|plan| plan.height);
         let heights = heights.chain(orders.exact.iter().map(|exact| exact.height));
         let heights = heights.chain(orders.replacement.iter().filter_map(|replacement| replacement.at));
@@ -87,6 +87,12 @@ impl Core {
         }
         self.begin(HomeJob::Ask, decision);
         true
+    }
+
+    /// Whether the node would go beyond its halt and has said nothing yet: it is waited for without a pause until it does, for
+    /// each moment counts.
+    pub(super) fn greets(&self) -> bool {
+        self.run.life().is_some_and(|life| life.goes_beyond && life.height().is_none() && life.silent < 2)
     }
 }
 
