@@ -91,6 +91,7 @@ impl Core {
                 (self.generation, self.attempt, self.failing.refused) = (None, None, None);
                 if let RecordFact::Present(record) = &event.facts.record
                     && record.attempts > 0
+                    && self.stops == 0
                 {
                     self.begin(HomeJob::Remember(Record { attempts: 0, ..record.clone() }), decision);
                 }

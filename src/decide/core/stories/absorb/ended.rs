@@ -160,6 +160,17 @@ fn another_binary_has_all_its_attempts_before_it() {
     scene.done().rests();
 }
 
+/// Its record was written all the same.
+#[test]
+fn nothing_is_written_for_another_binary_after_a_stop_was_asked_for() {
+    let mut scene = Scene::switched(Settings::default());
+    scene.facts.record = present(Record { starts: 1, attempts: 1, ..hooked() });
+    scene.facts.orders.replacement = Some(Replacement { version: v2(), at: None });
+    scene.tick().does(HomeJob::Replace(v2()));
+    scene.signal().rests();
+    scene.done().leaves(Exit::Fine);
+}
+
 /// It was held against the binary that had taken its place.
 #[test]
 fn a_refusal_is_forgotten_with_the_binary_that_refused() {
