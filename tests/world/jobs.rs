@@ -5,7 +5,6 @@ use watcher::decide::{
     decision::{FetchJob, HomeJob, JobId, RunId},
     event::{Comparison, NodeAnswer, Outcome, Signal, Signs},
     facts::{FailureState, Marker, Origin, Receipt, Record, RecordFact, Verdict, Version},
-    orders::Ruling,
     plan::{Asks, Folder, Plan, Upgrade},
 };
 
@@ -418,8 +417,12 @@ impl World {
                 self.disk.sync(&Place::Root);
             }
             HomeJob::Heed(record) => {
-                let by_hand = self.disk.home.orders.ruling == Some(Ruling::Rollback);
-                self.past.by_hand = by_hand && record.failure.is_some();
+                // Its operator may have another word by now.
+                let goes_back = |record: &Record| {
+                    record.failure.as_ref().is_some_and(|failure| failure.state == FailureState::RollingBack)
+                };
+                let by_hand = goes_back(record) && !self.disk.record().is_some_and(goes_back);
+                self.past.by_hand = by_hand || self.past.by_hand && record.failure.is_some();
                 self.past.taken_back &= !by_hand;
                 self.remember(record);
                 self.disk.sync(&Place::Record);
