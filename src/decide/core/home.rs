@@ -95,7 +95,6 @@ impl Core {
                         self.begin(HomeJob::Remember(record), decision);
                     }
                     Due::Ask => self.begin(HomeJob::Ask, decision),
-                    Due::AskAt(_) if self.greets() => self.begin(HomeJob::Greet, decision),
                     Due::AskAt(at) => {
                         wake_by(decision, at);
                         self.keep_running(event, decision);

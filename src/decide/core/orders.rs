@@ -91,7 +91,7 @@ impl Core {
 
     /// Whether the node would go beyond its halt and has said nothing yet: it is waited for without a pause until it does, for
     /// each moment counts.
-    pub(super) fn greets(&self) -> bool {
+    fn greets(&self) -> bool {
         self.run.life().is_some_and(|life| life.goes_beyond && life.height().is_none() && life.silent < 2)
     }
 }
