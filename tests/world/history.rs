@@ -51,6 +51,14 @@ impl Default for Setup {
     }
 }
 
+impl Setup {
+    /// Whether the node's `--halt-height N` stops it before it executes N (SDK 0.50), or once it has committed a block that
+    /// high. It goes with the delay, so that histories keep their numbers.
+    pub const fn stops_before(&self) -> bool {
+        self.restart_delay == 0
+    }
+}
+
 /// What had happened before `watcher` came to this home.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Before {

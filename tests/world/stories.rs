@@ -280,18 +280,42 @@ fn a_queue_is_worked_off_in_order_whatever_restarts_in_between() {
 
 #[test]
 fn the_old_binary_stops_before_an_exact_height_after_one_restart() {
-    let mut world = World::begin(Setup { first: 0, ..Setup::default() });
-    world.live(&[Act::Until(Moment::Spawn), Act::Name(250, How::Exact)]).unwrap();
-    world.live(&[Act::Blocks(80)]).unwrap();
-    assert!(world.step_until(|world| world.times(Moment::Spawn) == 2), "it is restarted");
-    let left = world.disk.plan().map(|plan| plan.height - world.data.committed);
-    assert!(left.is_some_and(|left| (101..=300).contains(&left)), "{left:?}");
-    while !is_at(&world, "patch0") {
-        world.live(&[Act::Blocks(10)]).unwrap();
+    // What its halt height means goes with the delay.
+    for restart_delay in [0, 7] {
+        let mut world = World::begin(Setup { first: 0, restart_delay, ..Setup::default() });
+        world.live(&[Act::Until(Moment::Spawn), Act::Name(250, How::Exact)]).unwrap();
+        world.live(&[Act::Blocks(80)]).unwrap();
+        assert!(world.step_until(|world| world.times(Moment::Spawn) == 2), "it is restarted");
+        let left = world.disk.plan().map(|plan| plan.height - world.data.committed);
+        assert!(left.is_some_and(|left| (101..=300).contains(&left)), "{left:?}");
+        while !is_at(&world, "patch0") {
+            world.live(&[Act::Blocks(10)]).unwrap();
+        }
+        assert!(world.step_until(|world| world.times(Moment::Spawn) == 3));
+        assert!(world.step_until(|world| world.data.committed > 361));
+        assert_eq!(
+            world.times(Moment::Spawn),
+            3,
+            "one restart, one swap, and the new binary is not stopped at the height"
+        );
     }
-    assert!(world.step_until(|world| world.times(Moment::Spawn) == 3));
-    assert!(world.step_until(|world| world.data.committed > 361));
-    assert_eq!(world.times(Moment::Spawn), 3, "one restart, one swap, and the new binary is not stopped at the height");
+}
+
+/// Where the halt height is compared after the commit, a node that stands there from the start goes one block further. It was
+/// asked once, before it answers, and had executed the height when it was asked again.
+#[test]
+fn a_node_that_begins_just_before_an_exact_height_does_not_execute_it() {
+    for short in [0, 1, 2, 5] {
+        let mut world = World::begin(Setup { first: 0, restart_delay: 7, ..Setup::default() });
+        world.live(&[Act::Until(Moment::Spawn), Act::Name(250, How::Exact), Act::Blocks(80)]).unwrap();
+        assert!(world.step_until(|world| world.times(Moment::Spawn) == 2), "it is restarted");
+        let height = world.disk.plan().map(|plan| plan.height).expect("it was named");
+        while world.data.committed + 1 + short < height {
+            world.live(&[Act::Steps(1)]).unwrap();
+        }
+        world.live(&[Act::Kill, Act::Steps(20), Act::Start, Act::Blocks(20)]).unwrap();
+        assert!(is_at(&world, "patch0") && world.data.committed > height, "{short} blocks short of it");
+    }
 }
 
 #[test]

@@ -317,6 +317,8 @@ impl Core {
 
     pub(super) fn signalled(&mut self, signal: Signal, decision: &mut Decision) {
         self.stops += 1;
+        // What failed before is nothing to the stop.
+        self.acting = Retry::default();
         // It ended at a halt and was waited with: its end is not what comes of this stop.
         if let Run::Ended { life, .. } = &mut self.run {
             life.unwanted = true;

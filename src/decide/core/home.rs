@@ -467,6 +467,15 @@ impl Core {
         }
     }
 
+    /// Stops the node for an order, or to hear why it stands still; it is started again by itself.
+    pub(super) fn restart(&mut self, why: &'static str, decision: &mut Decision) {
+        self.stop(decision);
+        // One that is reaped already was told of.
+        if !self.home.is_idle() {
+            decision.notes.push(Note::Restarts { why });
+        }
+    }
+
     pub(super) fn stop_stray(&mut self, decision: &mut Decision) {
         self.tell(String::from("stray"), decision, || Note::Stray);
         self.begin(HomeJob::StopStray { grace: self.settings.shutdown_grace }, decision);

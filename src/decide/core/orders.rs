@@ -65,11 +65,11 @@ impl Core {
     /// Asks, as often as its height is worth knowing; whether it does so now.
     fn ask_for_its_height(&mut self, event: &Event, decision: &mut Decision) -> bool {
         let orders = &event.facts.orders;
-        let Run::Alive(life) = &self.run else { return false };
-        if life.goes_beyond && life.asked.is_none() {
+        if self.greets() {
             self.begin(HomeJob::Greet, decision);
             return true;
         }
+        let Run::Alive(life) = &self.run else { return false };
         let heights = orders.queue.iter().map(|plan| plan.height);
         let heights = heights.chain(orders.exact.iter().map(|exact| exact.height));
         let heights = heights.chain(orders.replacement.iter().filter_map(|replacement| replacement.at));
@@ -87,6 +87,12 @@ impl Core {
         }
         self.begin(HomeJob::Ask, decision);
         true
+    }
+
+    /// Whether the node would go beyond its halt and has said nothing yet: it is waited for without a pause until it does, for
+    /// each moment counts.
+    fn greets(&self) -> bool {
+        self.run.life().is_some_and(|life| life.goes_beyond && life.height().is_none() && life.silent < 2)
     }
 }
 
@@ -178,8 +184,7 @@ impl Core {
         }
         let exact = self.exact_ahead(facts);
         if armed.is_some() && armed != exact.map(|exact| exact.height) {
-            decision.notes.push(Note::Restarts { why: "because it is not to stop at that height any more" });
-            self.stop(decision);
+            self.restart("because it is not to stop at that height any more", decision);
             return true;
         }
         let Some(exact) = exact else { return false };
@@ -204,8 +209,7 @@ impl Core {
             self.tell(format!("inexact {exact:?}"), decision, || Note::NotExact { exact, reason });
             return false;
         }
-        decision.notes.push(Note::Restarts { why: "so that it stops before the exact height" });
-        self.stop(decision);
+        self.restart("so that it stops before the exact height", decision);
         true
     }
 
@@ -241,8 +245,7 @@ impl Core {
         }
         match &self.run {
             Run::Alive(life) if life.version == replacement.version => {
-                decision.notes.push(Note::Restarts { why: "with the binary that replaces its own" });
-                self.stop(decision);
+                self.restart("with the binary that replaces its own", decision);
             }
             // It may run that binary behind a script that has ended.
             Run::Never | Run::Ended { .. } if facts.lock == NodeLock::Held => self.stop_stray(decision),

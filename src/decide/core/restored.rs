@@ -79,8 +79,7 @@ impl Core {
         }
         self.stands = None;
         self.chosen += 1;
-        decision.notes.push(Note::Restarts { why: "because it stands still on data from elsewhere, and may say why" });
-        self.stop(decision);
+        self.restart("because it stands still on data from elsewhere, and may say why", decision);
         true
     }
 

@@ -126,9 +126,9 @@ fn what_is_scheduled_is_kept_in_order_while_a_file_that_is_not_due_is_there() {
         scene.asks();
         answered(&mut scene, Some(1), None).rests();
         if alive {
-            scene.hears(EndpointId(1), scheduled(next.clone()));
-            scene.core.home = Lane::Idle;
-            scene.tick().does(HomeJob::Place { receipt: receipt(&next), upgrade: next.clone() });
+            scene
+                .hears(EndpointId(1), scheduled(next.clone()))
+                .does(HomeJob::Place { receipt: receipt(&next), upgrade: next.clone() });
         } else {
             scene.exits(code(3)).leaves(Exit::NodeEnded(code(3)));
         }

@@ -125,7 +125,6 @@ fn every_block_is_looked_at_within_a_hundred_of_what_an_order_waits_for() {
     let mut scene = running();
     scene.facts.orders = to_stop();
     asked(&mut scene, HEIGHT - 1);
-    scene.core.home = Lane::Idle;
-    scene.facts.orders = Orders { replacement: to_replace(v2(), Some(HEIGHT - 1)).replacement, ..Orders::default() };
-    assert_eq!(scene.tick().0.attention, Attention::Relaxed, "its height has come");
+    scene.facts.orders = to_replace(v2(), Some(HEIGHT - 1));
+    assert_eq!(scene.ends(Outcome::HaltsBefore(None)).0.attention, Attention::Relaxed, "its height has come");
 }

@@ -4,7 +4,10 @@ mod chosen;
 mod known;
 mod stuck;
 
-use super::{super::super::event::Trouble, *};
+use super::{
+    super::{super::event::Trouble, Hashed},
+    *,
+};
 
 /// A node that runs on data of which nothing is known.
 fn strange(settings: Settings) -> Scene {

@@ -165,6 +165,16 @@ fn another_binary_has_all_its_attempts_before_it() {
     scene.done().rests();
 }
 
+#[test]
+fn a_replacement_that_a_stop_comes_before_waits_for_the_next_start() {
+    let mut scene = Scene::switched(Settings::default());
+    scene.facts.record = present(Record { starts: 1, attempts: 1, ..hooked() });
+    scene.facts.orders.replacement = Some(Replacement { version: v2(), at: None });
+    scene.tick().remembers(Record { starts: 1, attempts: 0, ..hooked() });
+    scene.signal().rests();
+    scene.done().leaves(Exit::Fine);
+}
+
 /// It was held against the binary that had taken its place.
 #[test]
 fn a_refusal_is_forgotten_with_the_binary_that_refused() {
@@ -185,7 +195,7 @@ fn what_its_halt_height_means_is_asked_of_each_binary_anew() {
     scene.fails();
     assert_eq!(scene.core.generation, Some((Version::Genesis, None)));
     for job in [HomeJob::Replace(v2()), HomeJob::Choose(v2())] {
-        scene.core.home = Lane::Idle;
+        let mut scene = Scene::running(Settings::default());
         scene.core.generation = Some((Version::Genesis, Some(true)));
         scene.core.begin(job, &mut Decision::default());
         scene.done();

@@ -65,12 +65,10 @@ fn no_more_failures_are_remembered_than_there_is_room_for() {
 fn a_binary_that_is_hashed_is_told_once_to_be_ready() {
     let v2 = fetchable("v2", HEIGHT);
     let mut scene = fetching(&v2);
-    scene.fetch_ends(Outcome::Done);
     scene.facts.staged.insert(folder("v2"), Staged::Ours(receipt(&v2)));
     let verifies = |told: Told| assert!(matches!(told.0.fetch, Some((_, FetchJob::Verify(_)))), "{:?}", told.0);
     let ready = "upgrade \"v2\" at height 1000 is staged and verified in upgrades/v2";
-    scene.core.fetch = Lane::Idle;
-    verifies(scene.tick());
+    verifies(scene.fetch_ends(Outcome::Done));
     scene
         .fetch_ends(failed("it broke"))
         .says(&["hashing the binary in upgrades/v2 failed and is tried again in 1s: it broke"]);

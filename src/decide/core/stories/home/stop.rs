@@ -39,13 +39,25 @@ fn a_node_that_outlived_a_script_in_front_of_it_is_stopped_once() {
     scene.done().leaves(Exit::Fine);
 }
 
+/// It was left running where anything had failed since a job last did what it was for.
+#[test]
+fn a_node_that_outlived_a_script_is_stopped_whatever_failed_before() {
+    let mut scene = Scene::running(Settings { downloads: true, ..Settings::default() });
+    let next = fetchable("v3", 5_000);
+    scene.facts.stored = [receipt(&next)].into();
+    scene.hears(EndpointId(1), scheduled(next.clone()));
+    scene.fails().rests();
+    scene.facts.staged.insert(next.folder, Staged::Operator);
+    scene.seconds(3_600).rests();
+    scene.signal().rests();
+    scene.leaves_its_node(NodeExit::Signal(15), None).stops_the_stray();
+}
+
 #[test]
 fn what_stands_in_the_way_of_an_upgrade_is_why_watcher_leaves() {
     let mut scene = Scene::halted(Settings::default());
-    scene.exits(code(1));
-    scene.core.home = Lane::Idle;
     scene.facts.backup = Backup::Missing;
-    scene.tick().does(HomeJob::BackUp(plan("v2", HEIGHT)));
+    scene.exits(code(1)).does(HomeJob::BackUp(plan("v2", HEIGHT)));
     scene.fails().rests();
     scene.signal().leaves(Exit::UpgradeFailed("backing up the data directory failed: it broke".into()));
 }

@@ -13,6 +13,15 @@ fn the_node_that_runs_it_is_stopped_for_it_and_started_again() {
     scene.done().starts(Version::Genesis);
 }
 
+/// It was told again where the node was reaped before its end was heard of.
+#[test]
+fn a_restart_is_told_once() {
+    let mut scene = ordered(to_replace(Version::Genesis, None));
+    scene.tick().stops().says(&[RESTARTS]);
+    scene.done().rests().says(&[]);
+    scene.exits(code(0)).does(HomeJob::Replace(Version::Genesis));
+}
+
 #[test]
 fn a_binary_that_does_not_run_is_replaced_beside_the_node() {
     let mut scene = ordered(to_replace(v2(), None));
@@ -48,10 +57,9 @@ fn the_node_of_an_earlier_watcher_may_run_it_and_is_stopped_first() {
 fn one_that_cannot_be_made_is_given_up_until_another_is_ordered() {
     let mut scene = ordered(to_replace(v2(), None));
     scene.tick().does(HomeJob::Replace(v2()));
-    scene.fails().says(&["replacing the binary failed: it broke"]);
-    scene.seconds(9).0.home.is_none().then_some(()).expect("it is not made again");
+    scene.fails().does(HomeJob::Ask).says(&["replacing the binary failed: it broke"]);
+    scene.ends(answer(9, 8)).rests();
     scene.facts.orders = to_replace(Version::Upgrade(folder("v3")), None);
-    scene.core.home = Lane::Idle;
     scene.tick().does(HomeJob::Replace(Version::Upgrade(folder("v3"))));
 }
 
