@@ -5,7 +5,7 @@ use alloc::{format, string::String, vec::Vec};
 
 use super::{
     super::{
-        decision::{Decision, Exit, HomeJob, JobId, RunId},
+        decision::{Decision, Exit, FetchJob, HomeJob, JobId, RunId},
         event::{Event, NodeExit},
         facts::{
             Backup, Current, Facts, Fingerprint, Info, NodeLock, Origin, Receipt, Record, RecordFact, Staged, Verdict,
@@ -243,6 +243,8 @@ impl Core {
             Rung::BackUp | Rung::CustomHook | Rung::Switch if self.resting(event, decision) => {}
             Rung::BackUp => self.begin(HomeJob::BackUp(plan), decision),
             Rung::CustomHook => self.begin(HomeJob::CustomHook(plan), decision),
+            // It is being hashed once more, which has the last word: what is rotten is set aside, and `current` would lead nowhere.
+            Rung::Switch if self.fetch.job() == Some(&FetchJob::Verify(folder.clone())) => {}
             Rung::Switch => self.begin(HomeJob::Switch { folder, plan }, decision),
             Rung::AppHook if self.settings.pre_upgrade_retries < 0 => {
                 let retries = self.settings.pre_upgrade_retries;
@@ -303,8 +305,11 @@ impl Core {
     pub(super) fn resting(&self, event: &Event, decision: &mut Decision) -> bool {
         let Some(since) = self.gone_since else { return false };
         let until = since + self.settings.restart_delay;
-        wake_by(decision, until);
-        event.now < until
+        let rests = event.now < until;
+        if rests {
+            wake_by(decision, until);
+        }
+        rests
     }
 
     pub(super) fn start_new(&mut self, upgrade: &Upgrade, mut record: Record, event: &Event, decision: &mut Decision) {

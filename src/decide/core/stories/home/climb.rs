@@ -55,6 +55,17 @@ fn a_node_is_stopped_within_the_grace_and_once() {
     scene.seconds(1).stops();
 }
 
+/// What it finds rotten is set aside, and the link would lead nowhere.
+#[test]
+fn the_switch_waits_for_the_hash_of_its_binary_that_is_under_way() {
+    let mut scene = Scene::halted(Settings::default());
+    scene.core.fetch.begin(JobId(99), FetchJob::Verify(folder("v2")));
+    scene.tick().stops();
+    scene.done();
+    scene.exits(code(0)).rests();
+    scene.fetch_ends(Outcome::Done).does(HomeJob::Switch { folder: folder("v2"), plan: plan("v2", HEIGHT) });
+}
+
 #[test]
 fn the_restart_delay_begins_with_the_end_of_the_node() {
     let delay = Duration::from_secs(10);
