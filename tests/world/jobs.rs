@@ -261,8 +261,8 @@ impl World {
         if self.process.is_some() {
             self.breaks("the data was brought back while a node ran".to_owned());
         }
-        // At a height that the operator named, the old binary has committed it.
-        let before = self.past.checkpoint.as_ref().map_or(0, |(data, _)| data.committed);
+        // At a height that the operator named, the old binary has committed it, and may have gone on since the backup.
+        let before = self.past.switched.get(&(plan.name.clone(), plan.height)).copied().unwrap_or_default();
         if self.data.committed >= plan.height.max(before + 1) && !self.past.by_hand {
             self.breaks(format!("{plan:?} was taken back with {} committed", self.data.committed));
         }
@@ -363,7 +363,7 @@ impl World {
         self.disk.sync(&Place::Info);
         self.written = None; // It was read, whatever was heard.
         self.point(&Version::Upgrade(folder.clone()));
-        self.past.switched.insert((plan.name.clone(), plan.height));
+        self.past.switched.insert((plan.name.clone(), plan.height), self.data.committed);
         self.past.undone = false;
         if let Some(watcher) = &mut self.watcher {
             (watcher.switched, watcher.starts) = (true, 0);

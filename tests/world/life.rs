@@ -51,7 +51,7 @@ impl World {
         // What follows is promised for the first starts, until the height is passed.
         let Some(plan) = self.disk.plan().filter(|plan| upgrade(plan).folder == *folder) else { return Ok(()) };
         let key = (plan.name.clone(), plan.height);
-        if committed >= plan.height || !self.past.switched.contains(&key) {
+        if committed >= plan.height || !self.past.switched.contains_key(&key) {
             return Ok(());
         }
         let binary = &self.disk.home.staged[folder];

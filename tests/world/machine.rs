@@ -118,8 +118,8 @@ impl Default for Ways {
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 #[derive(Debug, Default)]
 pub struct Past {
-    /// Plans for which `current` was moved.
-    pub switched: BTreeSet<(String, u64)>,
+    /// Plans for which `current` was moved, and what was committed then.
+    pub switched: BTreeMap<(String, u64), u64>,
     /// Custom scripts and `pre-upgrade` commands that ran to success, by plan.
     pub custom: BTreeSet<(String, u64)>,
     pub app: BTreeSet<(String, u64)>,
