@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, fmt};
 use watcher::decide::{
     facts::{
         Backup, Current, Facts, Fingerprint, Info, Marker, NodeLock, Origin, Receipt, Record, RecordFact, Staged,
-        Verdict, Version,
+        Version,
     },
     orders::Orders,
     plan::{Folder, Plan},
@@ -213,10 +213,8 @@ impl Disk {
     /// What the shell would see now.
     pub fn facts(&self, backups: bool, lock: NodeLock, signed: u64) -> Facts {
         let home = &self.home;
-        let pending = self.record().is_some_and(|record| record.verdict == Verdict::Pending);
-        let signed_height = pending.then_some(signed);
-        let orders = home.orders.clone();
-        let mut facts = Facts { lock, record: home.record.clone(), signed_height, orders, ..Facts::default() };
+        let (record, signed_height, orders) = (home.record.clone(), Some(signed), home.orders.clone());
+        let mut facts = Facts { lock, record, signed_height, orders, ..Facts::default() };
         let failure = self.record().and_then(|record| record.failure.as_ref());
         facts.failed_file = failure.and_then(|failure| self.staged(&failure.folder)).map(|file| file.fingerprint);
         if let Some(file) = &home.info {

@@ -474,6 +474,7 @@ impl World {
             theirs: agreed.then(|| ("an endpoint".to_owned(), theirs.to_owned())),
             signs: match (answers, self.data.signed > height) {
                 (false, _) => Signs::Unknown,
+                (true, _) if !self.setup.validates => Signs::NoValidator,
                 (true, true) => Signs::Yes,
                 (true, false) => Signs::No,
             },

@@ -238,7 +238,7 @@ impl World {
             order: 0,
             chain: Chain::new(),
             disk: Disk::default(),
-            data: Data { committed: 10, block: 10, signed: 10 },
+            data: Data { committed: 10, block: 10, signed: if setup.validates { 10 } else { 0 } },
             process: None,
             ways: Ways::default(),
             network: true,

@@ -9,7 +9,7 @@ pub struct Data {
     pub committed: u64,
     /// The last block in the block store: one more than committed at a halt.
     pub block: u64,
-    /// The last height that the validator signed.
+    /// The last height that the validator signed, 0 where it never did.
     pub signed: u64,
 }
 
