@@ -3,7 +3,7 @@
 use watcher::decide::{
     decision::RunId,
     event::{Kind, NodeExit, Signal, Words},
-    facts::{Backup, NodeLock, Origin, Version},
+    facts::{Backup, Origin, Version},
     orders::Exact,
     plan::Plan,
 };
@@ -58,7 +58,7 @@ impl World {
         if binary.receipt.as_ref().is_some_and(|receipt| !receipt.satisfies(&upgrade(plan))) {
             return Err(format!("{version} was started, and it is not what {plan:?} asks for"));
         }
-        if self.disk.facts(self.setup.backups, NodeLock::Free, 0).backup == Backup::Missing {
+        if self.disk.backup(self.setup.backups) == Backup::Missing {
             return Err(format!("{version} was started without a complete backup"));
         }
         if self.setup.custom_hook && !self.past.custom.contains(&key) {

@@ -406,7 +406,7 @@ impl World {
         }
         let Some(watcher) = &mut self.watcher else { return };
         let lock = if self.process.is_some() { NodeLock::Held } else { NodeLock::Free };
-        let mut facts = self.disk.facts(self.setup.backups, lock, self.data.signed);
+        let mut facts = self.disk.facts(self.setup.backups, lock, self.data.signed, &watcher.core.interest(&kind));
         if self.ways.smudged {
             facts.signed_height = None;
             facts.signer_unknown = Some("smudged".to_owned());
