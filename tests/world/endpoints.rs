@@ -54,8 +54,8 @@ impl World {
         let height = self.chain.height;
         let truth = self.chain.scheduled().cloned();
         let (height, plan) = match voice {
-            Voice::Lags(blocks) | Voice::Proves(blocks) => {
-                let height = height.saturating_sub(u64::from(blocks)).max(1);
+            Voice::Lags(_) | Voice::Proves(_) => {
+                let height = self.reads(voice);
                 (height, self.chain.scheduled_at(height).cloned())
             }
             Voice::Silent => {
@@ -74,6 +74,15 @@ impl World {
         self.says_scheduled(endpoint, height, plan.as_ref());
         if matches!(voice, Voice::Proves(_)) {
             self.shows_proof(endpoint, height - 1);
+        }
+    }
+
+    /// The last block of which an endpoint has heard, 0 where it does not answer.
+    pub fn reads(&self, voice: Voice) -> u64 {
+        match voice {
+            Voice::Lags(blocks) | Voice::Proves(blocks) => self.chain.height.saturating_sub(u64::from(blocks)).max(1),
+            Voice::Silent => 0,
+            _ => self.chain.height,
         }
     }
 

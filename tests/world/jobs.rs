@@ -465,18 +465,20 @@ impl World {
         }
     }
 
+    /// Others are asked only while the node is at the height, and about its vote once there are blocks to look for it in.
     fn compare(&self, height: u64) -> Comparison {
-        let answers = self.answer().latest.is_some();
-        let agreed = self.network && self.chain.height > height;
+        let NodeAnswer { latest: Some(latest), committed } = self.answer() else { return Comparison::default() };
+        let is_there = committed == Some(height);
+        let agreed = is_there && self.network && self.ways.voices.iter().any(|voice| self.reads(*voice) > height);
         let theirs = if self.ways.fork { "another state" } else { "the state" };
         Comparison {
-            own: (answers && self.data.committed == height).then(|| "the state".to_owned()),
+            own: is_there.then(|| "the state".to_owned()),
             theirs: agreed.then(|| ("an endpoint".to_owned(), theirs.to_owned())),
-            signs: match (answers, self.data.signed > height) {
-                (false, _) => Signs::Unknown,
-                (true, _) if !self.setup.validates => Signs::NoValidator,
-                (true, true) => Signs::Yes,
-                (true, false) => Signs::No,
+            signs: match latest {
+                _ if latest <= height => Signs::Unknown,
+                _ if !self.setup.validates => Signs::NoValidator,
+                _ if self.data.signed >= latest => Signs::Yes,
+                _ => Signs::No,
             },
         }
     }
