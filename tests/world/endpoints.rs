@@ -18,6 +18,15 @@ const BLOCK: u64 = 5_000;
 /// Milliseconds for which a proof says what is.
 const PROOFS_HOLD: u64 = 60_000;
 
+/// How an endpoint is followed.
+#[derive(Debug, Default)]
+pub struct Follower {
+    /// When its last answer comes.
+    last: u64,
+    /// The last plan it told, asked after once it is no longer scheduled.
+    believed: Option<Plan>,
+}
+
 impl World {
     /// Every endpoint is asked once.
     pub fn poll_endpoints(&mut self) {
@@ -93,13 +102,15 @@ impl World {
     }
 
     fn says_scheduled(&mut self, endpoint: EndpointId, height: u64, plan: Option<&Plan>) {
-        let applied = match plan {
-            Some(_) => None,
-            None => self.chain.last_scheduled(height).map(|plan| {
-                let applied = self.chain.applied.iter().find(|applied| applied.name == plan.name);
-                (plan.name.clone(), applied.map_or(0, |plan| plan.height).min(height))
-            }),
-        };
+        let believed = &mut self.followers[usize::from(endpoint.0)].believed;
+        let applied = believed.as_ref().filter(|believed| Some(*believed) != plan).map(|believed| {
+            let applied = self.chain.applied.iter().find(|plan| plan.name == believed.name && plan.height <= height);
+            (believed.name.clone(), applied.map_or(0, |plan| plan.height))
+        });
+        // One that was never applied stays asked after.
+        if plan.is_some() || applied.as_ref().is_some_and(|(_, at)| *at > 0) {
+            *believed = plan.cloned();
+        }
         let proposals = plan.into_iter().map(|plan| Proposal {
             id: plan.height,
             status: ProposalStatus::Passed,
@@ -115,9 +126,10 @@ impl World {
 
     fn says(&mut self, endpoint: EndpointId, news: News) {
         // What one of them says comes in its order, however long it takes.
-        let last = self.answers[usize::from(endpoint.0)];
-        let at = (last + 1).max(self.now + self.pace(Channel::Answer));
-        self.answers[usize::from(endpoint.0)] = at;
+        let soon = self.now + self.pace(Channel::Answer);
+        let last = &mut self.followers[usize::from(endpoint.0)].last;
+        let at = soon.max(*last + 1);
+        *last = at;
         self.tell(at - self.now, Kind::Heard(Heard { endpoint, news }));
     }
 }

@@ -22,6 +22,7 @@ use super::{
     chain::Chain,
     coverage::Coverage,
     disk::{Disk, InfoFile},
+    endpoints::Follower,
     history::{Channel, Host, Moment, Setup, Voice},
     jobs::{Job, Work},
     node::{Data, Process},
@@ -58,8 +59,8 @@ pub struct World {
     latest: usize,
     /// What people were told.
     pub told: Vec<Note>,
-    /// When the last answer of each endpoint comes.
-    pub answers: [u64; 3],
+    /// How this `watcher` follows each endpoint.
+    pub followers: [Follower; 3],
     /// When upgrade-info.json was written last, unless a tick came since.
     pub written: Option<u64>,
     pub broken: Option<String>,
@@ -249,7 +250,7 @@ impl World {
             moments: Vec::new(),
             latest: 0,
             told: Vec::new(),
-            answers: [0; 3],
+            followers: <[Follower; 3]>::default(),
             written: None,
             broken: None,
         };
@@ -367,6 +368,7 @@ impl World {
             asked_to_stop: None,
             node_ignored_it: false,
         });
+        self.followers = <[Follower; 3]>::default();
         self.past.ended = None;
         self.tell(1, Kind::Tick);
     }
