@@ -23,6 +23,10 @@ const PROOFS_HOLD: u64 = 60_000;
 pub struct Follower {
     /// When its last answer comes.
     last: u64,
+    /// Whether it told its id.
+    named: bool,
+    /// What it proved last, and until when that holds.
+    proven: Option<(Option<Plan>, u64)>,
     /// The last plan it told, asked after once it is no longer scheduled.
     believed: Option<Plan>,
 }
@@ -53,9 +57,13 @@ impl World {
         let data = self.data;
         let catching_up = phase == Phase::Runs && data.committed + 2 < self.chain.height;
         let committed = Some(data.committed);
+        self.says_node(OWN_NODE);
         self.says(OWN_NODE, News::Block { height: data.block, time: time(data.block), catching_up, committed });
         let plan = self.chain.scheduled_at(data.committed).cloned();
         self.says_scheduled(OWN_NODE, data.committed, plan.as_ref());
+        if self.setup.proves {
+            self.shows_proof(OWN_NODE, data.block, plan.as_ref());
+        }
     }
 
     fn ask_other(&mut self, endpoint: EndpointId, voice: Voice) {
@@ -79,10 +87,11 @@ impl World {
             }
             Voice::Height(height) => (height, None),
         };
+        self.says_node(endpoint);
         self.says(endpoint, News::Block { height, time: time(height), catching_up: false, committed: Some(height) });
         self.says_scheduled(endpoint, height, plan.as_ref());
         if matches!(voice, Voice::Proves(_)) {
-            self.shows_proof(endpoint, height - 1);
+            self.shows_proof(endpoint, height, plan.as_ref());
         }
     }
 
@@ -95,10 +104,26 @@ impl World {
         }
     }
 
-    /// The hash that a proof leads to stands in the next block.
-    fn shows_proof(&mut self, endpoint: EndpointId, height: u64) {
-        let upgrade = self.chain.scheduled_at(height).map(upgrade);
-        self.says(endpoint, News::Proven { height, until: GENESIS + self.now + PROOFS_HOLD, upgrade });
+    fn says_node(&mut self, endpoint: EndpointId) {
+        if !std::mem::replace(&mut self.followers[usize::from(endpoint.0)].named, true) {
+            self.says(endpoint, News::Node(format!("{endpoint:?}")));
+        }
+    }
+
+    /// Proves what is scheduled where it said something else than it proved last, or that grows old. The hash that a proof
+    /// leads to stands in the latest block, so that it is one of the height before.
+    fn shows_proof(&mut self, endpoint: EndpointId, latest: u64, said: Option<&Plan>) {
+        let wall = GENESIS + self.now;
+        let proven = &mut self.followers[usize::from(endpoint.0)].proven;
+        let stands = |(plan, until): &(Option<Plan>, u64)| plan.as_ref() == said && wall + PROOFS_HOLD / 2 < *until;
+        if proven.as_ref().is_some_and(stands) {
+            return;
+        }
+        let (height, age) = (latest - 1, self.chain.height.saturating_sub(latest) * BLOCK);
+        let (plan, until) = (self.chain.scheduled_at(height).cloned(), wall + PROOFS_HOLD - age);
+        let upgrade = plan.as_ref().map(upgrade);
+        *proven = Some((plan, until));
+        self.says(endpoint, News::Proven { height, until, upgrade });
     }
 
     fn says_scheduled(&mut self, endpoint: EndpointId, height: u64, plan: Option<&Plan>) {

@@ -30,6 +30,8 @@ pub struct Setup {
     pub before: Before,
     /// Whether the node is a validator's: another signs nothing.
     pub validates: bool,
+    /// Whether the own node proves what it says of plans.
+    pub proves: bool,
     /// The network dies for good where, at the end of the history, the next binary is staged.
     pub network_dies: bool,
 }
@@ -49,6 +51,7 @@ impl Default for Setup {
             asks: Wanted::A,
             before: Before::Fresh,
             validates: true,
+            proves: true,
             network_dies: false,
         }
     }
@@ -305,14 +308,14 @@ fn disturbances() -> impl Strategy<Value = Vec<Act>> {
 fn setups() -> impl Strategy<Value = Setup> {
     let often = || prop::bool::weighted(0.8);
     let seldom = || prop::bool::weighted(0.1);
-    let switches = (often(), often(), often(), seldom(), seldom(), often(), any::<bool>());
+    let switches = (often(), often(), often(), seldom(), seldom(), often(), often(), any::<bool>());
     let before = prop_oneof![8 => Just(Before::Fresh), 1 => Just(Before::Halted), 1 => Just(Before::Switched)];
     let first = prop_oneof![4 => 4..20_u8, 1 => Just(0), 1 => 60..70_u8];
     let fails = prop::sample::select(vec![OnFailure::Leave, OnFailure::Hold, OnFailure::Retry, OnFailure::Rollback]);
     let fails = (fails, prop_oneof![3 => Just(0), 1 => 1..4_u32]);
     (switches, 0..3_i64, first, wanted(), before, fails).prop_map(
         |(
-            (downloads, backups, custom_hook, ends, delay, validates, network_dies),
+            (downloads, backups, custom_hook, ends, delay, validates, proves, network_dies),
             retries,
             first,
             asks,
@@ -331,6 +334,7 @@ fn setups() -> impl Strategy<Value = Setup> {
             asks,
             before,
             validates,
+            proves,
             network_dies,
         },
     )
