@@ -222,7 +222,7 @@ pub enum Thing {
     },
     Hears {
         generation: u64,
-        kind: Kind,
+        kind: Box<Kind>,
     },
     Wakes {
         generation: u64,
@@ -312,7 +312,7 @@ impl World {
                 }
             }
             Thing::Job { generation, job } if generation == self.generation => self.job_step(job),
-            Thing::Hears { generation, kind } if generation == self.generation => self.hears(kind),
+            Thing::Hears { generation, kind } if generation == self.generation => self.hears(*kind),
             Thing::Wakes { generation, number } => {
                 if generation == self.generation && self.watcher.as_ref().is_some_and(|watcher| watcher.wakes == number)
                 {
@@ -325,7 +325,7 @@ impl World {
 
     /// `watcher` will hear this.
     pub fn tell(&mut self, after: u64, kind: Kind) {
-        let generation = self.generation;
+        let (generation, kind) = (self.generation, Box::new(kind));
         self.later(after, Thing::Hears { generation, kind });
     }
 }
