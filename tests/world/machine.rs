@@ -389,8 +389,9 @@ impl World {
         self.watcher = None;
         self.generation += 1;
         self.process = None;
-        let current = self.disk.home.current.clone();
+        let (current, info) = (self.disk.home.current.clone(), self.disk.home.info.clone());
         self.disk.power_cut(survives);
+        self.written = self.written.filter(|_| self.disk.home.info == info);
         self.past.undone |= self.disk.home.current != current;
     }
 
