@@ -271,10 +271,10 @@ pub fn histories() -> impl Strategy<Value = History> {
         [vec![Act::Faulty(Some(code)), Act::Late(late), Act::Mute(mute), Act::Until(moment)], comes].concat()
     });
     // What comes in the middle of something matters most, and the slower that is the more does.
-    let slow = prop::sample::select(vec![Channel::Home, Channel::Done, Channel::File, Channel::Boot]);
+    let slow = prop::sample::select(vec![Channel::Home, Channel::Done, Channel::File, Channel::Boot, Channel::Halt]);
     let slow = (slow, 3..6_u8).prop_map(|(channel, class)| Act::Pace(channel, class));
     let proves = Just(Act::Voice(1, Voice::Proves(0)));
-    let ways = (prop::option::weighted(0.5, slow), prop::option::weighted(0.2, proves));
+    let ways = (collection::vec(slow, 0..3), prop::option::weighted(0.2, proves));
     let begins = (ways, prop::option::weighted(0.4, fails));
     let amid = (moments(), disturbances()).prop_map(|(moment, comes)| [vec![Act::Until(moment)], comes].concat());
     let goes_on = collection::vec(prop_oneof![2 => acts().prop_map(|act| vec![act]), 1 => amid], 0..30);

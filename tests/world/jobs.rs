@@ -4,7 +4,7 @@
 use watcher::decide::{
     decision::{FetchJob, HomeJob, JobId, RunId},
     event::{Comparison, NodeAnswer, Outcome, Signal, Signs},
-    facts::{FailureState, Marker, Origin, Receipt, Record, RecordFact, Verdict, Version},
+    facts::{DataIdentity, FailureState, Marker, Origin, Receipt, Record, RecordFact, Verdict, Version},
     plan::{Asks, Folder, Plan, Upgrade},
 };
 
@@ -273,8 +273,10 @@ impl World {
         if step == 0 {
             return Next::Again;
         }
-        // What was signed stays.
-        self.data = Data { signed: self.data.signed.max(data.signed), ..data };
+        // What was signed stays, and so does the folder: its entries change places.
+        let state = self.disk.fingerprint().inode;
+        let identity = self.data.identity.map(|identity| DataIdentity { state, ..identity });
+        self.data = Data { signed: self.data.signed.max(data.signed), identity, ..data };
         self.disk.change(Place::Info, move |home| home.info.clone_from(&info));
         self.disk.sync(&Place::Info);
         if self.disk.record().and_then(|record| record.failure.as_ref()).is_some_and(|failure| failure.restored) {

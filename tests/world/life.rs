@@ -82,7 +82,7 @@ impl World {
             halt,
             listened,
             began: self.data.committed,
-            trouble: None,
+            words: None,
         };
         let id = self.generation * 1_000_000 + run.0;
         self.process = Some((id, process));
@@ -122,14 +122,18 @@ impl World {
         let next = self.data.committed + 1;
         let due = self.chain.due_at(next).is_some();
         let has_handler = number >= self.chain.version_at(next);
+        self.makes_databases();
         if let (Some(trouble), Some((_, process))) = (self.ways.trouble, &mut self.process) {
-            process.trouble = Some(trouble);
+            process.words = Some(Words::Trouble(trouble, "its words".to_owned()));
             if let Some(watcher) = self.watcher.as_mut().filter(|_| process.listened) {
                 watcher.starts = watcher.starts.saturating_sub(1);
             }
             self.node_dies(NodeExit::Code(1));
-        } else if number < self.chain.version_at(self.data.committed) || number > self.chain.version_at(next) {
-            self.node_dies(NodeExit::Code(1)); // Wrong app version, or BINARY UPDATED BEFORE TRIGGER.
+        } else if let Some(words) = self.does_not_fit(number) {
+            if let Some((_, process)) = &mut self.process {
+                process.words = words;
+            }
+            self.node_dies(NodeExit::Code(1));
         } else if let (Some(code), true) = (self.ways.faulty, self.is_faulty_at(number, due && has_handler)) {
             self.node_dies(NodeExit::Code(i32::from(code)));
         } else if due && has_handler && !self.past.restored && self.disk.plan() != self.chain.due_at(next) {
@@ -141,6 +145,17 @@ impl World {
         } else {
             self.goes(Phase::Runs, 1);
         }
+    }
+
+    /// What a version says that cannot run on these data, if it is one.
+    fn does_not_fit(&self, number: usize) -> Option<Option<Words>> {
+        let committed = self.data.committed;
+        if number < self.chain.version_at(committed) {
+            let applied = self.chain.applied.iter().rfind(|plan| plan.height <= committed);
+            return Some(applied.map(|plan| Words::Needs(folder(&plan.name))));
+        }
+        let scheduled = || self.chain.scheduled_at(committed).map(|plan| Words::TooNew(folder(&plan.name)));
+        (number > self.chain.version_at(committed + 1)).then(scheduled)
     }
 
     /// A new binary fails before its height, or ever after it.
@@ -262,10 +277,7 @@ impl World {
 
     fn last_words(&self, process: &Process) -> Option<Words> {
         let at = Words::At { began: process.began, reached: self.data.committed };
-        match process.trouble {
-            Some(trouble) => Some(Words::Trouble(trouble, "its words".to_owned())),
-            None => (!self.ways.mute).then_some(at),
-        }
+        process.words.clone().or((!self.ways.mute).then_some(at))
     }
 
     fn child_ended(&mut self, run: RunId, exit: NodeExit, words: Option<Words>) {

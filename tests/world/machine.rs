@@ -239,7 +239,7 @@ impl World {
             order: 0,
             chain: Chain::new(),
             disk: Disk::default(),
-            data: Data { committed: 10, block: 10, signed: if setup.validates { 10 } else { 0 } },
+            data: Data { committed: 10, block: 10, signed: if setup.validates { 10 } else { 0 }, identity: None },
             process: None,
             ways: Ways::default(),
             network: true,
@@ -410,6 +410,7 @@ impl World {
         let Some(watcher) = &mut self.watcher else { return };
         let lock = if self.process.is_some() { NodeLock::Held } else { NodeLock::Free };
         let mut facts = self.disk.facts(self.setup.backups, lock, self.data.signed, &watcher.core.interest(&kind));
+        facts.data = self.data.identity;
         if self.ways.smudged {
             facts.signed_height = None;
             facts.signer_unknown = Some("smudged".to_owned());
