@@ -61,11 +61,6 @@ impl Chain {
         }
     }
 
-    /// The last plan that was scheduled at or before this height.
-    pub fn last_scheduled(&self, height: u64) -> Option<&Plan> {
-        self.log.iter().rev().filter(|(from, _)| *from <= height).find_map(|(_, plan)| plan.as_ref())
-    }
-
     /// The next upgrade, so many blocks ahead.
     pub fn next_plan(&self, ahead: u8, wanted: Wanted) -> Plan {
         let number = self.applied.len() + 1;

@@ -6,7 +6,7 @@ use std::fmt;
 use watcher::decide::{
     decision::{HomeJob, JobId},
     event::{Heard, Kind, News, OWN_NODE, Outcome},
-    facts::{Backup, FailureState, NodeLock},
+    facts::{Backup, FailureState},
     plan::Plan,
 };
 
@@ -284,7 +284,7 @@ impl World {
             Rung::Brake
         } else if alive {
             Rung::Stop
-        } else if self.disk.facts(self.setup.backups, NodeLock::Free, 0).backup == Backup::Missing {
+        } else if self.disk.backup(self.setup.backups) == Backup::Missing {
             Rung::BackUp
         } else if self.setup.custom_hook && !self.past.custom.contains(&key) {
             Rung::Script

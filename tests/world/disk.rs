@@ -7,13 +7,13 @@ use std::{collections::BTreeMap, fmt};
 use watcher::decide::{
     facts::{
         Backup, Current, Facts, Fingerprint, Info, Marker, NodeLock, Origin, Receipt, Record, RecordFact, Staged,
-        Verdict, Version,
+        Version,
     },
     orders::Orders,
     plan::{Folder, Plan},
 };
 
-use super::chain::upgrade;
+use super::chain::{folder, upgrade};
 
 /// The disk.
 #[derive(Debug, Default)]
@@ -210,13 +210,11 @@ impl Disk {
 
 /// Sampling.
 impl Disk {
-    /// What the shell would see now.
-    pub fn facts(&self, backups: bool, lock: NodeLock, signed: u64) -> Facts {
+    /// What the shell would see now; of the versions, those of `interest` and what else it always looks at.
+    pub fn facts(&self, backups: bool, lock: NodeLock, signed: u64, interest: &[Folder]) -> Facts {
         let home = &self.home;
-        let pending = self.record().is_some_and(|record| record.verdict == Verdict::Pending);
-        let signed_height = pending.then_some(signed);
-        let orders = home.orders.clone();
-        let mut facts = Facts { lock, record: home.record.clone(), signed_height, orders, ..Facts::default() };
+        let (record, signed_height, orders) = (home.record.clone(), Some(signed), home.orders.clone());
+        let mut facts = Facts { lock, record, signed_height, orders, ..Facts::default() };
         let failure = self.record().and_then(|record| record.failure.as_ref());
         facts.failed_file = failure.and_then(|failure| self.staged(&failure.folder)).map(|file| file.fingerprint);
         if let Some(file) = &home.info {
@@ -236,22 +234,32 @@ impl Disk {
         if let Some(Version::Upgrade(folder)) = &home.current {
             facts.marker = home.markers.get(folder).cloned();
         }
-        for (folder, binary) in &home.staged {
-            let file = &self.files[&binary.file];
-            let staged = match &binary.receipt {
-                None => Staged::Operator,
-                Some(receipt) if receipt.file == file.fingerprint => Staged::Ours(receipt.clone()),
-                Some(receipt) => Staged::Suspect(receipt.clone()),
-            };
-            facts.staged.insert(folder.clone(), staged);
-        }
+        let placed = home.staged.iter().filter(|(_, binary)| binary.receipt.is_some()).map(|(folder, _)| folder);
+        let named = self.plan().map(|plan| folder(&plan.name));
+        let folders = interest.iter().chain(&named).chain(placed).chain(failure.map(|failure| &failure.folder));
+        facts.staged = folders.map(|folder| (folder.clone(), self.shown(folder))).collect();
         let whole = |entry: &&(Receipt, u64)| entry.0.file == self.files[&entry.1].fingerprint;
         facts.stored = home.store.iter().filter(whole).map(|(receipt, _)| receipt.clone()).collect();
-        facts.backup = match (&home.backup, self.plan()) {
-            _ if !backups => Backup::NotWanted,
+        facts.backup = self.backup(backups);
+        facts
+    }
+
+    pub fn backup(&self, wanted: bool) -> Backup {
+        match (&self.home.backup, self.plan()) {
+            _ if !wanted => Backup::NotWanted,
             (Some((of, true)), Some(plan)) if of == plan => Backup::Complete,
             _ => Backup::Missing,
-        };
-        facts
+        }
+    }
+
+    fn shown(&self, folder: &Folder) -> Staged {
+        match self.home.staged.get(folder) {
+            None => Staged::None,
+            Some(Binary { receipt: None, .. }) => Staged::Operator,
+            Some(Binary { file, receipt: Some(receipt) }) if receipt.file == self.files[file].fingerprint => {
+                Staged::Ours(receipt.clone())
+            }
+            Some(Binary { receipt: Some(receipt), .. }) => Staged::Suspect(receipt.clone()),
+        }
     }
 }

@@ -28,6 +28,10 @@ pub struct Setup {
     pub first: u8,
     pub asks: Wanted,
     pub before: Before,
+    /// Whether the node is a validator's: another signs nothing.
+    pub validates: bool,
+    /// Whether the own node proves what it says of plans.
+    pub proves: bool,
     /// The network dies for good where, at the end of the history, the next binary is staged.
     pub network_dies: bool,
 }
@@ -46,6 +50,8 @@ impl Default for Setup {
             first: 8,
             asks: Wanted::A,
             before: Before::Fresh,
+            validates: true,
+            proves: true,
             network_dies: false,
         }
     }
@@ -273,10 +279,10 @@ pub fn histories() -> impl Strategy<Value = History> {
         [vec![Act::Faulty(Some(code)), Act::Late(late), Act::Mute(mute), Act::Until(moment)], comes].concat()
     });
     // What comes in the middle of something matters most, and the slower that is the more does.
-    let slow = prop::sample::select(vec![Channel::Home, Channel::Done, Channel::File, Channel::Boot]);
+    let slow = prop::sample::select(vec![Channel::Home, Channel::Done, Channel::File, Channel::Boot, Channel::Halt]);
     let slow = (slow, 3..6_u8).prop_map(|(channel, class)| Act::Pace(channel, class));
     let proves = Just(Act::Voice(1, Voice::Proves(0)));
-    let ways = (prop::option::weighted(0.5, slow), prop::option::weighted(0.2, proves));
+    let ways = (collection::vec(slow, 0..3), prop::option::weighted(0.2, proves));
     let begins = (ways, prop::option::weighted(0.4, fails));
     let amid = (moments(), disturbances()).prop_map(|(moment, comes)| [vec![Act::Until(moment)], comes].concat());
     let goes_on = collection::vec(prop_oneof![2 => acts().prop_map(|act| vec![act]), 1 => amid], 0..30);
@@ -310,14 +316,14 @@ fn disturbances() -> impl Strategy<Value = Vec<Act>> {
 fn setups() -> impl Strategy<Value = Setup> {
     let often = || prop::bool::weighted(0.8);
     let seldom = || prop::bool::weighted(0.1);
-    let switches = (often(), often(), often(), seldom(), seldom(), any::<bool>());
+    let switches = (often(), often(), often(), seldom(), seldom(), often(), often(), any::<bool>());
     let before = prop_oneof![8 => Just(Before::Fresh), 1 => Just(Before::Halted), 1 => Just(Before::Switched)];
     let first = prop_oneof![4 => 4..20_u8, 1 => Just(0), 1 => 60..70_u8];
     let fails = prop::sample::select(vec![OnFailure::Leave, OnFailure::Hold, OnFailure::Retry, OnFailure::Rollback]);
     let fails = (fails, prop_oneof![3 => Just(0), 1 => 1..4_u32]);
     (switches, 0..3_i64, first, wanted(), before, fails).prop_map(
         |(
-            (downloads, backups, custom_hook, ends, delay, network_dies),
+            (downloads, backups, custom_hook, ends, delay, validates, proves, network_dies),
             retries,
             first,
             asks,
@@ -335,6 +341,8 @@ fn setups() -> impl Strategy<Value = Setup> {
             first,
             asks,
             before,
+            validates,
+            proves,
             network_dies,
         },
     )

@@ -4,7 +4,7 @@
 use watcher::decide::{
     decision::{FetchJob, HomeJob, JobId, RunId},
     event::{Comparison, NodeAnswer, Outcome, Signal, Signs},
-    facts::{FailureState, Marker, Origin, Receipt, Record, RecordFact, Verdict, Version},
+    facts::{DataIdentity, FailureState, Marker, Origin, Receipt, Record, RecordFact, Verdict, Version},
     plan::{Asks, Folder, Plan, Upgrade},
 };
 
@@ -262,8 +262,8 @@ impl World {
         if self.process.is_some() {
             self.breaks("the data was brought back while a node ran".to_owned());
         }
-        // At a height that the operator named, the old binary has committed it.
-        let before = self.past.checkpoint.as_ref().map_or(0, |(data, _)| data.committed);
+        // At a height that the operator named, the old binary has committed it, and may have gone on since the backup.
+        let before = self.past.switched.get(&(plan.name.clone(), plan.height)).copied().unwrap_or_default();
         if self.data.committed >= plan.height.max(before + 1) && !self.past.by_hand {
             self.breaks(format!("{plan:?} was taken back with {} committed", self.data.committed));
         }
@@ -274,8 +274,10 @@ impl World {
         if step == 0 {
             return Next::Again;
         }
-        // What was signed stays.
-        self.data = Data { signed: self.data.signed.max(data.signed), ..data };
+        // What was signed stays, and so does the folder: its entries change places.
+        let state = self.disk.fingerprint().inode;
+        let identity = self.data.identity.map(|identity| DataIdentity { state, ..identity });
+        self.data = Data { signed: self.data.signed.max(data.signed), identity, ..data };
         self.disk.change(Place::Info, move |home| home.info.clone_from(&info));
         self.disk.sync(&Place::Info);
         if self.disk.record().and_then(|record| record.failure.as_ref()).is_some_and(|failure| failure.restored) {
@@ -364,7 +366,7 @@ impl World {
         }
         self.disk.sync(&Place::Info);
         self.point(&Version::Upgrade(folder.clone()));
-        self.past.switched.insert((plan.name.clone(), plan.height));
+        self.past.switched.insert((plan.name.clone(), plan.height), self.data.committed);
         self.past.undone = false;
         if let Some(watcher) = &mut self.watcher {
             (watcher.switched, watcher.starts) = (true, 0);
@@ -467,17 +469,20 @@ impl World {
         }
     }
 
+    /// Others are asked only while the node is at the height, and about its vote once there are blocks to look for it in.
     fn compare(&self, height: u64) -> Comparison {
-        let answers = self.answer().latest.is_some();
-        let agreed = self.network && self.chain.height > height;
+        let NodeAnswer { latest: Some(latest), committed } = self.answer() else { return Comparison::default() };
+        let is_there = committed == Some(height);
+        let agreed = is_there && self.network && self.ways.voices.iter().any(|voice| self.reads(*voice) > height);
         let theirs = if self.ways.fork { "another state" } else { "the state" };
         Comparison {
-            own: (answers && self.data.committed == height).then(|| "the state".to_owned()),
+            own: is_there.then(|| "the state".to_owned()),
             theirs: agreed.then(|| ("an endpoint".to_owned(), theirs.to_owned())),
-            signs: match (answers, self.data.signed > height) {
-                (false, _) => Signs::Unknown,
-                (true, true) => Signs::Yes,
-                (true, false) => Signs::No,
+            signs: match latest {
+                _ if latest <= height => Signs::Unknown,
+                _ if !self.setup.validates => Signs::NoValidator,
+                _ if self.data.signed >= latest => Signs::Yes,
+                _ => Signs::No,
             },
         }
     }

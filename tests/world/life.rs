@@ -3,7 +3,7 @@
 use watcher::decide::{
     decision::RunId,
     event::{Kind, NodeExit, Signal, Words},
-    facts::{Backup, NodeLock, Origin, Version},
+    facts::{Backup, Origin, Version},
     orders::Exact,
     plan::Plan,
 };
@@ -53,14 +53,14 @@ impl World {
         // What follows is promised for the first starts, until the height is passed.
         let Some(plan) = self.disk.plan().filter(|plan| upgrade(plan).folder == *folder) else { return Ok(()) };
         let key = (plan.name.clone(), plan.height);
-        if committed >= plan.height || !self.past.switched.contains(&key) {
+        if committed >= plan.height || !self.past.switched.contains_key(&key) {
             return Ok(());
         }
         let binary = &self.disk.home.staged[folder];
         if binary.receipt.as_ref().is_some_and(|receipt| !receipt.satisfies(&upgrade(plan))) {
             return Err(format!("{version} was started, and it is not what {plan:?} asks for"));
         }
-        if self.disk.facts(self.setup.backups, NodeLock::Free, 0).backup == Backup::Missing {
+        if self.disk.backup(self.setup.backups) == Backup::Missing {
             return Err(format!("{version} was started without a complete backup"));
         }
         if self.setup.custom_hook && !self.past.custom.contains(&key) {
@@ -84,7 +84,7 @@ impl World {
             halt,
             listened,
             began: self.data.committed,
-            trouble: None,
+            words: None,
         };
         let id = self.generation * 1_000_000 + run.0;
         self.process = Some((id, process));
@@ -124,14 +124,18 @@ impl World {
         let next = self.data.committed + 1;
         let due = self.chain.due_at(next).is_some();
         let has_handler = number >= self.chain.version_at(next);
+        self.makes_databases();
         if let (Some(trouble), Some((_, process))) = (self.ways.trouble, &mut self.process) {
-            process.trouble = Some(trouble);
+            process.words = Some(Words::Trouble(trouble, "its words".to_owned()));
             if let Some(watcher) = self.watcher.as_mut().filter(|_| process.listened) {
                 watcher.starts = watcher.starts.saturating_sub(1);
             }
             self.node_dies(NodeExit::Code(1));
-        } else if number < self.chain.version_at(self.data.committed) || number > self.chain.version_at(next) {
-            self.node_dies(NodeExit::Code(1)); // Wrong app version, or BINARY UPDATED BEFORE TRIGGER.
+        } else if let Some(words) = self.does_not_fit(number) {
+            if let Some((_, process)) = &mut self.process {
+                process.words = words;
+            }
+            self.node_dies(NodeExit::Code(1));
         } else if let (Some(code), true) = (self.ways.faulty, self.is_faulty_at(number, due && has_handler)) {
             self.node_dies(NodeExit::Code(i32::from(code)));
         } else if due && has_handler && !self.past.restored && self.disk.plan() != self.chain.due_at(next) {
@@ -145,6 +149,17 @@ impl World {
             let halts = self.process.as_ref().is_some_and(|(_, process)| process.halt.is_some());
             self.goes(Phase::Runs, if halts { 1_000 } else { 1 });
         }
+    }
+
+    /// What a version says that cannot run on these data, if it is one.
+    fn does_not_fit(&self, number: usize) -> Option<Option<Words>> {
+        let committed = self.data.committed;
+        if number < self.chain.version_at(committed) {
+            let applied = self.chain.applied.iter().rfind(|plan| plan.height <= committed);
+            return Some(applied.map(|plan| Words::Needs(folder(&plan.name))));
+        }
+        let scheduled = || self.chain.scheduled_at(committed).map(|plan| Words::TooNew(folder(&plan.name)));
+        (number > self.chain.version_at(committed + 1)).then(scheduled)
     }
 
     /// A new binary fails before its height, or ever after it.
@@ -188,7 +203,7 @@ impl World {
         let data = &mut self.data;
         data.committed += 1;
         data.block = data.committed;
-        if data.committed >= self.chain.height {
+        if data.committed >= self.chain.height && self.setup.validates {
             data.signed = data.committed + 1;
         }
         if self.chain.applied.iter().any(|plan| plan.height == data.committed) {
@@ -270,10 +285,7 @@ impl World {
 
     fn last_words(&self, process: &Process) -> Option<Words> {
         let at = Words::At { began: process.began, reached: self.data.committed };
-        match process.trouble {
-            Some(trouble) => Some(Words::Trouble(trouble, "its words".to_owned())),
-            None => (!self.ways.mute).then_some(at),
-        }
+        process.words.clone().or((!self.ways.mute).then_some(at))
     }
 
     fn child_ended(&mut self, run: RunId, exit: NodeExit, words: Option<Words>) {

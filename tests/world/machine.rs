@@ -22,6 +22,7 @@ use super::{
     chain::Chain,
     coverage::Coverage,
     disk::{Disk, InfoFile},
+    endpoints::Follower,
     history::{Channel, Host, Moment, Setup, Voice},
     jobs::{Job, Work},
     node::{Data, Process},
@@ -58,8 +59,8 @@ pub struct World {
     latest: usize,
     /// What people were told.
     pub told: Vec<Note>,
-    /// When the last answer of each endpoint comes.
-    pub answers: [u64; 3],
+    /// How this `watcher` follows each endpoint.
+    pub followers: [Follower; 3],
     /// When upgrade-info.json was written last, unless a tick came since.
     pub written: Option<u64>,
     pub broken: Option<String>,
@@ -118,8 +119,8 @@ impl Default for Ways {
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 #[derive(Debug, Default)]
 pub struct Past {
-    /// Plans for which `current` was moved.
-    pub switched: BTreeSet<(String, u64)>,
+    /// Plans for which `current` was moved, and what was committed then.
+    pub switched: BTreeMap<(String, u64), u64>,
     /// Custom scripts and `pre-upgrade` commands that ran to success, by plan.
     pub custom: BTreeSet<(String, u64)>,
     pub app: BTreeSet<(String, u64)>,
@@ -221,7 +222,7 @@ pub enum Thing {
     },
     Hears {
         generation: u64,
-        kind: Kind,
+        kind: Box<Kind>,
     },
     Wakes {
         generation: u64,
@@ -238,7 +239,7 @@ impl World {
             order: 0,
             chain: Chain::new(),
             disk: Disk::default(),
-            data: Data { committed: 10, block: 10, signed: 10 },
+            data: Data { committed: 10, block: 10, signed: if setup.validates { 10 } else { 0 }, identity: None },
             process: None,
             ways: Ways::default(),
             network: true,
@@ -249,7 +250,7 @@ impl World {
             moments: Vec::new(),
             latest: 0,
             told: Vec::new(),
-            answers: [0; 3],
+            followers: <[Follower; 3]>::default(),
             written: None,
             broken: None,
         };
@@ -311,7 +312,7 @@ impl World {
                 }
             }
             Thing::Job { generation, job } if generation == self.generation => self.job_step(job),
-            Thing::Hears { generation, kind } if generation == self.generation => self.hears(kind),
+            Thing::Hears { generation, kind } if generation == self.generation => self.hears(*kind),
             Thing::Wakes { generation, number } => {
                 if generation == self.generation && self.watcher.as_ref().is_some_and(|watcher| watcher.wakes == number)
                 {
@@ -324,7 +325,7 @@ impl World {
 
     /// `watcher` will hear this.
     pub fn tell(&mut self, after: u64, kind: Kind) {
-        let generation = self.generation;
+        let (generation, kind) = (self.generation, Box::new(kind));
         self.later(after, Thing::Hears { generation, kind });
     }
 }
@@ -367,6 +368,7 @@ impl World {
             asked_to_stop: None,
             node_ignored_it: false,
         });
+        self.followers = <[Follower; 3]>::default();
         self.past.ended = None;
         self.tell(1, Kind::Tick);
     }
@@ -387,8 +389,9 @@ impl World {
         self.watcher = None;
         self.generation += 1;
         self.process = None;
-        let current = self.disk.home.current.clone();
+        let (current, info) = (self.disk.home.current.clone(), self.disk.home.info.clone());
         self.disk.power_cut(survives);
+        self.written = self.written.filter(|_| self.disk.home.info == info);
         self.past.undone |= self.disk.home.current != current;
     }
 
@@ -406,7 +409,8 @@ impl World {
         }
         let Some(watcher) = &mut self.watcher else { return };
         let lock = if self.process.is_some() { NodeLock::Held } else { NodeLock::Free };
-        let mut facts = self.disk.facts(self.setup.backups, lock, self.data.signed);
+        let mut facts = self.disk.facts(self.setup.backups, lock, self.data.signed, &watcher.core.interest(&kind));
+        facts.data = self.data.identity;
         if self.ways.smudged {
             facts.signed_height = None;
             facts.signer_unknown = Some("smudged".to_owned());

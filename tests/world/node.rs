@@ -1,6 +1,6 @@
 //! The node: a process, and the part of the data directory that is its own.
 
-use watcher::decide::{decision::RunId, event::Trouble};
+use watcher::decide::{decision::RunId, event::Words, facts::DataIdentity};
 
 /// Heights in the node's databases. They are synced with each block.
 #[derive(Debug, Clone, Copy)]
@@ -9,8 +9,10 @@ pub struct Data {
     pub committed: u64,
     /// The last block in the block store: one more than committed at a halt.
     pub block: u64,
-    /// The last height that the validator signed.
+    /// The last height that the validator signed, 0 where it never did.
     pub signed: u64,
+    /// Which they are, once a node has made its databases.
+    pub identity: Option<DataIdentity>,
 }
 
 /// A node process.
@@ -34,8 +36,8 @@ pub struct Process {
     pub listened: bool,
     /// What was committed when it began.
     pub began: u64,
-    /// What kept it from running.
-    pub trouble: Option<Trouble>,
+    /// What it says of its end, where that is more than how high it is.
+    pub words: Option<Words>,
 }
 
 /// How far it is.

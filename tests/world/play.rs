@@ -2,7 +2,7 @@
 
 use watcher::decide::{
     event::NodeExit,
-    facts::{Origin, Version},
+    facts::{DataIdentity, Origin, Version},
     orders::{Hold, Orders, Replacement, Ruling},
     plan::{Asks, Plan},
 };
@@ -170,6 +170,7 @@ impl World {
             self.chain.grow();
         }
         (self.data.block, self.data.committed) = (plan.height, plan.height - 1);
+        self.makes_databases();
         self.disk.write_info(Content::Plan(plan.clone()), Origin::Node);
         if switched {
             let file = self.disk.create(None);
@@ -184,8 +185,15 @@ impl World {
         let earlier = self.chain.applied.iter().rev().filter(passed).nth(1).cloned();
         if let (Some(plan), None, None) = (earlier, &self.watcher, &self.process) {
             self.disk.write_info(Content::Plan(plan), Origin::Node);
+            self.data.identity = None;
+            self.makes_databases();
             self.past.restored = true;
         }
+    }
+
+    pub fn makes_databases(&mut self) {
+        let [folder, state] = [(); 2].map(|()| self.disk.fingerprint().inode);
+        self.data.identity.get_or_insert(DataIdentity { device: 1, folder, state });
     }
 
     fn harm(&mut self, harm: Harm) {
