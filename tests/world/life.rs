@@ -131,7 +131,8 @@ impl World {
                 watcher.starts = watcher.starts.saturating_sub(1);
             }
             self.node_dies(NodeExit::Code(1));
-        } else if let Some(words) = self.does_not_fit(number) {
+        } else if number < self.chain.version_at(self.data.committed) || number > self.chain.version_at(next) {
+            let words = self.words_of_a_misfit(number);
             if let Some((_, process)) = &mut self.process {
                 process.words = words;
             }
@@ -151,15 +152,14 @@ impl World {
         }
     }
 
-    /// What a version says that cannot run on these data, if it is one.
-    fn does_not_fit(&self, number: usize) -> Option<Option<Words>> {
+    /// What a version says that cannot run on these data: that it is too old, or too new.
+    fn words_of_a_misfit(&self, number: usize) -> Option<Words> {
         let committed = self.data.committed;
         if number < self.chain.version_at(committed) {
-            let applied = self.chain.applied.iter().rfind(|plan| plan.height <= committed);
-            return Some(applied.map(|plan| Words::Needs(folder(&plan.name))));
+            let applied = self.chain.applied.iter().rfind(|plan| plan.height <= committed)?;
+            return Some(Words::Needs(folder(&applied.name)));
         }
-        let scheduled = || self.chain.scheduled_at(committed).map(|plan| Words::TooNew(folder(&plan.name)));
-        (number > self.chain.version_at(committed + 1)).then(scheduled)
+        self.chain.scheduled_at(committed).map(|plan| Words::TooNew(folder(&plan.name)))
     }
 
     /// A new binary fails before its height, or ever after it.
