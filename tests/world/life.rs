@@ -129,7 +129,8 @@ impl World {
                 watcher.starts = watcher.starts.saturating_sub(1);
             }
             self.node_dies(NodeExit::Code(1));
-        } else if let Some(words) = self.does_not_fit(number) {
+        } else if number < self.chain.version_at(self.data.committed) || number > self.chain.version_at(next) {
+            let words = self.says_what_fits(number);
             if let Some((_, process)) = &mut self.process {
                 process.words = words;
             }
@@ -147,15 +148,14 @@ impl World {
         }
     }
 
-    /// What a version says that cannot run on these data, if it is one.
-    fn does_not_fit(&self, number: usize) -> Option<Option<Words>> {
+    /// The last words of a version that does not fit the data: wrong app version, or BINARY UPDATED BEFORE TRIGGER.
+    fn says_what_fits(&self, number: usize) -> Option<Words> {
         let committed = self.data.committed;
-        if number < self.chain.version_at(committed) {
-            let applied = self.chain.applied.iter().rfind(|plan| plan.height <= committed);
-            return Some(applied.map(|plan| Words::Needs(folder(&plan.name))));
+        if number > self.chain.version_at(committed) {
+            return self.chain.scheduled_at(committed).map(|plan| Words::TooNew(folder(&plan.name)));
         }
-        let scheduled = || self.chain.scheduled_at(committed).map(|plan| Words::TooNew(folder(&plan.name)));
-        (number > self.chain.version_at(committed + 1)).then(scheduled)
+        let applied = self.chain.applied.iter().rfind(|plan| plan.height <= committed);
+        applied.map(|plan| Words::Needs(folder(&plan.name)))
     }
 
     /// A new binary fails before its height, or ever after it.
