@@ -246,7 +246,8 @@ pub struct Record {
     /// It was begun once more from the backup (`WATCHER_ON_UPGRADE_FAILURE=retry`).
     #[serde(default)]
     pub retried: bool,
-    /// What the validator had signed when the data came back from the backup: it tells nothing of them.
+    /// What the validator had signed when the data came back from the backup, or beyond the height before this was due: it
+    /// tells nothing of them.
     #[serde(default)]
     pub signed_before: u64,
     /// The data on which a node of this home last made blocks.

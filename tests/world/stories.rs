@@ -12,6 +12,7 @@ use super::{
     disk::{Content, Place},
     history::{Act, Before, Channel, Harm, Host, How, Moment, Setup, Voice, Wanted},
     machine::World,
+    node::Data,
 };
 
 fn is_at(world: &World, name: &str) -> bool {
@@ -228,6 +229,18 @@ fn an_upgrade_info_from_before_the_last_upgrade_leads_nowhere() {
     world.live(&[Act::Kill, Act::Blocks(1), Act::Snapshot, Act::Start, Act::Until(Moment::Spawn)]).unwrap();
     world.live(&[Act::NodeDies(1), Act::Blocks(1), Act::Start, Act::Blocks(3)]).unwrap();
     assert!(is_at(&world, "V2") && world.tally.switches == 2);
+}
+
+/// Its operator brings the data of some time ago back, and links the version that they need.
+#[test]
+fn what_was_signed_passes_no_upgrade_on_data_from_before_it() {
+    let mut world = World::begin(Setup::default());
+    world.live(&[Act::Until(Moment::Passed), Act::Blocks(12), Act::Kill, Act::Blocks(1)]).unwrap();
+    world.data = Data { committed: 15, block: 15, identity: None, ..world.data };
+    world.point(&Version::Genesis);
+    world.live(&[Act::Start]).unwrap();
+    world.finish().unwrap();
+    assert_eq!((world.tally.passed, world.tally.switches), (2, 2));
 }
 
 #[test]

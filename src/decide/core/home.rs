@@ -91,7 +91,10 @@ impl Core {
                         // What could wait until now can wait no longer.
                         self.fetching.clear();
                         decision.notes.push(Note::Due(upgrade.plan.clone()));
-                        let record = record_of(&upgrade.plan, facts);
+                        let mut record = record_of(&upgrade.plan, facts);
+                        // What was signed beyond its height before it was due was signed on other data.
+                        let beyond = facts.signed_height.filter(|signed| *signed > height).unwrap_or_default();
+                        record.signed_before = record.signed_before.max(beyond);
                         self.begin(HomeJob::Remember(record), decision);
                     }
                     Due::Ask => self.begin(HomeJob::Ask, decision),

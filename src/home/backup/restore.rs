@@ -237,7 +237,7 @@ impl Swap {
                 let (path, name) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
                 // What is mounted there cannot be moved, and is a part of its own.
                 let mounted = entry.metadata().is_ok_and(|meta| meta.dev() != here.dev());
-                let ours = name.starts_with(OURS) || name.starts_with(NAME);
+                let ours = name.starts_with(OURS) || name.starts_with(NAME) || name == LOST_AND_FOUND;
                 if mounted || ours || !only.covers(&name) || self.stay.contains(&path) {
                     continue;
                 }

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     At, Means, at,
-    layout::{INNER, Layout, OURS, Pattern, beside, file_name, identity},
+    layout::{INNER, LOST_AND_FOUND, Layout, OURS, Pattern, beside, file_name, identity},
 };
 
 /// A folder of the node that a backup covers, and where the backup has it.
@@ -272,7 +272,7 @@ impl<'a> Walk<'a> {
         for entry in entries {
             let (path, name) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
             let left_out = top && !point.only.covers(&name) || path == self.layout.snapshots;
-            if left_out || name.starts_with(OURS) || top && name == INNER {
+            if left_out || name.starts_with(OURS) || top && (name == INNER || name == LOST_AND_FOUND) {
                 continue;
             }
             let to = to.join(entry.file_name());
