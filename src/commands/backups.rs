@@ -92,7 +92,8 @@ fn list(home: &Home, next: bool, format: Format) -> anyhow::Result<Ending> {
 fn verified(home: &Home, wanted: Option<&str>, format: Format) -> anyhow::Result<Ending> {
     let all = match wanted {
         Some(wanted) => vec![named(home, Some(wanted))?],
-        None => backup::all(home),
+        // Whoever asks wants one: there being none is no good news.
+        None => named(home, None).map(|_| backup::all(home))?,
     };
     let looked: Vec<_> = all.iter().map(|backup| (backup, verify::verify(backup))).collect();
     let whole = looked.iter().all(|(_, flaws)| flaws.is_empty());

@@ -84,6 +84,9 @@ pub struct Completion {
     pub ahead: u64,
     /// Bytes that it shares with the node's files.
     pub shared: u64,
+    /// How many files it has; none where an earlier build made it.
+    #[serde(default)]
+    pub files: Option<usize>,
     /// What it covers.
     pub parts: Vec<Part>,
     /// The node's health since its upgrade has passed.
@@ -107,6 +110,9 @@ pub enum BackupError {
     /// The place would be within what is copied.
     #[error("DAEMON_DATA_BACKUP_DIR is {0}, which lies inside the data directory: choose a place outside it")]
     Inside(PathBuf),
+    /// The place that the operator chose is missing.
+    #[error("DAEMON_DATA_BACKUP_DIR is {0}, which is not there any more: mount its disk, or make the folder")]
+    Gone(PathBuf),
     /// Something on disk failed.
     #[error("error while taking data backup: {0}")]
     Disk(#[from] At),
@@ -190,16 +196,14 @@ pub fn take(
 ) -> Result<Completion, BackupError> {
     let Some(chosen) = &home.backups else { return Err(BackupError::Stopped) };
     let began = Instant::now();
-    fs::create_dir_all(chosen).map_err(at(chosen))?;
-    let place = place(home, chosen)?;
-    fs::create_dir_all(&place).map_err(at(&place))?;
+    let place = made_place(home, chosen)?;
     let before = noted(home)?;
-    clear(home, &place, &before)?;
+    clear(home, &place, &place, &before)?;
     let path = free_name(&place, now);
     let layout = Layout::of(home).map_err(at(&home.path))?;
     let (work, means) = work_for(home, &layout, &place, &layout::file_name(&path))?;
     for part in &work.parts {
-        clear(home, &beside(&part.live), &before)?;
+        clear(home, &beside(&part.live), &place, &before)?;
     }
     keep::make_room(home, &work)?;
     let unfinished = place.join(ours(home, UNFINISHED));
@@ -213,6 +217,7 @@ pub fn take(
         bytes,
         ahead: work.bytes(Way::Copied),
         shared,
+        files: Some(work.files.len()),
         parts: work.parts.clone(),
         health: keep::Health::default(),
     };
@@ -221,7 +226,7 @@ pub fn take(
         // A copy that is not whole is worth nothing, and its room may be what the node needs. One that was asked to
         // stop is in a hurry; the next one takes it away.
         if !matches!(error, BackupError::Stopped) {
-            let _ = clear(home, &place, &before);
+            let _ = clear(home, &place, &place, &before);
         }
     })?;
     // Noted under a name that is not there yet: the rename completes it.
@@ -237,10 +242,24 @@ pub fn take(
 /// # Errors
 /// [`BackupError`].
 pub fn room(home: &Home) -> Result<(), BackupError> {
-    let Some(place) = &home.backups else { return Ok(()) };
-    fs::create_dir_all(place).map_err(at(place))?;
-    access(place, AccessFlags::W_OK).map_err(|refused| at(place)(refused.into()))?;
+    let Some(chosen) = &home.backups else { return Ok(()) };
+    let place = made_place(home, chosen)?;
+    access(&place, AccessFlags::W_OK).map_err(|refused| at(&place)(refused.into()))?;
     fits(home)
+}
+
+/// The place of backups. One that the operator chose is made by the operator: where it is missing, its disk is not mounted.
+fn made_place(home: &Home, chosen: &Path) -> Result<PathBuf, BackupError> {
+    if home.manner.place_chosen {
+        if !chosen.is_dir() {
+            return Err(BackupError::Gone(chosen.to_owned()));
+        }
+    } else {
+        fs::create_dir_all(chosen).map_err(at(chosen))?;
+    }
+    let place = place(home, chosen)?;
+    fs::create_dir_all(&place).map_err(at(&place))?;
+    Ok(place)
 }
 
 /// Whether a backup would find its place there already, and room for it. Nothing is written.
@@ -332,13 +351,17 @@ fn place(home: &Home, chosen: &Path) -> Result<PathBuf, BackupError> {
     Ok(if beside == data { data.join(format!("{OURS}backups")) } else { beside })
 }
 
-/// Takes away what nothing notes.
-fn clear(home: &Home, place: &Path, noted: &[Completion]) -> Result<(), At> {
+/// Takes away what nothing notes, and what is no part of a backup in the place of backups: one whose note is damaged is still
+/// worth its data.
+fn clear(home: &Home, folder: &Path, place: &Path, noted: &[Completion]) -> Result<(), At> {
     let known = |path: &Path| noted.iter().flat_map(|backup| &backup.parts).any(|part| part.at == path);
     let prefix = ours(home, APART);
-    for entry in fs::read_dir(place).map_err(at(place))? {
-        let path = entry.map_err(at(place))?.path();
-        if layout::file_name(&path).starts_with(&prefix) && !known(&path) {
+    for entry in fs::read_dir(folder).map_err(at(folder))? {
+        let path = entry.map_err(at(folder))?.path();
+        let name = layout::file_name(&path);
+        let Some(of) = name.strip_prefix(&prefix) else { continue };
+        let is_there = of.rsplit_once('-').is_some_and(|(of, _)| of.starts_with(NAME) && place.join(of).is_dir());
+        if !known(&path) && !is_there {
             carry::remove(&path)?;
         }
     }
@@ -395,7 +418,8 @@ fn listed(home: &Home) -> Result<List, At> {
 
 /// The backups of this home in the place where they go now, by what they say of themselves.
 fn found(home: &Home) -> Result<Vec<Completion>, At> {
-    let Some(place) = home.backups.as_ref().and_then(|chosen| place(home, chosen).ok()) else { return Ok(Vec::new()) };
+    let place = home.backups.as_ref().and_then(|chosen| place(home, chosen).ok());
+    let Some(place) = place.filter(|place| place.is_dir()) else { return Ok(Vec::new()) };
     let mut found = Vec::new();
     for entry in fs::read_dir(&place).map_err(at(&place))? {
         let path = entry.map_err(at(&place))?.path();
@@ -597,6 +621,54 @@ mod tests {
         let left: Vec<_> =
             fs::read_dir(elsewhere.path().join("deep")).unwrap().flatten().map(|entry| entry.file_name()).collect();
         assert_eq!(left.len(), 2, "the database and what failed: {left:?}");
+    }
+
+    #[test]
+    fn a_backup_whose_note_is_damaged_keeps_its_data_on_other_filesystems() {
+        let Some(elsewhere) = elsewhere() else { return };
+        let (_keep, mut home) = home_with(&["genesis"]);
+        home.backups = Some(home.path.clone());
+        let far = elsewhere.path().join("deep/application.db");
+        database(&far);
+        std::os::unix::fs::symlink(&far, home.data().join("application.db")).unwrap();
+        let first = take(&home, &plan(5), &Zoned::now(), &AtomicBool::new(false), &|_, _| {}).unwrap();
+        fs::write(first.path.join(NOTE), "{\"plan").unwrap();
+        take(&home, &plan(9), &Zoned::now(), &AtomicBool::new(false), &|_, _| {}).unwrap();
+        assert_eq!(fs::read(first.path.join("application.db/000003.ldb")).unwrap(), b"000003.ldb");
+    }
+
+    #[test]
+    fn a_chosen_place_that_is_gone_is_not_made_on_the_disk_below() {
+        let (keep, mut home) = home_with(&["genesis"]);
+        let gone = keep.path().join("not-mounted");
+        home.backups = Some(gone.clone());
+        home.manner.place_chosen = true;
+        let taken = take(&home, &plan(5), &Zoned::now(), &AtomicBool::new(false), &|_, _| {});
+        assert!(matches!(taken, Err(BackupError::Gone(_))) && matches!(room(&home), Err(BackupError::Gone(_))));
+        assert!(!gone.exists());
+    }
+
+    #[test]
+    fn what_a_mount_has_for_root_alone_is_left_where_it_is() {
+        let (_keep, mut home) = home_with(&["genesis"]);
+        home.backups = Some(home.path.clone());
+        fs::create_dir(home.data().join("lost+found")).unwrap();
+        fs::write(home.data().join("state"), "before").unwrap();
+        let done = take(&home, &plan(5), &Zoned::now(), &AtomicBool::new(false), &|_, _| {}).unwrap();
+        assert!(!done.path.join("lost+found").exists());
+        restore::restore(&home, &done, &Zoned::now(), &AtomicBool::new(false), &|_, _| {}).unwrap();
+        assert!(home.data().join("lost+found").is_dir());
+    }
+
+    #[test]
+    fn a_shortened_list_of_files_is_a_flaw() {
+        let (_keep, mut home) = home_with(&["genesis"]);
+        home.backups = Some(home.path.clone());
+        fs::write(home.data().join("state"), "before").unwrap();
+        let done = take(&home, &plan(5), &Zoned::now(), &AtomicBool::new(false), &|_, _| {}).unwrap();
+        assert_eq!(verify::verify(&done), []);
+        fs::write(done.path.join(FILES), "").unwrap();
+        assert_eq!(verify::verify(&done).len(), 1);
     }
 
     #[test]

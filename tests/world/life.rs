@@ -45,7 +45,9 @@ impl World {
             return Err(format!("{version} was started although a later version had committed {committed}"));
         }
         let Version::Upgrade(folder) = version else { return Ok(()) };
-        if self.past.named.get(folder).is_some_and(|named| self.data.block < *named) {
+        // Where the halt height is compared after the commit, the block of that height is not even stored.
+        let block = if self.setup.stops_before() { self.data.block } else { committed + 1 };
+        if self.past.named.get(folder).is_some_and(|named| block < *named) {
             return Err(format!("{version} was started before the height that its operator named"));
         }
         // What follows is promised for the first starts, until the height is passed.
@@ -130,7 +132,7 @@ impl World {
             }
             self.node_dies(NodeExit::Code(1));
         } else if number < self.chain.version_at(self.data.committed) || number > self.chain.version_at(next) {
-            let words = self.says_what_fits(number);
+            let words = self.words_of_a_misfit(number);
             if let Some((_, process)) = &mut self.process {
                 process.words = words;
             }
@@ -144,18 +146,20 @@ impl World {
         } else if due && self.data.block >= next {
             self.goes(Phase::Writes { steps: 0, booting: true }, self.pace(Channel::Halt));
         } else {
-            self.goes(Phase::Runs, 1);
+            // It answers before a peer sends it a block.
+            let halts = self.process.as_ref().is_some_and(|(_, process)| process.halt.is_some());
+            self.goes(Phase::Runs, if halts { 1_000 } else { 1 });
         }
     }
 
-    /// The last words of a version that does not fit the data: wrong app version, or BINARY UPDATED BEFORE TRIGGER.
-    fn says_what_fits(&self, number: usize) -> Option<Words> {
+    /// What a version says that cannot run on these data: that it is too old, or too new.
+    fn words_of_a_misfit(&self, number: usize) -> Option<Words> {
         let committed = self.data.committed;
-        if number > self.chain.version_at(committed) {
-            return self.chain.scheduled_at(committed).map(|plan| Words::TooNew(folder(&plan.name)));
+        if number < self.chain.version_at(committed) {
+            let applied = self.chain.applied.iter().rfind(|plan| plan.height <= committed)?;
+            return Some(Words::Needs(folder(&applied.name)));
         }
-        let applied = self.chain.applied.iter().rfind(|plan| plan.height <= committed);
-        applied.map(|plan| Words::Needs(folder(&plan.name)))
+        self.chain.scheduled_at(committed).map(|plan| Words::TooNew(folder(&plan.name)))
     }
 
     /// A new binary fails before its height, or ever after it.
@@ -173,7 +177,8 @@ impl World {
         if next > self.chain.height {
             return;
         }
-        if self.process.as_ref().is_some_and(|(_, process)| process.halt.is_some_and(|halt| next >= halt)) {
+        let halt = self.process.as_ref().and_then(|(_, process)| process.halt);
+        if self.setup.stops_before() && halt.is_some_and(|halt| next >= halt) {
             self.data.block = next;
             self.goes(Phase::Halted, 0);
             return;
@@ -186,7 +191,10 @@ impl World {
             return;
         }
         self.commits();
-        if next < self.chain.height {
+        if halt.is_some_and(|halt| next >= halt) {
+            // It compares after the commit, and interrupts itself.
+            self.node_dies(NodeExit::Code(130));
+        } else if next < self.chain.height {
             self.nudge_node(self.pace(Channel::Sync));
         }
     }

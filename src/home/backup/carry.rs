@@ -118,7 +118,8 @@ pub(super) fn carried(file: &work::File, to: &Path, stop: &AtomicBool, tell: &dy
     if !cloned {
         let mut left = file.state.size;
         loop {
-            let bytes = io::copy(&mut (&from).take(PIECE.min(left)), &mut &made).map_err(at(&file.from))?;
+            let copied = io::copy(&mut (&from).take(PIECE.min(left)), &mut &made);
+            let bytes = copied.map_err(|error| at(if is_full(&error) { to } else { &file.from })(error))?;
             if bytes == 0 {
                 break;
             }
@@ -136,6 +137,14 @@ pub(super) fn carried(file: &work::File, to: &Path, stop: &AtomicBool, tell: &dy
         made.sync_all().map_err(at(to))?;
     }
     Ok(())
+}
+
+/// Whether it is the target that failed, as it does most of the time.
+fn is_full(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::ReadOnlyFilesystem
+    )
 }
 
 /// Gives what was made to the owner of what it was made from: the node must be able to use it, whoever made it.

@@ -12,6 +12,8 @@ use crate::home::Home;
 
 /// The folder within a backup that holds everything but `data`.
 pub(super) const INNER: &str = ".watcher";
+/// What ext4 has at the top of a mount, for root alone.
+pub(super) const LOST_AND_FOUND: &str = "lost+found";
 /// How everything begins that `watcher` puts beside or into the node's folders; no backup covers it.
 pub(super) const OURS: &str = ".watcher-";
 /// Keys never leave their place, wherever they lie.

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     At, CarryError, Completion, NAME, Progress, at, carry, free,
-    layout::{Layout, OURS, Pattern, beside, file_name, identity, ours},
+    layout::{LOST_AND_FOUND, Layout, OURS, Pattern, beside, file_name, identity, ours},
     signing::{self, Unreadable},
     verify::verify,
     work::{Way, Work},

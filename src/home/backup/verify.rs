@@ -33,6 +33,10 @@ pub fn verify(backup: &Completion) -> Vec<Flaw> {
         Err(error) => return vec![flaw(&files, error.to_string())],
     };
     let mut flaws = Vec::new();
+    let named = text.lines().count();
+    if let Some(had) = backup.files.filter(|had| *had != named) {
+        flaws.push(flaw(&files, format!("names {named} files, and named {had}")));
+    }
     for line in text.lines() {
         let Ok((_, size, modified, path)) = serde_json::from_str::<(&str, u64, i64, PathBuf)>(line) else {
             flaws.push(flaw(&files, format!("cannot be understood: {line}")));

@@ -130,8 +130,11 @@ impl Work {
     /// there, and is linked where it can be.
     pub(super) fn of_backup(layout: &Layout, place: &Path, apart: Option<&str>, means: Means) -> Result<Self, At> {
         let mut walk = Walk::new(layout, apart, true);
-        // Neither backups nor our own files.
-        walk.met.insert(identity(place).map_err(at(place))?);
+        // Neither backups nor our own files; what is not there yet stands for nothing that is saved.
+        let own = identity(place).map_err(at(place))?;
+        if layout.roots.iter().all(|root| identity(&root.live).ok() != Some(own)) {
+            walk.met.insert(own);
+        }
         for root in &layout.roots {
             walk.part(&root.live, root.at.clone(), &root.only, place, None)?;
         }
@@ -169,13 +172,17 @@ impl Work {
         self.places.values().map(PathBuf::as_path)
     }
 
-    /// These with the bytes that are needed there, and the bytes that are free.
+    /// These with the bytes that are needed there, with what comes on top of the files themselves, and the bytes that are free.
     pub(super) fn room(&self) -> Result<Vec<(&Path, u64, u64)>, At> {
         const BLOCK: u64 = 4096;
+        /// What is noted of a file, and a name.
+        const NOTED: u64 = 256;
+        let [folders, files] = [self.folders.len(), self.files.len()].map(|count| count as u64);
+        let around = (folders + 4) * BLOCK + (files * NOTED).next_multiple_of(BLOCK);
         let room = |(device, place): (&u64, &'_ PathBuf)| {
             let copied = self.files.iter().filter(|file| file.way == Way::Copy && file.device == *device);
             let needed: u64 = copied.map(|file| file.state.size.next_multiple_of(BLOCK)).sum();
-            free_space(place).map_err(at(place)).map(|free| (needed, free))
+            free_space(place).map_err(at(place)).map(|free| (needed + around, free))
         };
         self.places.iter().map(|each| room(each).map(|(needed, free)| (each.1.as_path(), needed, free))).collect()
     }
