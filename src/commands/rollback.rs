@@ -34,7 +34,19 @@ pub fn rollback(file: Option<&Path>, args: &RollbackArgs) -> anyhow::Result<Endi
         || backup::state(&config.home, info.as_ref()) != Backup::Complete
     {
         bail!(
-            "there is no complete backup of before upgrade {name:?} to go back to: replace its binary, or give `watcher resume`"
+            "there is no complete backup of before upgrade {name:?} to go back to: mount its disk where it has one of its own, \
+             replace the upgrade's binary, or give `watcher resume`"
+        );
+    }
+    // The node is stopped for it, so that what could be brought back is looked at before.
+    let flaws =
+        backup::of(&config.home, &record.plan).map(|backup| backup::verify::verify(&backup)).unwrap_or_default();
+    if let Some(flaw) = flaws.first() {
+        bail!(
+            "the backup of before upgrade {name:?} is not what it was, and nothing is taken back: {}: {} (`watcher backups \
+             verify` tells all)",
+            flaw.path.display(),
+            flaw.reason
         );
     }
     let mut told = format!(

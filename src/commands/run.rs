@@ -108,17 +108,13 @@ fn configured(persona: Persona, file: Option<&Path>, args: &[OsString]) -> anyho
         bail!("{} must be an existing directory", data.display());
     }
     backup::check_place(home)?;
+    // A node that needs no backup now is not kept down for it: an upgrade looks again before it stops the node.
     if let Some(place) = backup::refusing_place(home) {
-        let text = format!(
-            "backups go to {}, where this user cannot write: an upgrade would stop the node and end there; `chown` it, name \
-             another DAEMON_DATA_BACKUP_DIR, or set UNSAFE_SKIP_BACKUP=true",
+        tracing::error!(
+            "backups go to {}, where this user cannot write: the next upgrade will wait for that; `chown` it or mount it to be \
+             written, name another DAEMON_DATA_BACKUP_DIR, or set UNSAFE_SKIP_BACKUP=true",
             place.display()
         );
-        match persona {
-            Persona::Watcher => bail!(text),
-            // A unit file that works up to the next upgrade has to go on working.
-            Persona::Cosmovisor => tracing::error!("{text}"),
-        }
     }
     if let Some(script) = config.custom_hook.as_ref().map(|script| home.root().join(script))
         && !script.is_file()

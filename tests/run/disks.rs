@@ -235,3 +235,23 @@ fn a_clock_that_jumps_back_a_day_and_forth_again_keeps_no_upgrade_and_no_rollbac
     assert_eq!((home.read("data/application.db/CURRENT").as_str(), home.nodes().len()), ("before", 0));
     assert_eq!(watcher.stop().code(), Some(75));
 }
+
+/// The node would be stopped, and nothing could be brought back.
+#[test]
+fn an_upgrade_is_not_taken_back_to_a_backup_that_is_not_what_it_was() {
+    let home = Home::halting();
+    home.write("data/application.db/CURRENT", "before");
+    let mut watcher = home.start(&[]);
+    home.wait_for_call("start genesis");
+    home.halt();
+    home.expect_upgraded();
+    let entries = fs::read_dir(&home.path).expect("the home can be read").flatten().map(|entry| entry.path());
+    let is_backup = |path: &PathBuf| path.to_string_lossy().contains("data-backup-");
+    let backup = { entries }.find(is_backup).expect("there is a backup");
+    fs::remove_file(backup.join("application.db/CURRENT")).expect("it is there");
+    let refused = output(&mut command(&home, &["rollback", "--yes"]));
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert!(!refused.status.success() && said.contains("is not what it was") && said.contains("CURRENT"), "{said}");
+    assert_eq!((home.nodes().len(), watcher.ended()), (1, None), "the node runs on");
+    assert!(watcher.stop().success());
+}
