@@ -58,6 +58,11 @@ const LATER: u64 = 44;
 /// Longer than any of the upgrades takes, on a slow and busy machine.
 const LIMIT: Duration = Duration::from_mins(2);
 
+/// A new binary that fails twice is taken back.
+const TAKES_BACK: &[(&str, &str)] =
+    &[("WATCHER_ON_UPGRADE_FAILURE", "rollback"), ("WATCHER_UPGRADE_MAX_RESTARTS", "1")];
+const RECORD: &str = "cosmovisor/watcher/record.json";
+
 const DOWNLOADS: &[(&str, &str)] = &[
     ("DAEMON_ALLOW_DOWNLOAD_BINARIES", "true"),
     ("DAEMON_DOWNLOAD_MUST_HAVE_CHECKSUM", "true"),
@@ -407,6 +412,16 @@ fn a_binary_whose_migration_fails_is_rolled_back_and_the_upgrade_goes_on_with_an
     a_failing_migration("rollback", "rolled_back", "genesis");
 }
 
+/// What is written down of the last upgrade.
+fn record(home: &Path) -> Option<Value> {
+    serde_json::from_slice(&fs::read(home.join(RECORD)).ok()?).ok()
+}
+
+/// Waits until it is taken back.
+fn wait_for_the_way_back(home: &Path, limit: Duration) {
+    wait::until("it is taken back", limit, || (record(home)?["failure"]["state"] == "rolled_back").then_some(()));
+}
+
 fn a_failing_migration(policy: &str, state: &str, current: &str) {
     let Some(chain) = Chain::with(Kind::Today, VOTE) else { return };
     chain.place("broken", "upgrades/v2");
@@ -414,9 +429,7 @@ fn a_failing_migration(policy: &str, state: &str, current: &str) {
     let mut watcher = Supervisor::start(&chain.home, chain.kind.name(), &settings);
 
     let height = chain.propose("v2", SOON, "");
-    let record = || -> Option<Value> {
-        serde_json::from_slice(&fs::read(chain.home.join("cosmovisor/watcher/record.json")).ok()?).ok()
-    };
+    let record = || record(&chain.home);
     wait::until(&format!("the upgrade is {state}"), LIMIT, || {
         (record()?["failure"]["state"].as_str() == Some(state)).then_some(())
     });

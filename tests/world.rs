@@ -38,14 +38,13 @@ use std::{
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner};
 use world::{history::histories, machine::Tally, play::play};
 
-/// So many of this seed fill the table; which cells stay thin differs between seeds.
+/// So many fill the table.
 const ENOUGH: u64 = 2_000;
-const SEED: u64 = 1;
 
 #[test]
 fn random_histories_break_no_promise() {
     let number = |name: &str| std::env::var(name).ok().map(|text| text.parse().expect("it is a number"));
-    let (seed, alone) = (number("WATCHER_SEED").unwrap_or(SEED), number("WATCHER_HISTORY"));
+    let (seed, alone) = (number("WATCHER_SEED").unwrap_or(1), number("WATCHER_HISTORY"));
     let end = alone.map_or_else(|| number("WATCHER_HISTORIES").unwrap_or(ENOUGH), |alone| alone + 1);
     let next = AtomicU64::new(alone.unwrap_or(0));
     let plays = || {
@@ -66,7 +65,7 @@ fn random_histories_break_no_promise() {
     let sum =
         sums.into_iter().fold(Tally::default(), |sum, more| sum.and(&more.unwrap_or_else(|broken| panic!("{broken}"))));
     println!("{sum}");
-    if sum.histories >= ENOUGH && seed == SEED {
+    if sum.histories >= ENOUGH {
         assert_eq!(sum.coverage.faults(), Vec::<String>::new(), "of what may happen where");
     }
 }

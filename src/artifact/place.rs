@@ -125,7 +125,7 @@ mod tests {
     use crate::{
         artifact::{Verified, is_operators, read_staged, renew, set_aside, stored, verify},
         decide::{
-            facts::{Fingerprint, Staged},
+            facts::Staged,
             plan::{Artifact, Asks, Folder, Plan},
         },
     };
@@ -168,17 +168,8 @@ mod tests {
                 fs::set_permissions(tree.join(file), fs::Permissions::from_mode(0o755)).unwrap();
             }
             libraries::mark(&tree).unwrap();
-            let receipt = Receipt {
-                plan: self.upgrade.plan.clone(),
-                artifact: Artifact { os_arch: "any".into(), url: "https://h/a".into(), checksum: None },
-                download_sha256: String::new(),
-                sha256: String::new(),
-                file: Fingerprint::default(),
-                verified_at: String::new(),
-                endpoint: String::new(),
-                applied: false,
-            };
-            self.store.keep(&tree, receipt, "noded").unwrap()
+            let artifact = Artifact { os_arch: "any".into(), url: "https://h/a".into(), checksum: None };
+            self.store.keep(&tree, Receipt::of(self.upgrade.plan.clone(), artifact), "noded").unwrap()
         }
 
         fn place(&self, receipt: &Receipt) -> io::Result<()> {

@@ -184,6 +184,23 @@ impl Receipt {
     }
 }
 
+#[cfg(test)]
+impl Receipt {
+    /// One of which nothing else matters.
+    pub(crate) fn of(plan: Plan, artifact: Artifact) -> Self {
+        Self {
+            plan,
+            artifact,
+            download_sha256: String::new(),
+            sha256: String::new(),
+            file: Fingerprint::default(),
+            verified_at: String::new(),
+            endpoint: String::new(),
+            applied: false,
+        }
+    }
+}
+
 /// The backup for the plan at hand.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Backup {
@@ -375,16 +392,7 @@ mod tests {
     fn a_receipt_satisfies_what_names_the_same_artifact_or_document_or_nothing_under_the_same_name() {
         let artifact = |url: &str| Artifact { os_arch: "any".into(), url: url.into(), checksum: None };
         let plan = |name: &str, info: &str| Plan { name: name.into(), height: 10, info: info.into() };
-        let receipt = Receipt {
-            plan: plan("v2", "https://x.org/v2.json "),
-            artifact: artifact("https://x.org/v2"),
-            download_sha256: String::new(),
-            sha256: String::new(),
-            file: Fingerprint::default(),
-            verified_at: String::new(),
-            endpoint: String::new(),
-            applied: false,
-        };
+        let receipt = Receipt::of(plan("v2", "https://x.org/v2.json "), artifact("https://x.org/v2"));
         let nothing = || Asks::Nothing { reason: String::new() };
         let document = || Asks::Document { url: String::new() };
         for (name, info, asks, satisfied) in [

@@ -115,7 +115,6 @@ mod tests {
     use super::*;
     use crate::decide::{
         decision::RunId,
-        facts::Fingerprint,
         plan::{Artifact, Asks, Folder, Plan},
         run::Life,
     };
@@ -149,16 +148,7 @@ mod tests {
     #[test]
     fn what_was_fetched_is_hashed_before_the_node_is_stopped_for_it() {
         let artifact = Artifact { os_arch: String::new(), url: String::new(), checksum: None };
-        let receipt = Receipt {
-            plan: upgrade().plan,
-            artifact,
-            download_sha256: String::new(),
-            sha256: String::new(),
-            file: Fingerprint::default(),
-            verified_at: String::new(),
-            endpoint: String::new(),
-            applied: false,
-        };
+        let receipt = Receipt::of(upgrade().plan, artifact);
         let facts = Facts { staged: [(folder(), Staged::Ours(receipt))].into(), ..Facts::default() };
         let run = Run::Alive(alive(Version::Genesis));
         assert_eq!([false, true].map(|hashed| rung(&facts, &run, &record(), hashed)), [Rung::Hash, Rung::Stop]);

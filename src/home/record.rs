@@ -1,6 +1,10 @@
 //! The record: the little that the disk does not show by itself.
 
-use std::{fs::OpenOptions, io, os::unix::fs::FileExt as _};
+use std::{
+    fs::{File, OpenOptions},
+    io,
+    os::unix::fs::FileExt as _,
+};
 
 use super::{Home, read_small, write_whole};
 use crate::decide::{
@@ -54,7 +58,7 @@ pub fn write_to_last(home: &Home, record: &Record) -> io::Result<()> {
 /// # Errors
 /// As the file system gives them.
 pub fn sync(home: &Home) -> io::Result<()> {
-    match OpenOptions::new().write(true).open(home.record()) {
+    match File::open(home.record()) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         file => file?.sync_data(),
     }

@@ -253,7 +253,7 @@ impl Supervisor {
         // What the swap wrote becomes durable only now: it must not wait for the disk, and a power cut before this repeats it.
         // The node's own first sync comes later, so that no block is committed by a start that is not counted.
         let home = home.clone();
-        tokio::task::spawn_blocking(move || record::sync(&home).and_then(|()| sync_folder(&home.root())));
+        tokio::task::spawn_blocking(move || (record::sync(&home), sync_folder(&home.root())));
         Ok(())
     }
 }

@@ -26,16 +26,17 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use crate::{
-    LIMIT, VOTE, carried_through,
+    LIMIT, RECORD, VOTE, carried_through,
     chain::{Chain, Kind},
     network::{LONG, Network},
     nodes,
     ports::Ports,
+    record,
     release_host::ReleaseHost,
     say::say,
     strace::{self, Harm, Moment},
     supervisor::{Supervisor, log_of},
-    wait,
+    wait, wait_for_the_way_back,
 };
 
 const UPGRADES: [&str; 3] = ["v2", "v3", "v4"];
@@ -48,7 +49,6 @@ const PAUSES: [Duration; 3] = [Duration::ZERO, Duration::from_millis(100), Durat
 
 /// The operator's script.
 const SCRIPT: &str = "before-upgrade";
-const RECORD: &str = "cosmovisor/watcher/record.json";
 const LINK: &str = "cosmovisor/watcher/.current";
 const STORE: &str = "cosmovisor/watcher/artifacts";
 const PLACING: &str = "cosmovisor/upgrades/.watcher-new";
@@ -244,10 +244,7 @@ fn a_watcher_killed_at_one_step_after_the_other_completes_an_upgrade_and_a_rollb
     carried_through(&chain, "v2", height);
     assert!(watcher.stop().success());
     let (mut watcher, height) = killed_at_each("v3", Broken("rollback"), &ROLLBACK);
-    wait::until("it is taken back", LIMIT, || {
-        let record: Value = serde_json::from_slice(&fs::read(chain.home.join(RECORD)).ok()?).ok()?;
-        (record["failure"]["state"] == "rolled_back").then_some(())
-    });
+    wait_for_the_way_back(&chain.home, LIMIT);
     assert_eq!((chain.current().as_path(), watcher.ended()), (Path::new("upgrades/v2"), None));
     fs::remove_file(chain.binary("upgrades/v3")).expect("it is there");
     chain.place("v3", "upgrades/v3");
@@ -430,7 +427,7 @@ impl<'network> Validator<'network> {
     }
 
     fn record(&self) -> Option<Value> {
-        let record: Value = serde_json::from_slice(&fs::read(self.chain.home.join(RECORD)).ok()?).ok()?;
+        let record = record(&self.chain.home)?;
         (record["plan"]["name"] == self.version).then_some(record)
     }
 

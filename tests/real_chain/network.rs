@@ -13,12 +13,12 @@ use std::{
 use serde_json::Value;
 
 use crate::{
-    LIMIT, VOTE,
+    LIMIT, TAKES_BACK, VOTE,
     chain::{Chain, get},
     nodes,
     say::say,
     supervisor::{Supervisor, log_of},
-    wait,
+    wait, wait_for_the_way_back,
 };
 
 /// Blocks until the upgrade.
@@ -27,8 +27,6 @@ const BLOCKS: u64 = 30;
 const SUBJECT: usize = 3;
 /// What a busy machine makes of twelve nodes that start one after the other.
 pub(crate) const LONG: Duration = Duration::from_mins(5);
-
-const POLICY: &[(&str, &str)] = &[("WATCHER_ON_UPGRADE_FAILURE", "rollback"), ("WATCHER_UPGRADE_MAX_RESTARTS", "1")];
 
 #[test]
 #[ignore = "takes a minute and two processors"]
@@ -91,11 +89,7 @@ fn a_validator_of_four_fails_and_is_taken_back_while_the_others_move_on() {
     let Some(mut network) = Network::begin(&["v2", "v2", "v2", "broken"]) else { return };
     let height = network.halts();
     let subject = &network.chains[SUBJECT];
-    wait::until("it is rolled back", LONG, || {
-        let record = fs::read(subject.home.join("cosmovisor/watcher/record.json")).ok()?;
-        let record: Value = serde_json::from_slice(&record).ok()?;
-        (record["failure"]["state"] == "rolled_back").then_some(())
-    });
+    wait_for_the_way_back(&subject.home, LONG);
     network.upgraded(height + 5, &[0, 1, 2]);
     assert_eq!(
         (subject.current().as_path(), nodes::alive(&subject.home, subject.kind.name()).len()),
@@ -134,13 +128,13 @@ impl Network {
             chain.place(version, "upgrades/v2");
         }
         network.watchers =
-            network.chains.iter().map(|chain| Supervisor::start(&chain.home, chain.kind.name(), POLICY)).collect();
+            network.chains.iter().map(|chain| Supervisor::start(&chain.home, chain.kind.name(), TAKES_BACK)).collect();
         Some(network)
     }
 
     fn start(&mut self, number: usize) {
         let chain = &self.chains[number];
-        self.watchers[number] = Supervisor::start(&chain.home, chain.kind.name(), POLICY);
+        self.watchers[number] = Supervisor::start(&chain.home, chain.kind.name(), TAKES_BACK);
     }
 
     /// Votes the upgrade through, and waits for the halt. Gives its height.

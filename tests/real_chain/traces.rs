@@ -6,15 +6,14 @@ use std::{fs, path::Path};
 use serde_json::Value;
 
 use crate::{
-    DOWNLOADS, LATER, LIMIT, SOON, VOTE, carried_through,
+    DOWNLOADS, LATER, LIMIT, SOON, TAKES_BACK, VOTE, carried_through,
     chain::{Chain, Kind},
     release_host::ReleaseHost,
     supervisor::{Supervisor, log_of},
-    wait,
+    wait_for_the_way_back,
 };
 
 const TRACE: &[(&str, &str)] = &[("WATCHER_LOG", "info,watcher::supervisor::trace=trace")];
-const POLICY: &[(&str, &str)] = &[("WATCHER_ON_UPGRADE_FAILURE", "rollback"), ("WATCHER_UPGRADE_MAX_RESTARTS", "1")];
 /// Blocks after an upgrade in which it shows how it went.
 const AFTER: u64 = 10;
 
@@ -33,13 +32,9 @@ fn an_upgrade_that_is_fetched_before_its_height() {
 fn an_upgrade_that_fails_and_is_taken_back_and_comes_with_another_binary() {
     let Some(chain) = Chain::with(Kind::Today, VOTE) else { return };
     chain.place("broken", "upgrades/v2");
-    let mut watcher = Supervisor::start(&chain.home, chain.kind.name(), &[POLICY, TRACE].concat());
+    let mut watcher = Supervisor::start(&chain.home, chain.kind.name(), &[TAKES_BACK, TRACE].concat());
     let height = chain.propose("v2", SOON, "");
-    wait::until("it is rolled back", LIMIT, || {
-        let record = fs::read(chain.home.join("cosmovisor/watcher/record.json")).ok()?;
-        let record: Value = serde_json::from_slice(&record).ok()?;
-        (record["failure"]["state"] == "rolled_back").then_some(())
-    });
+    wait_for_the_way_back(&chain.home, LIMIT);
     fs::remove_file(chain.binary("upgrades/v2")).expect("it is there");
     chain.place("v2", "upgrades/v2");
     ends_well(&chain, height, &mut watcher, "rolled_back.jsonl");

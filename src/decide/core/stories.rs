@@ -358,16 +358,7 @@ fn fetchable(name: &str, height: u64) -> Upgrade {
 
 /// What was fetched for it.
 fn receipt(upgrade: &Upgrade) -> Receipt {
-    Receipt {
-        plan: upgrade.plan.clone(),
-        artifact: artifact(&upgrade.plan.name),
-        download_sha256: String::new(),
-        sha256: String::new(),
-        file: file(50),
-        verified_at: String::new(),
-        endpoint: String::new(),
-        applied: false,
-    }
+    Receipt { file: file(50), ..Receipt::of(upgrade.plan.clone(), artifact(&upgrade.plan.name)) }
 }
 
 /// `upgrade-info.json` names v2.

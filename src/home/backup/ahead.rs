@@ -43,7 +43,7 @@ pub(super) fn copied(home: &Home, stop: &AtomicBool, quiet: Duration) -> Result<
         return Ok(0);
     }
     keep::check_room(home, &work)?;
-    work.files.retain(|file| is_for_ahead(file.way));
+    work.files.retain(|file| !file.way.is_a_name());
     let wanted: HashSet<State> = work.files.iter().map(|file| file.state).collect();
     let (mut kept, dropped): (HashMap<_, _>, HashMap<_, _>) =
         ready(&folder).into_iter().partition(|(state, _)| wanted.contains(state));
@@ -82,7 +82,7 @@ pub(super) fn copied(home: &Home, stop: &AtomicBool, quiet: Duration) -> Result<
 /// Has what lies ready and is still what it was linked in the place of copied.
 pub(super) fn use_in(work: &mut Work, home: &Home, place: &Path) {
     let ready = ready(&place.join(ours(home, FOLDER)));
-    for file in work.files.iter_mut().filter(|file| is_for_ahead(file.way)) {
+    for file in work.files.iter_mut().filter(|file| !file.way.is_a_name()) {
         if let Some(path) = ready.get(&file.state) {
             file.from.clone_from(path);
             file.way = if file.way.shares() { Way::Cloned } else { Way::Copied };
@@ -93,11 +93,6 @@ pub(super) fn use_in(work: &mut Work, home: &Home, place: &Path) {
 /// Takes away what lies ready.
 pub(super) fn clear(home: &Home, place: &Path) -> Result<(), super::At> {
     carry::remove(&place.join(ours(home, FOLDER)))
-}
-
-/// What takes time at the halt, and not the time of one name.
-const fn is_for_ahead(way: Way) -> bool {
-    matches!(way, Way::Clone | Way::Copy)
 }
 
 fn ready(folder: &Path) -> HashMap<State, PathBuf> {

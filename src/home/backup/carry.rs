@@ -119,7 +119,7 @@ pub(super) fn carried(file: &work::File, to: &Path, stop: &AtomicBool, tell: &dy
         let mut left = file.state.size;
         loop {
             let copied = io::copy(&mut (&from).take(PIECE.min(left)), &mut &made);
-            let bytes = copied.map_err(|error| at(if is_full(&error) { to } else { &file.from })(error))?;
+            let bytes = copied.map_err(|error| at(if is_of_target(&error) { to } else { &file.from })(error))?;
             if bytes == 0 {
                 break;
             }
@@ -139,8 +139,8 @@ pub(super) fn carried(file: &work::File, to: &Path, stop: &AtomicBool, tell: &dy
     Ok(())
 }
 
-/// Whether it is the target that failed, as it does most of the time.
-fn is_full(error: &io::Error) -> bool {
+/// Whether only where something is written can fail like this.
+fn is_of_target(error: &io::Error) -> bool {
     matches!(
         error.kind(),
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::ReadOnlyFilesystem

@@ -164,7 +164,7 @@ impl Work {
 
     /// Bytes that the node's files hold as well.
     pub(super) fn shared(&self) -> u64 {
-        [Way::Clone, Way::Cloned, Way::Link].map(|way| self.bytes(way)).iter().sum()
+        [Way::Clone, Way::Cloned, Way::Link].into_iter().map(|way| self.bytes(way)).sum()
     }
 
     /// A folder on each filesystem that something goes to.
