@@ -25,6 +25,7 @@ mod world {
     pub mod play;
     #[cfg(test)]
     mod replay;
+    pub mod snapshot;
     #[cfg(test)]
     pub mod stories;
 }

@@ -308,11 +308,17 @@ fn asked_about(facts: &Facts) -> Fingerprint {
 }
 
 /// The record of an upgrade that becomes due or is settled now; which data are known does not change with it. One that cannot
-/// be read may have told of a start, or that the data came back from a backup after the validator had signed.
+/// be read may have told of a start, or that the data came back from a backup after the validator had signed; the latter may
+/// be so too where what it signed cannot be read.
 fn record_of(plan: &Plan, facts: &Facts) -> Record {
     let lost = facts.record == RecordFact::Unreadable;
-    let (starts, signed_before) = if lost { (1, u64::MAX) } else { (0, 0) };
-    Record { data: known_data(facts), starts, signed_before, ..Record::new(plan.clone(), version_of(facts)) }
+    let signed_before = if lost || facts.signer_unknown.is_some() { u64::MAX } else { 0 };
+    Record {
+        data: known_data(facts),
+        starts: u32::from(lost),
+        signed_before,
+        ..Record::new(plan.clone(), version_of(facts))
+    }
 }
 
 /// The data on which a node of this home last made blocks.

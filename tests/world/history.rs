@@ -158,10 +158,21 @@ pub enum Act {
     Hold(bool),
     /// The operator replaces the binary that runs, under the same name.
     Replace,
-    /// With `watcher` down, the data comes back from a snapshot that holds the upgrade-info.json of an earlier upgrade.
-    Snapshot,
+    /// While no upgrade is under way, `watcher` is stopped, and the data come from a snapshot of so many blocks after the
+    /// network's last upgrade, or before it.
+    Snapshot(i8, Carries),
     /// Something happens to the next upgrade's binary that `watcher` placed.
     Harm(Harm),
+}
+
+/// Which `upgrade-info.json` a snapshot holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Carries {
+    Nothing,
+    /// That of the last upgrade before it.
+    Last,
+    /// That of the one before that: it comes from a node that did not halt for the last.
+    Earlier,
 }
 
 /// How an operator names a height.
@@ -394,7 +405,7 @@ fn acts() -> impl Strategy<Value = Act> {
         3 => Just(Act::Kill),
         3 => power_cuts(),
         6 => Just(Act::Start),
-        1 => Just(Act::Snapshot),
+        3 => (-30..30_i8, carries()).prop_map(|(after, carries)| Act::Snapshot(after, carries)),
         2 => Just(Act::Place),
         1 => (1..20_u8, hows()).prop_map(|(ahead, how)| Act::Name(ahead, how)),
         1 => any::<bool>().prop_map(Act::Hold),
@@ -407,6 +418,10 @@ fn acts() -> impl Strategy<Value = Act> {
 
 fn hows() -> impl Strategy<Value = How> {
     prop_oneof![Just(How::File), Just(How::Queue), Just(How::Exact)]
+}
+
+fn carries() -> impl Strategy<Value = Carries> {
+    prop_oneof![Just(Carries::Nothing), Just(Carries::Last), Just(Carries::Earlier)]
 }
 
 fn harms() -> impl Strategy<Value = Act> {

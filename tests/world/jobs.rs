@@ -212,7 +212,8 @@ impl World {
         if began && waits && !self.past.deafened && self.data.block < record.plan.height {
             self.breaks(format!("{:?} was taken as due while its node said {}", record.plan, self.data.block));
         }
-        if passed && self.data.committed < record.plan.height && self.setup.before != Before::Switched {
+        let anew = !self.disk.record().is_some_and(|known| known.plan == record.plan && known.verdict.has_passed());
+        if passed && anew && self.data.committed < record.plan.height && self.setup.before != Before::Switched {
             self.breaks(format!(
                 "{:?} was written down as passed, with {} committed",
                 record.plan, self.data.committed

@@ -38,6 +38,11 @@ impl World {
         if self.process.is_some() {
             return Err("two nodes on one home".to_owned());
         }
+        // Which version data from elsewhere need is told by the node that is started on them.
+        let known = self.disk.record().and_then(|record| record.data);
+        if self.past.restored && known != self.data.identity {
+            return Ok(());
+        }
         if number > self.chain.version_at(committed + 1) {
             return Err(format!("{version} was started before its plan was due, with {committed} committed"));
         }
@@ -308,11 +313,13 @@ impl World {
                 plan.height > self.data.committed
             }
         });
-        if under_way {
+        let version = self.chain.version_at(self.data.committed);
+        let height = self.data.block + u64::from(ahead) + if how == How::Exact { 100 } else { 0 };
+        // On data from elsewhere an upgrade of the network may lie before it, for which it is not built.
+        if under_way || self.past.restored && self.chain.version_at(height.min(self.chain.height)) != version {
             return;
         }
-        let name = format!("patch{}", self.chain.version_at(self.data.committed));
-        let height = self.data.block + u64::from(ahead) + if how == How::Exact { 100 } else { 0 };
+        let name = format!("patch{version}");
         let file = self.disk.create(None);
         if !self.is_current(&folder(&name)) {
             // An earlier word may come back with a power cut.

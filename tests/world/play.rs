@@ -120,7 +120,7 @@ impl World {
                 let replacement = Replacement { version, at: None };
                 self.disk.order(move |orders| orders.replacement = Some(replacement.clone()));
             }
-            Act::Snapshot => self.snapshot(),
+            Act::Snapshot(after, carries) => self.snapshot(after, carries),
             Act::Harm(harm) => self.harm(harm),
         }
     }
@@ -180,17 +180,6 @@ impl World {
         self.disk.write_back();
     }
 
-    fn snapshot(&mut self) {
-        let passed = |plan: &&Plan| plan.height <= self.data.committed;
-        let earlier = self.chain.applied.iter().rev().filter(passed).nth(1).cloned();
-        if let (Some(plan), None, None) = (earlier, &self.watcher, &self.process) {
-            self.disk.write_info(Content::Plan(plan), Origin::Node);
-            self.data.identity = None;
-            self.makes_databases();
-            self.past.restored = true;
-        }
-    }
-
     pub fn makes_databases(&mut self) {
         let [folder, state] = [(); 2].map(|()| self.disk.fingerprint().inode);
         self.data.identity.get_or_insert(DataIdentity { device: 1, folder, state });
@@ -245,6 +234,9 @@ impl World {
                     return Err(format!("watcher ended {STARTS} times: {}", self.state()));
                 }
                 self.disk.operator_owns_up();
+                if self.past.restored && starts % 3 == 0 && self.process.is_none() {
+                    self.operator_links();
+                }
                 self.start_watcher();
             }
             if self.disk.record().is_some_and(|record| record.failure.is_some()) {
@@ -253,6 +245,7 @@ impl World {
             if self.nobody_else_will_place() {
                 self.operator_places();
             }
+            self.operator_places_what_is_asked_for();
             self.step();
             self.verdict()?;
             if self.now > deadline {

@@ -10,7 +10,7 @@ use watcher::decide::{
 use super::{
     chain::folder,
     disk::{Content, Place},
-    history::{Act, Before, Channel, Harm, Host, How, Moment, Setup, Voice, Wanted},
+    history::{Act, Before, Carries, Channel, Harm, Host, How, Moment, Setup, Voice, Wanted},
     machine::World,
     node::Data,
 };
@@ -226,9 +226,36 @@ fn an_upgrade_info_from_before_the_last_upgrade_leads_nowhere() {
     let acts = [Act::Until(Moment::Passed), Act::Schedule(2, Wanted::B), Act::Until(Moment::Passed), Act::Blocks(1)];
     let mut world = World::begin(Setup::default());
     world.live(&acts).unwrap();
-    world.live(&[Act::Kill, Act::Blocks(1), Act::Snapshot, Act::Start, Act::Until(Moment::Spawn)]).unwrap();
+    world
+        .live(&[Act::Kill, Act::Blocks(1), Act::Snapshot(9, Carries::Earlier), Act::Start, Act::Until(Moment::Spawn)])
+        .unwrap();
     world.live(&[Act::NodeDies(1), Act::Blocks(1), Act::Start, Act::Blocks(3)]).unwrap();
     assert!(is_at(&world, "V2") && world.tally.switches == 2);
+}
+
+#[test]
+fn a_snapshot_past_two_upgrades_with_the_file_of_the_first_runs_the_second() {
+    let mut world = World::begin(Setup::default());
+    world.live(&[Act::Blocks(1), Act::Signal, Act::Blocks(10), Act::Schedule(2, Wanted::B), Act::Blocks(8)]).unwrap();
+    let (folders, applied) = (["V1", "V2"].map(folder), world.chain.applied.len());
+    folders.iter().for_each(|folder| world.operator_builds(folder));
+    world.live(&[Act::Snapshot(3, Carries::Earlier), Act::Start, Act::Blocks(6)]).unwrap();
+    assert_eq!(applied, 2);
+    assert!(world.data.committed + 1 >= world.chain.height && is_at(&world, "V2"), "{:?}", world.data);
+}
+
+#[test]
+fn on_data_from_before_two_upgrades_each_is_made_once_more() {
+    let mut world = World::begin(Setup::default());
+    let second = [Act::Schedule(2, Wanted::B), Act::Until(Moment::Passed), Act::Blocks(1)];
+    world.live(&[Act::Until(Moment::Passed)]).unwrap();
+    world.live(&second).unwrap();
+    world.live(&[Act::Snapshot(-12, Carries::Nothing), Act::Start, Act::Blocks(1)]).unwrap();
+    // Which version precedes the one before the last is not known here.
+    assert!(world.watcher.is_none());
+    world.operator_links();
+    world.live(&[Act::Start, Act::Blocks(6)]).unwrap();
+    assert_eq!((world.tally.passed, world.tally.switches, is_at(&world, "V2")), (4, 4, true));
 }
 
 /// Its operator brings the data of some time ago back, and links the version that they need.
@@ -274,7 +301,7 @@ fn a_second_request_to_stop_kills_a_node_that_ignored_the_first() {
 fn an_upgrade_that_is_held_is_staged_and_stands_at_the_halt_until_it_is_released() {
     let mut world = World::begin(Setup::default());
     world.live(&[Act::Hold(true), Act::Until(Moment::Halt), Act::Blocks(12), Act::Kill, Act::Start]).unwrap();
-    world.live(&[Act::Blocks(12)]).unwrap();
+    world.live(&[Act::Blocks(8)]).unwrap();
     assert_eq!((world.times(Moment::Switch), world.times(Moment::Place)), (0, 1));
     world.live(&[Act::Hold(false), Act::Until(Moment::Passed)]).unwrap();
     assert_eq!(world.tally.passed, 1);
@@ -343,7 +370,7 @@ fn an_exact_height_that_was_missed_is_not_made_good_at_another_one() {
     while world.chain.height < 130 {
         world.chain.grow();
     }
-    world.live(&[Act::Start, Act::Blocks(12), Act::Kill, Act::Start, Act::Blocks(12)]).unwrap();
+    world.live(&[Act::Start, Act::Blocks(12), Act::Kill, Act::Start, Act::Blocks(8)]).unwrap();
     assert_eq!(world.times(Moment::Switch), 0);
     assert!(world.process.is_some(), "the old binary runs on");
 }
@@ -617,14 +644,14 @@ fn what_an_earlier_binary_may_have_committed_is_not_taken_back_because_the_next_
 fn success_is_a_state_that_the_network_agrees_with_and_a_validator_that_signs() {
     let verdict = |world: &World| world.disk.record().map(|record| record.verdict);
     let mut world = World::begin(Setup::default());
-    world.live(&[Act::Until(Moment::Passed), Act::Blocks(12)]).unwrap();
+    world.live(&[Act::Until(Moment::Passed), Act::Blocks(8)]).unwrap();
     assert_eq!(verdict(&world), Some(Verdict::Signing));
 
     let mut world = World::begin(Setup { on_failure: OnFailure::Rollback, ..Setup::default() });
     world.live(&[Act::Fork(true), Act::Until(Moment::Passed), Act::Blocks(30)]).unwrap();
     assert_eq!((verdict(&world), world.times(Moment::Restore)), (Some(Verdict::Forked), 0));
     assert!(world.process.is_some() && is_at(&world, "V1"), "it is told, and nothing is done about it");
-    world.live(&[Act::Fork(false), Act::Blocks(12)]).unwrap();
+    world.live(&[Act::Fork(false), Act::Blocks(8)]).unwrap();
     assert_ne!(verdict(&world), Some(Verdict::Forked), "it has applied the block after all");
 }
 

@@ -22,7 +22,9 @@ use super::{
         schedule,
         settings::OnFailure,
     },
-    Core, Failing, SLOW_RETRY, WAITS_AT_MOST, info, known_data, version_of, wake_by,
+    Core, Failing, SLOW_RETRY, WAITS_AT_MOST, info, known_data,
+    restored::are_strange,
+    version_of, wake_by,
 };
 
 /// How long a binary that took the failed one's place has to lie unchanged before it is used.
@@ -30,8 +32,9 @@ const SETTLES: Duration = Duration::from_secs(5);
 
 impl Core {
     /// Whether the new binary is listened to: not at its first start, which may last for months.
-    pub(super) fn listens_to_new(&self, record: &Record) -> bool {
-        self.fails_by_policy() && (record.starts > 1 || self.starts_allowed(record) == 1)
+    pub(super) fn listens_to_new(&self, record: &Record, facts: &Facts) -> bool {
+        let last = self.starts_allowed(record) == 1;
+        self.fails_by_policy() && (record.starts > 1 || last) || record.starts > 1 && are_strange(facts)
     }
 
     /// What to do about a new binary that ended before its height was committed, before it is started again; whether that
@@ -70,6 +73,15 @@ impl Core {
             // It committed the height in an earlier start, and ends of something else.
             // At a height that the operator named, the old binary did.
             Some(Words::At { began, .. }) if *began >= record.plan.height && !named_by_hand(&event.facts) => {
+                self.passed(record, decision);
+                return true;
+            }
+            // The data came from elsewhere, and are past another upgrade: what they need is looked for next.
+            Some(Words::Needs(folder))
+                if are_strange(&event.facts)
+                    && *folder != upgrade.folder
+                    && record.from != Version::Upgrade(folder.clone()) =>
+            {
                 self.passed(record, decision);
                 return true;
             }

@@ -171,9 +171,11 @@ impl Core {
         }
         let ignored = if self.settings.skip_heights.contains(&plan.height) {
             Some("the node is told to skip it (--unsafe-skip-upgrades)")
-        } else if facts.marker.as_ref().is_some_and(|marker| marker.height > plan.height)
-            || present.is_some_and(|record| record.plan.height > plan.height)
+        } else if leftover
+            && (facts.marker.as_ref().is_some_and(|marker| marker.height > plan.height)
+                || present.is_some_and(|record| record.plan.height > plan.height))
         {
+            // A node that writes it has halted at it once more, on data from before.
             Some(
                 "it is older than the upgrade that runs now, and nothing is switched; if the data were restored, link \
                  cosmovisor/current to the version they need, or wait for the node to say it",
@@ -338,7 +340,7 @@ impl Core {
             return;
         }
         self.attempt = Some(record.attempts.saturating_add(1));
-        self.start_as(&event.facts, self.listens_to_new(&record), decision);
+        self.start_as(&event.facts, self.listens_to_new(&record, &event.facts), decision);
     }
 
     /// No plan asks for anything: the node runs, or its end is the end.

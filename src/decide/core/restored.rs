@@ -150,6 +150,6 @@ impl Core {
 }
 
 /// Whether no node of this home has worked on its data.
-fn are_strange(facts: &Facts) -> bool {
+pub(super) fn are_strange(facts: &Facts) -> bool {
     facts.data.is_some() && known_data(facts) != facts.data
 }

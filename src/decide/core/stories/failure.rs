@@ -117,16 +117,20 @@ fn where_it_is_left_to_its_operator_an_end_of_zero_is_the_end_and_so_is_the_last
 #[test]
 fn a_new_binary_is_listened_to_from_its_second_start_and_where_there_is_no_other() {
     let none = |on_failure| Settings { upgrade_restarts: 0, ..by(on_failure) };
-    for (settings, record, listens) in [
-        (by(OnFailure::Hold), hooked(), false),
-        (by(OnFailure::Hold), tried(1, 0), true),
-        (by(OnFailure::Leave), tried(1, 0), false),
-        (none(OnFailure::Hold), hooked(), true),
-        (none(OnFailure::Leave), hooked(), false),
-        (by(OnFailure::Retry), Record { retried: true, ..hooked() }, true),
+    for (settings, record, strange, listens) in [
+        (by(OnFailure::Hold), hooked(), false, false),
+        (by(OnFailure::Hold), tried(1, 0), false, true),
+        (by(OnFailure::Leave), tried(1, 0), false, false),
+        (none(OnFailure::Hold), hooked(), false, true),
+        (none(OnFailure::Leave), hooked(), false, false),
+        (by(OnFailure::Retry), Record { retried: true, ..hooked() }, false, true),
+        // On data from elsewhere whatever is done about its end.
+        (by(OnFailure::Leave), tried(1, 0), true, true),
+        (by(OnFailure::Leave), hooked(), true, false),
     ] {
         let mut scene = Scene::switched(settings.clone());
         scene.facts.record = present(record.clone());
+        scene.facts.data = strange.then(|| data(1));
         scene.climbs_to(|job| matches!(job, HomeJob::Start { .. }));
         let listen = matches!(scene.core.home.job(), Some(HomeJob::Start { listen: true, .. }));
         assert_eq!(listen, listens, "{settings:?} {record:?}");

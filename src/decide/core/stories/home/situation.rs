@@ -109,9 +109,10 @@ fn what_is_to_be_skipped_or_older_than_what_runs_is_told_and_left_alone() {
         (0, None, v3(HEIGHT + 1), Some(older)),
         (0, None, v3(HEIGHT), None),
     ] {
-        let mut scene = Scene::running(Settings { skip_heights: [skip].into(), ..Settings::default() });
+        let mut scene = Scene::new(Settings { skip_heights: [skip].into(), ..Settings::default() });
         scene.facts.info = written(Origin::Node);
-        (scene.facts.marker, scene.facts.record) = (marker, present(record));
+        (scene.facts.marker, scene.facts.record) = (marker, present(record.clone()));
+        scene.core.run = Run::Alive(Life::new(RunId(1), Version::Genesis, Some(file(10))));
         match ignored {
             Some(why) => {
                 scene.tick().rests().says(&[why]);
@@ -120,6 +121,11 @@ fn what_is_to_be_skipped_or_older_than_what_runs_is_told_and_left_alone() {
             None => scene.asks(),
         }
     }
+    // A node that wrote it has halted at it once more, on data from before.
+    let mut scene = Scene::running(Settings::default());
+    scene.facts.info = written(Origin::Node);
+    (scene.facts.marker, scene.facts.record) = (mark(HEIGHT + 1), present(v3(HEIGHT + 1)));
+    scene.asks();
 }
 
 #[test]
@@ -151,4 +157,18 @@ fn an_upgrade_that_the_running_binary_is_past_is_settled_and_not_made() {
     scene.facts.info = written(Origin::Operator);
     scene.asks();
     answered(&mut scene, Some(HEIGHT), Some(HEIGHT)).remembers(record());
+}
+
+#[test]
+fn what_was_signed_before_an_upgrade_was_due_says_nothing_of_it_nor_does_what_could_not_be_read_then() {
+    for (signed, unknown, before) in
+        [(Some(HEIGHT), None, 0), (Some(HEIGHT + 1), None, HEIGHT + 1), (None, Some("half".to_string()), u64::MAX)]
+    {
+        let mut scene = Scene::running(Settings::default());
+        (scene.facts.info, scene.facts.signed_height) = (written(Origin::Node), signed);
+        scene.facts.signer_unknown = unknown;
+        scene.asks();
+        let told = scene.ends(answer(HEIGHT, HEIGHT - 1));
+        told.remembers(Record { signed_before: before, ..record() });
+    }
 }

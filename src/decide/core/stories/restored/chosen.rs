@@ -130,3 +130,36 @@ fn an_upgrade_that_was_under_way_on_other_data_begins_anew_on_these() {
     scene.facts.record = present(Record { starts: 1, ..passed() });
     heard(&mut scene, needs("v3")).does(HomeJob::Choose(Version::Upgrade(folder("v3"))));
 }
+
+/// `upgrade-info.json` came with data that are past the upgrade after it.
+#[test]
+fn a_new_binary_that_names_another_upgrade_is_past_its_own() {
+    let tried = Record { starts: 1, ..hooked() };
+    let said = |words: Words, from: Version, data: Option<DataIdentity>| {
+        let mut scene = Scene::switched(Settings::default());
+        scene.facts.record = present(Record { from, ..tried.clone() });
+        scene.facts.data = data;
+        scene.climbs_to(|job| matches!(job, HomeJob::Start { listen: true, .. }));
+        scene.done();
+        let told = scene.exits_saying(code(1), words);
+        (scene, told)
+    };
+    let strange = Some(data(1));
+    let (mut scene, told) = said(needs("v3"), Version::Genesis, strange);
+    told.remembers(Record { starts: 2, ..passed() });
+    scene.facts.staged.insert(folder("v3"), Staged::Operator);
+    scene.done().does(HomeJob::Choose(Version::Upgrade(folder("v3"))));
+    // Its own, the one before it, and one on data that are known.
+    for (words, from, data) in [
+        (needs("v2"), Version::Genesis, strange),
+        (needs("v1"), Version::Upgrade(folder("v1")), strange),
+        (needs("v3"), Version::Genesis, None),
+    ] {
+        let (scene, told) = said(words, from, data);
+        assert!(
+            matches!(&told.0.home, Some((_, HomeJob::Remember(record))) if record.attempts == 1),
+            "{:?}",
+            scene.core.home
+        );
+    }
+}

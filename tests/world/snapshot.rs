@@ -1,0 +1,72 @@
+//! Data that come from elsewhere, and what whoever brings them has to do beside that.
+
+use watcher::decide::{
+    facts::{Origin, Verdict, Version},
+    plan::Folder,
+};
+
+use super::{
+    chain::folder,
+    disk::{Binary, Content, Place},
+    history::Carries,
+    machine::World,
+    node::Data,
+};
+
+impl World {
+    /// The data are those of so many blocks after the network's last upgrade, or before it.
+    pub fn snapshot(&mut self, after: i8, carries: Carries) {
+        // Nobody does that in the middle of an upgrade, or to a node that runs.
+        let under_way = |world: &Self| world.disk.record().is_some_and(|record| record.verdict == Verdict::Pending);
+        if !self.past.named.is_empty() || under_way(self) {
+            return;
+        }
+        self.asks_to_stop();
+        if !self.step_until(|world| world.watcher.is_none() && world.process.is_none()) || under_way(self) {
+            return;
+        }
+        let last = self.chain.applied.last().map_or(self.chain.height, |plan| plan.height);
+        let height = last.saturating_add_signed(after.into()).clamp(10, self.chain.height);
+        let mut passed = self.chain.applied.iter().rev().filter(|plan| plan.height <= height);
+        let plan = match carries {
+            Carries::Nothing => None,
+            Carries::Last => passed.next(),
+            Carries::Earlier => passed.nth(1),
+        };
+        match plan.cloned() {
+            Some(plan) => self.disk.write_info(Content::Plan(plan), Origin::Node),
+            None => self.disk.change(Place::Info, |home| home.info = None),
+        }
+        self.disk.sync(&Place::Info);
+        self.data = Data { committed: height, block: height, identity: None, ..self.data };
+        self.makes_databases();
+        self.past.restored = true;
+    }
+
+    /// Whoever brings data from elsewhere has the version that they need, and can link it.
+    pub fn operator_links(&mut self) {
+        let number = self.chain.version_at(self.data.committed);
+        let Some(plan) = number.checked_sub(1).and_then(|at| self.chain.applied.get(at)) else {
+            return self.point(&Version::Genesis);
+        };
+        let folder = folder(&plan.name);
+        self.operator_builds(&folder);
+        self.point(&Version::Upgrade(folder));
+    }
+
+    /// They are past an upgrade whose binary never came, and `watcher` asks for it.
+    pub fn operator_places_what_is_asked_for(&mut self) {
+        let asked_for = self.disk.plan().filter(|plan| self.past.restored && plan.height <= self.data.committed);
+        if let Some(folder) = asked_for.map(|plan| folder(&plan.name)) {
+            self.operator_builds(&folder);
+        }
+    }
+
+    /// A build of the operator is where there is none.
+    pub fn operator_builds(&mut self, folder: &Folder) {
+        if self.disk.staged(folder).is_none() {
+            let file = self.disk.create(None);
+            self.disk.stage(folder.clone(), Binary { file, receipt: None });
+        }
+    }
+}
