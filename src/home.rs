@@ -132,7 +132,10 @@ impl Home {
         for folder in ["downloads", "artifacts", "aside"] {
             fs::create_dir_all(self.own().join(folder))?;
         }
-        fs::create_dir_all(self.upgrades())
+        fs::create_dir_all(self.upgrades())?;
+        // Where a disk is full it is known by its device as ever.
+        let _ = backup::keep_id(self);
+        Ok(())
     }
 }
 
@@ -212,6 +215,6 @@ pub(crate) mod tests {
         write_whole(&path, b"two", false).unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"two");
         assert!(write_whole(&home.own().join("no/such/folder"), b"x", false).is_err());
-        assert_eq!(fs::read_dir(home.own()).unwrap().count(), 4, "three folders and the file");
+        assert_eq!(fs::read_dir(home.own()).unwrap().count(), 5, "three folders, the id and the file");
     }
 }

@@ -29,6 +29,7 @@ use serde::{Deserialize, Serialize};
 use super::{Home, sync_folder, write_whole, write_with_mode};
 use crate::decide::{facts::Backup, plan::Plan};
 pub use carry::{CarryError, Progress};
+pub(super) use layout::keep_id;
 use layout::{INNER, Layout, OURS, beside, ours};
 pub use signing::Unreadable;
 pub use work::Part;
@@ -636,6 +637,22 @@ mod tests {
         fs::write(first.path.join(NOTE), "{\"plan").unwrap();
         take(&home, &plan(9), &Zoned::now(), &AtomicBool::new(false), &|_, _| {}).unwrap();
         assert_eq!(fs::read(first.path.join("application.db/000003.ldb")).unwrap(), b"000003.ldb");
+    }
+
+    #[test]
+    fn a_home_whose_disk_has_got_another_number_knows_its_backups_and_a_copy_of_it_is_another_home() {
+        let (_keep, mut home) = home_with(&["genesis"]);
+        home.backups = Some(home.path.clone());
+        // As it was written down when the device had another number.
+        let own = inode(&home.own());
+        fs::write(home.own().join("id"), format!("7-{:x} {own:x}\n", inode(&home.path))).unwrap();
+        let done = take(&home, &plan(5), &Zoned::now(), &AtomicBool::new(false), &|_, _| {}).unwrap();
+        assert!(done.token.starts_with(&format!(".watcher-7-{:x}-", inode(&home.path))), "{}", done.token);
+        home.prepare().unwrap();
+        fs::remove_file(index(&home)).unwrap();
+        assert_eq!(all(&home), [done]);
+        fs::write(home.own().join("id"), format!("7-{:x} {:x}\n", inode(&home.path), own + 1)).unwrap();
+        assert_eq!(all(&home), []);
     }
 
     #[test]
