@@ -103,6 +103,12 @@ fn a_place_for_backups_that_becomes_read_only_costs_a_pause() {
         fs::read_dir(&place).expect("it is there").flatten().filter(|entry| entry.path().join("height").exists());
     assert_eq!(saved.count(), 1);
     assert!(watcher.stop().success());
+    // What is there without the disk is an empty folder of the disk below.
+    drop(disk);
+    let refused = output(command(&home, &["backups", "list", "--next"]).env("DAEMON_DATA_BACKUP_DIR", &place));
+    let (said, mount) = (String::from_utf8_lossy(&refused.stderr), format!("{} is not mounted", place.display()));
+    assert!(!refused.status.success() && said.contains(&mount), "{said}");
+    assert_eq!(fs::read_dir(&place).expect("it is there").count(), 0);
 }
 
 /// A new filesystem that shares blocks between files, in a file; or the folder on one that `WATCHER_TESTS_REFLINK` names.

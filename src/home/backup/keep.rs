@@ -12,7 +12,7 @@ use nix::sys::statvfs::statvfs;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    APART, At, BackupError, Completion, Means, Part, all, carry,
+    APART, At, BackupError, Completion, Means, Part, all, carry, known,
     layout::ours,
     note, noted, verify,
     work::{State, Work},
@@ -64,7 +64,7 @@ impl Health {
 /// # Errors
 /// [`At`].
 pub fn look(home: &Home, now: u64, height: u64) -> Result<Vec<Completion>, At> {
-    let (mut backups, record) = (noted(home)?, record::read(home));
+    let (mut backups, record) = (known(home)?, record::read(home));
     let mut passed: Vec<_> = backups.iter_mut().filter(|backup| may_go(&record, backup)).collect();
     if passed.is_empty() {
         return Ok(Vec::new());
@@ -100,7 +100,7 @@ pub fn remove(home: &Home, backup: &Completion) -> Result<(), At> {
     // From here on it is one that is not complete: the next one takes away what is left of it.
     let gone = place.join(ours(home, &format!("{APART}dropped")));
     carry::remove(&gone)?;
-    let others: Vec<_> = noted(home)?.into_iter().filter(|other| other.path != backup.path).collect();
+    let others: Vec<_> = known(home)?.into_iter().filter(|other| other.path != backup.path).collect();
     carry::rename(&backup.path, &gone)?;
     note(home, &others)?;
     for part in backup.parts.iter().filter(|part| part.at.is_absolute()) {
