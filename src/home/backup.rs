@@ -149,15 +149,17 @@ pub enum BackupError {
     Disk(#[from] At),
     /// The copy would not fit.
     #[error(
-        "the backup needs {needed} bytes and {place} has {free}: make room (`watcher backups list` shows what older ones hold), \
+        "the backup needs {needed} {what} and {place} has {free}: make room (`watcher backups list` shows what older ones hold), \
          name another DAEMON_DATA_BACKUP_DIR, or set UNSAFE_SKIP_BACKUP=true"
     )]
     NoRoom {
         /// Where it was to go.
         place: PathBuf,
-        /// Bytes that are needed.
+        /// Bytes or inodes.
+        what: &'static str,
+        /// How many are needed.
         needed: u64,
-        /// Bytes that are free.
+        /// How many are free.
         free: u64,
     },
     /// It was asked to stop.
@@ -509,7 +511,7 @@ fn found(home: &Home) -> Result<Vec<Completion>, At> {
     for path in entries(&place)? {
         match read(&path) {
             Ok(note) => {
-                found.extend(note.filter(|note| note.token.starts_with(&ours(home, ""))).map(|note| (path, note)))
+                found.extend(note.filter(|note| note.token.starts_with(&ours(home, ""))).map(|note| (path, note)));
             }
             // What this user made he can read.
             Err(error) if error.source.kind() == io::ErrorKind::PermissionDenied => {}

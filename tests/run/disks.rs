@@ -103,9 +103,18 @@ fn a_place_for_backups_that_becomes_read_only_costs_a_pause() {
         fs::read_dir(&place).expect("it is there").flatten().filter(|entry| entry.path().join("height").exists());
     assert_eq!(saved.count(), 1);
     assert!(watcher.stop().success());
+    let next = || output(command(&home, &["backups", "list", "--next"]).env("DAEMON_DATA_BACKUP_DIR", &place));
+    let system = statvfs(&place).expect("it is there");
+    assert!(disk.mount(&format!("remount,nr_inodes={}", system.files() - system.files_free() + 2)));
+    let refused = next();
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert!(!refused.status.success() && said.contains("inodes and") && said.contains("has 2: make room"), "{said}");
+    // As btrfs has it: a number that is none.
+    assert!(disk.mount("remount,nr_inodes=0"));
+    assert!(next().status.success());
     // What is there without the disk is an empty folder of the disk below.
     drop(disk);
-    let refused = output(command(&home, &["backups", "list", "--next"]).env("DAEMON_DATA_BACKUP_DIR", &place));
+    let refused = next();
     let (said, mount) = (String::from_utf8_lossy(&refused.stderr), format!("{} is not mounted", place.display()));
     assert!(!refused.status.success() && said.contains(&mount), "{said}");
     assert_eq!(fs::read_dir(&place).expect("it is there").count(), 0);
