@@ -192,6 +192,14 @@ pub fn all(home: &Home) -> Vec<Completion> {
     noted(home).unwrap_or_default()
 }
 
+/// Where backups are that the list names and that cannot be read now.
+#[must_use]
+pub fn away(home: &Home) -> Vec<PathBuf> {
+    let paths = |backups: Vec<Completion>| backups.into_iter().map(|backup| backup.path);
+    let there: Vec<_> = paths(all(home)).collect();
+    paths(known(home).unwrap_or_default()).filter(|path| !there.contains(path)).collect()
+}
+
 /// The backup that was made for a plan. Its info is left out: a record does without it.
 #[must_use]
 pub fn of(home: &Home, plan: &Plan) -> Option<Completion> {
@@ -770,9 +778,9 @@ mod tests {
         fs::rename(&disk, &away).unwrap();
         home.backups = Some(home.path.clone());
         let second = taken(&home, 9).unwrap();
-        assert_eq!(all(&home), std::slice::from_ref(&second));
+        assert_eq!((all(&home), super::away(&home)), (vec![second.clone()], vec![first.path.clone()]));
         fs::rename(&away, &disk).unwrap();
-        assert_eq!(all(&home), [first, second]);
+        assert_eq!((all(&home), super::away(&home)), (vec![first, second], Vec::new()));
     }
 
     /// Nothing would be seen of it but that the folder is empty.

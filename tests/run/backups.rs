@@ -220,7 +220,8 @@ fn a_restore_brings_back_everything_but_keys_and_the_signing_state() {
     assert_eq!(kept("data-failed", "new.db/CURRENT"), "after");
     // It stays what it was, and can be brought back again.
     assert!(saved.join("application.db/000001.ldb").exists());
-    assert!(backups(&home, &["verify"]).status.success());
+    let looked = backups(&home, &["verify"]);
+    assert!(looked.status.success() && text(&looked.stdout).contains("files are there as they were"), "{looked:?}");
     json(&home, &["restore", "--yes", "--format", "json"]);
 }
 
@@ -242,6 +243,9 @@ fn nothing_is_restored_where_it_is_not_known_what_was_signed_or_the_backup_is_no
     fs::write(saved.join("application.db/CURRENT"), "somebody else").expect("it can be written");
     let looked = json_of(&backups(&home, &["verify", "--format", "json"]));
     assert_eq!(looked["backups"][0]["whole"], false, "{looked}");
+    let told = text(&backups(&home, &["verify"]).stdout);
+    let found = format!("before \"v2\" at height 10, is BROKEN, and no restore takes it:\n  {}/app", saved.display());
+    assert!(told.contains(&found) && told.contains("CURRENT: has 13 bytes, and had 22\n"), "{told}");
     let refused = backups(&home, &["restore", "--yes"]);
     assert!(text(&refused.stderr).contains("application.db/CURRENT"), "{refused:?}");
     assert_eq!(home.read("data/height").trim(), "11", "nothing is changed");
