@@ -49,7 +49,7 @@ pub fn verify(backup: &Completion) -> Vec<Flaw> {
                 flaws.push(flaw(&path, format!("has {} bytes, and had {size}", meta.len())));
             }
             Ok(meta) if State::from(&meta).modified != modified => {
-                flaws.push(flaw(&path, "was changed since".to_owned()))
+                flaws.push(flaw(&path, "was changed since".to_owned()));
             }
             Ok(_) => {}
         }
