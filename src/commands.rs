@@ -114,7 +114,13 @@ fn shared(persona: Persona, file: Option<&Path>, command: Shared) -> anyhow::Res
 
 /// The configuration, and log lines as it wants them.
 fn configured(persona: Persona, file: Option<&Path>) -> anyhow::Result<Config> {
-    let mut config = crate::config::load(file).map_err(Failure::usage)?;
+    let mut config = crate::config::load(file).map_err(|mut error| {
+        // The words are cosmovisor's, and name neither the variable nor what is to be done.
+        for line in error.0.iter_mut().filter(|line| persona == Persona::Watcher && line.contains("valid directory")) {
+            line.push_str(" (DAEMON_DATA_BACKUP_DIR: mount its disk, make the folder or name another)");
+        }
+        Failure::usage(error)
+    })?;
     config.program = persona.program();
     if persona == Persona::Cosmovisor && config.values.text("WATCHER_BACKUP").is_none() {
         config.home.manner.means = Means::Copy;

@@ -16,6 +16,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use nix::sys::statvfs::statvfs;
+
 use crate::{
     artifact::{Platform, Store},
     decide::plan::Folder,
@@ -129,10 +131,11 @@ impl Home {
     /// # Errors
     /// Where the home cannot be written to.
     pub fn prepare(&self) -> io::Result<()> {
-        for folder in ["downloads", "artifacts", "aside"] {
-            fs::create_dir_all(self.own().join(folder))?;
-        }
-        fs::create_dir_all(self.upgrades())
+        let own = ["downloads", "artifacts", "aside"].map(|folder| self.own().join(folder));
+        own.iter().chain([&self.upgrades()]).try_for_each(fs::create_dir_all).map_err(full(&self.path))?;
+        // Where a disk is full it is known by its device as ever.
+        let _ = backup::keep_id(self);
+        Ok(())
     }
 }
 
@@ -162,9 +165,13 @@ pub fn write_whole(path: &Path, content: &[u8], durable: bool) -> io::Result<()>
 /// # Errors
 /// As the file system gives them, or the reader; nothing is left behind.
 pub fn write_with_mode(path: &Path, content: &mut impl io::Read, mode: u32, durable: bool) -> io::Result<()> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    written(path, folder, content, mode, durable).map_err(full(folder))
+}
+
+fn written(path: &Path, folder: &Path, content: &mut impl io::Read, mode: u32, durable: bool) -> io::Result<()> {
     use std::os::unix::fs::PermissionsExt as _;
 
-    let folder = path.parent().unwrap_or(Path::new("."));
     let mut file = tempfile::NamedTempFile::new_in(folder)?;
     io::copy(content, file.as_file_mut())?;
     file.as_file().set_permissions(fs::Permissions::from_mode(mode))?;
@@ -176,6 +183,24 @@ pub fn write_with_mode(path: &Path, content: &mut impl io::Read, mode: u32, dura
         sync_folder(folder)?;
     }
     Ok(())
+}
+
+/// Says of a disk that is full which one it is, what it has left, and what is to be done.
+fn full(folder: &Path) -> impl FnOnce(io::Error) -> io::Error + use<'_> {
+    /// What `watcher` keeps for itself, downloads and backups aside.
+    const BYTES: u64 = 64 << 10;
+    const INODES: u64 = 16;
+    move |error| {
+        let is_full = matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
+        let Some(left) = is_full.then(|| statvfs(folder).ok()).flatten() else { return error };
+        let (bytes, inodes) = (left.blocks_available() * left.fragment_size(), left.files_available());
+        let text = format!(
+            "{error}: the filesystem of {} has {bytes} bytes and {inodes} inodes left, and at least {BYTES} and {INODES} are \
+             needed: make room there",
+            folder.display()
+        );
+        io::Error::new(error.kind(), text)
+    }
 }
 
 /// Makes the names in a folder survive a power cut.
@@ -212,6 +237,6 @@ pub(crate) mod tests {
         write_whole(&path, b"two", false).unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"two");
         assert!(write_whole(&home.own().join("no/such/folder"), b"x", false).is_err());
-        assert_eq!(fs::read_dir(home.own()).unwrap().count(), 4, "three folders and the file");
+        assert_eq!(fs::read_dir(home.own()).unwrap().count(), 5, "three folders, the id and the file");
     }
 }

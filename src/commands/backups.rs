@@ -33,6 +33,9 @@ pub fn backups(file: Option<&Path>, args: BackupArgs) -> anyhow::Result<Ending> 
     if let Some(flaw) = backup::flaw(&home) {
         tracing::warn!("{flaw}");
     }
+    for path in backup::away(&home) {
+        tracing::warn!("the backup {} cannot be read now: where it has a disk of its own, mount it", path.display());
+    }
     match args.command {
         BackupCommand::List { next, format } => list(&home, next, format),
         BackupCommand::Verify { name, format } => verified(&home, name.as_deref(), format),
@@ -104,12 +107,18 @@ fn verified(home: &Home, wanted: Option<&str>, format: Format) -> anyhow::Result
     } else {
         let mut text = String::new();
         for (backup, flaws) in &looked {
-            let verdict = if flaws.is_empty() { "is what it was when it was made" } else { "is not what it was" };
-            let _ = writeln!(text, "{} {verdict}", name(backup));
+            let (name, plan) = (name(backup), &backup.plan);
+            let verdict = match backup.files.filter(|_| flaws.is_empty()) {
+                Some(files) => &format!("is whole: its {files} files are there as they were"),
+                None if flaws.is_empty() => "is whole",
+                None => "is BROKEN, and no restore takes it:",
+            };
+            let _ = writeln!(text, "{name}, before {:?} at height {}, {verdict}", plan.name, plan.height);
             for flaw in flaws {
                 let _ = writeln!(text, "  {}: {}", flaw.path.display(), flaw.reason);
             }
         }
+        text += "Looked at: that each file is there, its size, and when it was changed last. What is in the files was not read.\n";
         say(&text)?;
     }
     Ok(if whole { Ending::Fine } else { Ending::Failed })

@@ -29,7 +29,10 @@ use crate::{
         settings::OnFailure,
     },
     exit::{Ending, Failure},
-    home::{backup, observe, version},
+    home::{
+        backup::{self, BackupError},
+        observe, version,
+    },
     http,
     persona::{Persona, spoken},
     supervisor::{Ears, Supervisor},
@@ -107,14 +110,12 @@ fn configured(persona: Persona, file: Option<&Path>, args: &[OsString]) -> anyho
     if !found.is_dir() {
         bail!("{} must be an existing directory", data.display());
     }
-    backup::check_place(home)?;
     // A node that needs no backup now is not kept down for it: an upgrade looks again before it stops the node.
-    if let Some(place) = backup::refusing_place(home) {
-        tracing::error!(
-            "backups go to {}, where this user cannot write: the next upgrade will wait for that; `chown` it or mount it to be \
-             written, name another DAEMON_DATA_BACKUP_DIR, or set UNSAFE_SKIP_BACKUP=true",
-            place.display()
-        );
+    match backup::check_place(home) {
+        Err(error @ (BackupError::NotMounted { .. } | BackupError::Refused { .. })) => {
+            tracing::error!("{error}; the next upgrade will wait for that");
+        }
+        checked => checked?,
     }
     if let Some(script) = config.custom_hook.as_ref().map(|script| home.root().join(script))
         && !script.is_file()

@@ -29,6 +29,7 @@ use serde::{Deserialize, Serialize};
 use super::{Home, sync_folder, write_whole, write_with_mode};
 use crate::decide::{facts::Backup, plan::Plan};
 pub use carry::{CarryError, Progress};
+pub(super) use layout::keep_id;
 use layout::{INNER, Layout, OURS, beside, ours};
 pub use signing::Unreadable;
 pub use work::Part;
@@ -70,6 +71,9 @@ pub struct Completion {
     pub plan: Plan,
     /// Where it is.
     pub path: PathBuf,
+    /// Where its filesystem was mounted; none where an earlier build made it.
+    #[serde(default)]
+    pub mount: Option<PathBuf>,
     /// What tells it from another of that name.
     pub token: String,
     /// How it was made.
@@ -110,23 +114,52 @@ pub enum BackupError {
     /// The place would be within what is copied.
     #[error("DAEMON_DATA_BACKUP_DIR is {0}, which lies inside the data directory: choose a place outside it")]
     Inside(PathBuf),
-    /// The place that the operator chose is missing.
-    #[error("DAEMON_DATA_BACKUP_DIR is {0}, which is not there any more: mount its disk, or make the folder")]
-    Gone(PathBuf),
+    /// The place that the operator chose is no folder, or missing.
+    #[error("DAEMON_DATA_BACKUP_DIR is {place}, which {what}")]
+    Gone {
+        /// The place.
+        place: PathBuf,
+        /// What it is instead, and what is to be done.
+        what: String,
+    },
+    /// It cannot be written there.
+    #[error(
+        "backups go to {place}, where this user cannot write: {why}: `chown` it or mount it to be written, name another \
+         DAEMON_DATA_BACKUP_DIR, or set UNSAFE_SKIP_BACKUP=true"
+    )]
+    Refused {
+        /// The place.
+        place: PathBuf,
+        /// What the system says.
+        why: io::Error,
+    },
+    /// What is there is the filesystem below.
+    #[error(
+        "DAEMON_DATA_BACKUP_DIR is {place}, and {mount} is not mounted, where earlier backups are: mount it, or name another \
+         DAEMON_DATA_BACKUP_DIR"
+    )]
+    NotMounted {
+        /// The place that the operator chose.
+        place: PathBuf,
+        /// Where its disk is to be mounted.
+        mount: PathBuf,
+    },
     /// Something on disk failed.
     #[error("error while taking data backup: {0}")]
     Disk(#[from] At),
     /// The copy would not fit.
     #[error(
-        "the backup needs {needed} bytes and {place} has {free}: make room (`watcher backups list` shows what older ones hold), \
+        "the backup needs {needed} {what} and {place} has {free}: make room (`watcher backups list` shows what older ones hold), \
          name another DAEMON_DATA_BACKUP_DIR, or set UNSAFE_SKIP_BACKUP=true"
     )]
     NoRoom {
         /// Where it was to go.
         place: PathBuf,
-        /// Bytes that are needed.
+        /// Bytes or inodes.
+        what: &'static str,
+        /// How many are needed.
         needed: u64,
-        /// Bytes that are free.
+        /// How many are free.
         free: u64,
     },
     /// It was asked to stop.
@@ -159,6 +192,14 @@ pub fn all(home: &Home) -> Vec<Completion> {
     noted(home).unwrap_or_default()
 }
 
+/// Where backups are that the list names and that cannot be read now.
+#[must_use]
+pub fn away(home: &Home) -> Vec<PathBuf> {
+    let paths = |backups: Vec<Completion>| backups.into_iter().map(|backup| backup.path);
+    let there: Vec<_> = paths(all(home)).collect();
+    paths(known(home).unwrap_or_default()).filter(|path| !there.contains(path)).collect()
+}
+
 /// The backup that was made for a plan. Its info is left out: a record does without it.
 #[must_use]
 pub fn of(home: &Home, plan: &Plan) -> Option<Completion> {
@@ -166,19 +207,19 @@ pub fn of(home: &Home, plan: &Plan) -> Option<Completion> {
     all(home).into_iter().rfind(of)
 }
 
-/// Refuses a place for backups that lies within what is copied.
+/// Refuses a place for backups that lies within what is copied, is not there, or cannot be written.
 ///
 /// # Errors
 /// [`BackupError`], also where one of the folders cannot be found.
 pub fn check_place(home: &Home) -> Result<(), BackupError> {
-    home.backups.as_ref().map_or(Ok(()), |chosen| place(home, chosen).map(drop))
+    let Some(chosen) = &home.backups else { return Ok(()) };
+    place(home, chosen)?;
+    written(chosen)
 }
 
-/// Where backups go, if this user cannot write there.
-#[must_use]
-pub fn refusing_place(home: &Home) -> Option<&Path> {
-    let place = home.backups.as_deref()?;
-    access(place, AccessFlags::W_OK | AccessFlags::X_OK).is_err().then_some(place)
+fn written(place: &Path) -> Result<(), BackupError> {
+    let refused = |why: nix::Error| BackupError::Refused { place: place.to_owned(), why: why.into() };
+    access(place, AccessFlags::W_OK | AccessFlags::X_OK).map_err(refused)
 }
 
 /// Saves the node to `<backup dir>/data-backup-<year>-<month>-<day>`, with a number behind it where the name is taken: what
@@ -197,9 +238,9 @@ pub fn take(
     let Some(chosen) = &home.backups else { return Err(BackupError::Stopped) };
     let began = Instant::now();
     let place = made_place(home, chosen)?;
-    let before = noted(home)?;
+    let before = known(home)?;
     clear(home, &place, &place, &before)?;
-    let path = free_name(&place, now);
+    let path = free_name(home, &place, now, &before);
     let layout = Layout::of(home).map_err(at(&home.path))?;
     let (work, means) = work_for(home, &layout, &place, &layout::file_name(&path))?;
     for part in &work.parts {
@@ -209,6 +250,7 @@ pub fn take(
     let unfinished = place.join(ours(home, UNFINISHED));
     let complete = |bytes, shared| Completion {
         plan: plan.clone(),
+        mount: mount_of(&place).map(Path::to_owned),
         path,
         token: ours(home, &now.timestamp().as_nanosecond().to_string()),
         means,
@@ -230,7 +272,7 @@ pub fn take(
         }
     })?;
     // Noted under a name that is not there yet: the rename completes it.
-    let mut backups = noted(home)?;
+    let mut backups = known(home)?;
     backups.push(completion.clone());
     note(home, &backups)?;
     carry::rename(&unfinished, &completion.path)?;
@@ -244,17 +286,13 @@ pub fn take(
 pub fn room(home: &Home) -> Result<(), BackupError> {
     let Some(chosen) = &home.backups else { return Ok(()) };
     let place = made_place(home, chosen)?;
-    access(&place, AccessFlags::W_OK).map_err(|refused| at(&place)(refused.into()))?;
+    written(&place)?;
     fits(home)
 }
 
 /// The place of backups. One that the operator chose is made by the operator: where it is missing, its disk is not mounted.
 fn made_place(home: &Home, chosen: &Path) -> Result<PathBuf, BackupError> {
-    if home.manner.place_chosen {
-        if !chosen.is_dir() {
-            return Err(BackupError::Gone(chosen.to_owned()));
-        }
-    } else {
+    if !home.manner.place_chosen {
         fs::create_dir_all(chosen).map_err(at(chosen))?;
     }
     let place = place(home, chosen)?;
@@ -338,10 +376,23 @@ fn saved<Note: Serialize>(
 
 /// Where backups go: where the operator says; else in the home, or beside the data where those are on another filesystem.
 fn place(home: &Home, chosen: &Path) -> Result<PathBuf, BackupError> {
+    if home.manner.place_chosen {
+        match fs::metadata(chosen) {
+            Ok(found) if found.is_dir() => {}
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(at(chosen)(error).into()),
+            _ => return Err(BackupError::Gone { place: chosen.to_owned(), what: instead(chosen) }),
+        }
+    }
     let resolved = |path: &Path| fs::canonicalize(path).map_err(at(path));
     let (data, chosen) = (resolved(&home.data())?, resolved(chosen)?);
     if chosen.starts_with(&data) {
         return Err(BackupError::Inside(chosen));
+    }
+    if home.manner.place_chosen
+        && let List::Readable(listed) = listed(home)?
+        && let Some(mount) = listed.iter().filter(|backup| backup.path.parent() == Some(&chosen)).find_map(not_mounted)
+    {
+        return Err(BackupError::NotMounted { place: chosen, mount: mount.to_owned() });
     }
     let device = |path: &Path| fs::metadata(path).map(|meta| meta.dev()).map_err(at(path));
     if home.manner.means == Means::Copy || home.manner.place_chosen || device(&data)? == device(&chosen)? {
@@ -349,6 +400,15 @@ fn place(home: &Home, chosen: &Path) -> Result<PathBuf, BackupError> {
     }
     let beside = beside(&data);
     Ok(if beside == data { data.join(format!("{OURS}backups")) } else { beside })
+}
+
+/// What a place is that is no folder, and what is to be done: for people.
+fn instead(place: &Path) -> String {
+    match fs::read_link(place) {
+        _ if place.exists() => "is no folder: name one, or move it away and make the folder".to_owned(),
+        Ok(to) => format!("leads to {}, which is not there: mount its disk, or make the folder", to.display()),
+        Err(_) => "is not there any more: mount its disk, or make the folder".to_owned(),
+    }
 }
 
 /// Takes away what nothing notes, and what is no part of a backup in the place of backups: one whose note is damaged is still
@@ -368,26 +428,61 @@ fn clear(home: &Home, folder: &Path, place: &Path, noted: &[Completion]) -> Resu
     Ok(())
 }
 
-fn is_there(backup: &Completion) -> Result<bool, At> {
-    if let Some(found) = read(&backup.path)? {
+/// Whether a folder is this backup.
+fn is(folder: &Path, backup: &Completion) -> Result<bool, At> {
+    if let Some(found) = read(folder)? {
         return Ok(found.token == backup.token);
     }
-    let path = backup.path.join(TOKEN);
+    let path = folder.join(TOKEN);
     match fs::read_to_string(&path) {
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(false),
         read => read.map(|token| token == backup.token).map_err(at(&path)),
     }
 }
 
-/// The same as [`all`] for whoever changes something by it: what cannot be read for a moment is not gone.
+/// The same as [`all`] for whoever changes something by it: where the list cannot be read for a moment, nothing is gone.
 fn noted(home: &Home) -> Result<Vec<Completion>, At> {
+    Ok(known(home)?.into_iter().filter(|backup| is(&backup.path, backup).unwrap_or(false)).collect())
+}
+
+/// What the list is to go on naming: what is there, and what may be there again.
+fn known(home: &Home) -> Result<Vec<Completion>, At> {
     match listed(home)? {
-        List::Readable(noted) => noted
-            .into_iter()
-            .filter_map(|backup| is_there(&backup).map(|there| there.then_some(backup)).transpose())
-            .collect(),
+        List::Readable(listed) => Ok(listed.into_iter().filter_map(traced).collect()),
         List::Missing | List::Unreadable(_) => found(home),
     }
+}
+
+/// A backup of the list, under the name that it has now; none where it is gone. One that cannot be read, or whose disk is not
+/// mounted, is not gone.
+fn traced(backup: Completion) -> Option<Completion> {
+    let place = backup.path.parent().unwrap_or(&backup.path);
+    if is(&backup.path, &backup).unwrap_or(true) || !place.is_dir() || not_mounted(&backup).is_some() {
+        return Some(backup);
+    }
+    let path = entries(place).ok()?.into_iter().find(|path| is(path, &backup).unwrap_or(false))?;
+    Some(Completion { path, ..backup })
+}
+
+/// Where the disk of a backup that is not there is to be mounted, if it is not.
+fn not_mounted(backup: &Completion) -> Option<&Path> {
+    backup.mount.as_deref().filter(|mount| !backup.path.is_dir() && !is_mount(mount))
+}
+
+/// Where the filesystem of a folder is mounted.
+fn mount_of(folder: &Path) -> Option<&Path> {
+    folder.ancestors().find(|folder| is_mount(folder))
+}
+
+fn is_mount(folder: &Path) -> bool {
+    let device = |path: &Path| fs::metadata(path).map(|meta| meta.dev()).ok();
+    device(folder).is_some_and(|own| folder.parent().is_none_or(|above| device(above) != Some(own)))
+}
+
+/// What is in a folder, but for what is not complete.
+fn entries(folder: &Path) -> Result<Vec<PathBuf>, At> {
+    let entries = fs::read_dir(folder).and_then(Iterator::collect::<io::Result<Vec<_>>>).map_err(at(folder))?;
+    Ok(entries.iter().map(fs::DirEntry::path).filter(|path| !layout::file_name(path).starts_with(OURS)).collect())
 }
 
 /// What is wrong with the list of backups, if anything, and what is done about it: for people.
@@ -421,21 +516,20 @@ fn found(home: &Home) -> Result<Vec<Completion>, At> {
     let place = home.backups.as_ref().and_then(|chosen| place(home, chosen).ok());
     let Some(place) = place.filter(|place| place.is_dir()) else { return Ok(Vec::new()) };
     let mut found = Vec::new();
-    for entry in fs::read_dir(&place).map_err(at(&place))? {
-        let path = entry.map_err(at(&place))?.path();
-        if !layout::file_name(&path).starts_with(NAME) {
-            continue;
-        }
+    for path in entries(&place)? {
         match read(&path) {
-            Ok(note) => found.extend(note.filter(|note| note.path == path && note.token.starts_with(&ours(home, "")))),
+            Ok(note) => {
+                found.extend(note.filter(|note| note.token.starts_with(&ours(home, ""))).map(|note| (path, note)));
+            }
             // What this user made he can read.
             Err(error) if error.source.kind() == io::ErrorKind::PermissionDenied => {}
             Err(error) => return Err(error),
         }
     }
-    // It ends with the time.
-    found.sort_by(|one, other| one.token.cmp(&other.token));
-    Ok(found)
+    // It ends with the time. Of one that was copied the one with the old name counts.
+    found.sort_by_key(|(path, note)| (note.token.clone(), note.path != *path));
+    found.dedup_by(|(_, one), (_, other)| one.token == other.token);
+    Ok(found.into_iter().map(|(path, note)| Completion { path, ..note }).collect())
 }
 
 /// What a folder says of itself, if it is a backup.
@@ -460,16 +554,23 @@ fn note(home: &Home, backups: &[Completion]) -> Result<(), At> {
     text.and_then(|text| write_whole(&index, &text, true)).map_err(at(&index))
 }
 
-/// The name that cosmovisor would use, without leading zeros, or the next that is free.
-fn free_name(backups: &Path, now: &Zoned) -> PathBuf {
-    free(backups, &format!("{NAME}{}-{}-{}", now.year(), now.month(), now.day()))
+/// The name that cosmovisor would use, without leading zeros, or the next that is free, also of parts of one that was renamed.
+fn free_name(home: &Home, place: &Path, now: &Zoned, known: &[Completion]) -> PathBuf {
+    let parts = known.iter().flat_map(|backup| &backup.parts).map(|part| layout::file_name(&part.at));
+    let taken: Vec<_> = parts.filter_map(|part| Some(part.rsplit_once('-')?.0.to_owned())).collect();
+    let is_free = |path: &PathBuf| !taken.contains(&ours(home, &format!("{APART}{}", layout::file_name(path))));
+    let name = format!("{NAME}{}-{}-{}", now.year(), now.month(), now.day());
+    numbered(place, &name).find(is_free).unwrap_or_else(|| unreachable!("a folder cannot hold every number"))
 }
 
 /// This name, with a number behind it where it is taken.
 fn free(folder: &Path, name: &str) -> PathBuf {
-    let mut candidates = std::iter::once(name.to_owned()).chain((2..).map(|number| format!("{name}-{number}")));
-    let free = candidates.find_map(|name| Some(folder.join(name)).filter(|path| fs::symlink_metadata(path).is_err()));
-    free.unwrap_or_else(|| unreachable!("a folder cannot hold every number"))
+    numbered(folder, name).next().unwrap_or_else(|| unreachable!("a folder cannot hold every number"))
+}
+
+fn numbered(folder: &Path, name: &str) -> impl Iterator<Item = PathBuf> {
+    let names = std::iter::once(name.to_owned()).chain((2..).map(move |number| format!("{name}-{number}")));
+    names.map(|name| folder.join(name)).filter(|path| fs::symlink_metadata(path).is_err())
 }
 
 fn at(path: &Path) -> impl FnOnce(io::Error) -> At + use<> {
@@ -587,6 +688,7 @@ mod tests {
         let second = take(&other.1, &plan(5), &Zoned::now(), &AtomicBool::new(false), &|_, _| {}).unwrap();
         assert!(!unfinished.exists() && first.path != second.path);
         // Whoever noted a name that the other one has got by then has no backup.
+        fs::remove_dir_all(&first.path).unwrap();
         note(&one.1, &[Completion { path: second.path, ..first }]).unwrap();
         assert_eq!(state(&one.1, Some(&plan(5))), Backup::Missing);
     }
@@ -639,14 +741,105 @@ mod tests {
     }
 
     #[test]
+    fn a_backup_that_was_renamed_keeps_what_it_has_on_other_filesystems_and_is_known_by_its_new_name() {
+        let Some(elsewhere) = elsewhere() else { return };
+        let (_keep, mut home) = home_with(&["genesis"]);
+        home.backups = Some(home.path.clone());
+        let far = elsewhere.path().join("deep/application.db");
+        database(&far);
+        std::os::unix::fs::symlink(&far, home.data().join("application.db")).unwrap();
+        let taken = |height| take(&home, &plan(height), &Zoned::now(), &AtomicBool::new(false), &|_, _| {}).unwrap();
+        let first = taken(5);
+        let renamed = home.path.join("before-v2");
+        fs::rename(&first.path, &renamed).unwrap();
+        let first = Completion { path: renamed, ..first };
+        assert_eq!((all(&home), state(&home, Some(&plan(5)))), (vec![first.clone()], Backup::Complete));
+        let second = taken(9);
+        for list_is_lost in [false, true] {
+            assert_eq!(all(&home), [first.clone(), second.clone()]);
+            assert_eq!(verify::verify(&first), []);
+            assert_eq!(fs::read(first.path.join("application.db/000003.ldb")).unwrap(), b"000003.ldb");
+            if !list_is_lost {
+                fs::remove_file(index(&home)).unwrap();
+            }
+        }
+        fs::remove_dir_all(&first.path).unwrap();
+        assert_eq!(all(&home), [second]);
+    }
+
+    #[test]
+    fn a_backup_on_a_disk_that_is_not_mounted_for_a_while_is_listed_when_it_comes_back() {
+        let (keep, mut home) = home_with(&["genesis"]);
+        let (disk, away) = (keep.path().join("disk"), keep.path().join("away"));
+        fs::create_dir_all(disk.join("place")).unwrap();
+        home.backups = Some(disk.join("place"));
+        let taken = |home: &Home, height| take(home, &plan(height), &Zoned::now(), &AtomicBool::new(false), &|_, _| {});
+        let first = taken(&home, 5).unwrap();
+        fs::rename(&disk, &away).unwrap();
+        home.backups = Some(home.path.clone());
+        let second = taken(&home, 9).unwrap();
+        assert_eq!((all(&home), super::away(&home)), (vec![second.clone()], vec![first.path.clone()]));
+        fs::rename(&away, &disk).unwrap();
+        assert_eq!((all(&home), super::away(&home)), (vec![first, second], Vec::new()));
+    }
+
+    /// Nothing would be seen of it but that the folder is empty.
+    #[test]
+    fn a_chosen_place_whose_disk_is_not_mounted_is_not_filled_on_the_disk_below() {
+        let (_keep, mut home) = home_with(&["genesis"]);
+        let (place, data) = (tempfile::tempdir().unwrap(), home.data());
+        home.backups = Some(place.path().to_owned());
+        home.manner.place_chosen = true;
+        let taken = || take(&home, &plan(5), &Zoned::now(), &AtomicBool::new(false), &|_, _| {});
+        let done = taken().unwrap();
+        assert_eq!(done.mount.as_deref(), mount_of(&data));
+        // As if the place had been a mount point.
+        let done = Completion { mount: Some(place.path().to_owned()), ..done };
+        note(&home, std::slice::from_ref(&done)).unwrap();
+        let aside = home.path.join("aside");
+        fs::rename(&done.path, &aside).unwrap();
+        assert!(matches!(taken(), Err(BackupError::NotMounted { .. })));
+        assert!(
+            matches!(fits(&home), Err(BackupError::NotMounted { .. }))
+                && ahead::copy(&home, &AtomicBool::new(false)).is_err()
+        );
+        assert_eq!((fs::read_dir(place.path()).unwrap().count(), all(&home)), (0, Vec::new()));
+        fs::rename(&aside, &done.path).unwrap();
+        assert_eq!(all(&home), [done]);
+        taken().unwrap();
+    }
+
+    #[test]
+    fn a_home_whose_disk_has_got_another_number_knows_its_backups_and_a_copy_of_it_is_another_home() {
+        let (_keep, mut home) = home_with(&["genesis"]);
+        home.backups = Some(home.path.clone());
+        // As it was written down when the device had another number.
+        let own = inode(&home.own());
+        fs::write(home.own().join("id"), format!("7-{:x} {own:x}\n", inode(&home.path))).unwrap();
+        let done = take(&home, &plan(5), &Zoned::now(), &AtomicBool::new(false), &|_, _| {}).unwrap();
+        assert!(done.token.starts_with(&format!(".watcher-7-{:x}-", inode(&home.path))), "{}", done.token);
+        home.prepare().unwrap();
+        fs::remove_file(index(&home)).unwrap();
+        assert_eq!(all(&home), [done]);
+        fs::write(home.own().join("id"), format!("7-{:x} {:x}\n", inode(&home.path), own + 1)).unwrap();
+        assert_eq!(all(&home), []);
+    }
+
+    #[test]
     fn a_chosen_place_that_is_gone_is_not_made_on_the_disk_below() {
         let (keep, mut home) = home_with(&["genesis"]);
         let gone = keep.path().join("not-mounted");
         home.backups = Some(gone.clone());
         home.manner.place_chosen = true;
         let taken = take(&home, &plan(5), &Zoned::now(), &AtomicBool::new(false), &|_, _| {});
-        assert!(matches!(taken, Err(BackupError::Gone(_))) && matches!(room(&home), Err(BackupError::Gone(_))));
-        assert!(!gone.exists());
+        assert!(matches!(taken, Err(BackupError::Gone { .. })) && !gone.exists());
+        let said = || room(&home).unwrap_err().to_string();
+        assert!(said().ends_with("not-mounted, which is not there any more: mount its disk, or make the folder"));
+        std::os::unix::fs::symlink("elsewhere", &gone).unwrap();
+        assert!(said().ends_with("which leads to elsewhere, which is not there: mount its disk, or make the folder"));
+        fs::remove_file(&gone).unwrap();
+        fs::write(&gone, "").unwrap();
+        assert!(said().ends_with("which is no folder: name one, or move it away and make the folder"));
     }
 
     #[test]

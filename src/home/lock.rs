@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use super::Home;
+use super::{Home, full};
 use crate::decide::facts::NodeLock;
 
 /// Held as long as this `watcher` lives.
@@ -44,7 +44,7 @@ pub enum LockError {
 /// [`LockError`].
 pub fn supervise(home: &Home) -> Result<Supervisor, LockError> {
     let path = home.own().join("watcher.lock");
-    let disk = |source| LockError::Disk { path: path.display().to_string(), source };
+    let disk = |source| LockError::Disk { path: path.display().to_string(), source: full(&home.path)(source) };
     let mut file = open(&path).map_err(disk)?;
     // Whoever only looks whether it is free holds it for a moment.
     let mut tries = 0..5;

@@ -1,6 +1,8 @@
 //! What is done for backups beside the node's work: copying ahead of one, and dropping it once nobody can need it any more.
 
 use std::{
+    collections::HashSet,
+    io,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -13,7 +15,7 @@ use crate::{
     decide::plan::Plan,
     home::{
         Home,
-        backup::{ahead, estimate, keep},
+        backup::{BackupError, ahead, estimate, keep},
         upgrade_info,
     },
 };
@@ -27,6 +29,8 @@ pub(super) struct Ahead {
     stop: Arc<AtomicBool>,
     /// Held while it works.
     working: Arc<Mutex<()>>,
+    /// Why it failed so far.
+    told: Arc<Mutex<HashSet<String>>>,
 }
 
 impl Ahead {
@@ -34,18 +38,16 @@ impl Ahead {
     pub(super) fn begin(&mut self, home: Home, plan: Plan) {
         let working = self.end();
         self.stop = Arc::default();
-        let stop = Arc::clone(&self.stop);
+        let (stop, told) = (Arc::clone(&self.stop), Arc::clone(&self.told));
         tokio::task::spawn_blocking(move || {
             let _working = working.lock().unwrap_or_else(PoisonError::into_inner);
-            match ahead::copy(&home, &stop) {
-                Ok(files) => tracing::debug!(files, "copied ahead of the backup"),
-                Err(error) => return tracing::debug!(%error, "nothing is copied ahead of the backup"),
-            }
-            let halted = upgrade_info::read(&home).is_some_and(|at| at == plan);
-            if halted || stop.load(Ordering::Relaxed) {
-                return;
-            }
-            match estimate::estimate(&home, &stop) {
+            let rehearsed = ahead::copy(&home, &stop).and_then(|files| {
+                tracing::debug!(files, "copied ahead of the backup");
+                let halted = upgrade_info::read(&home).is_some_and(|at| at == plan);
+                let wanted = !halted && !stop.load(Ordering::Relaxed);
+                if wanted { estimate::estimate(&home, &stop) } else { Ok(None) }
+            });
+            match rehearsed {
                 Ok(Some(estimate)) => tracing::info!(
                     seconds = estimate.time.as_secs_f64(),
                     bytes = estimate.bytes,
@@ -56,7 +58,18 @@ impl Ahead {
                     plan.name
                 ),
                 Ok(None) => {}
-                Err(error) => tracing::debug!(%error, "the backup could not be rehearsed"),
+                // Everything else is told where it is looked at whether there is room, or is of a file that the node took away.
+                Err(BackupError::Disk(error)) if error.source.kind() != io::ErrorKind::NotFound => {
+                    let error = error.to_string();
+                    if told.lock().unwrap_or_else(PoisonError::into_inner).insert(error.clone()) {
+                        tracing::warn!(
+                            "the backup before upgrade {:?} was rehearsed and failed: {error}; before the switch it may fail \
+                             as well: see to that while the node runs, or name another DAEMON_DATA_BACKUP_DIR",
+                            plan.name
+                        );
+                    }
+                }
+                Err(error) => tracing::debug!(%error, "the backup is not rehearsed"),
             }
         });
     }

@@ -36,12 +36,19 @@ fn a_node_is_not_stopped_for_a_backup_that_has_no_room() {
     // Eight terabytes, none of which is there.
     let vast = File::create(home.at("data/vast")).expect("the home can be written");
     vast.set_len(8 << 40).expect("the filesystem knows sparse files");
+    // In the way of what is copied ahead, and of nothing else.
+    let id = home.read("cosmovisor/watcher/id");
+    let ahead = format!(".watcher-{}-ahead", id.split_whitespace().next().expect("it has one"));
+    home.write(&ahead, "");
     home.halt();
     let line = home.wait_for_log("the node is not stopped before it can");
     assert!(line.contains("the backup needs 8") && line.contains("make room"), "{line}");
     assert_eq!((home.count("stop genesis"), home.nodes().len()), (0, 1));
     home.remove("data/vast");
     home.expect_upgraded();
+    let line = home.wait_for_log("was rehearsed and failed");
+    assert!(line.contains("WARN") && line.contains(&ahead), "{line}");
+    home.remove(&ahead);
     assert_eq!(home.backups().len(), 1);
     assert!(watcher.stop().success());
 }
@@ -220,7 +227,8 @@ fn a_restore_brings_back_everything_but_keys_and_the_signing_state() {
     assert_eq!(kept("data-failed", "new.db/CURRENT"), "after");
     // It stays what it was, and can be brought back again.
     assert!(saved.join("application.db/000001.ldb").exists());
-    assert!(backups(&home, &["verify"]).status.success());
+    let looked = backups(&home, &["verify"]);
+    assert!(looked.status.success() && text(&looked.stdout).contains("files are there as they were"), "{looked:?}");
     json(&home, &["restore", "--yes", "--format", "json"]);
 }
 
@@ -242,6 +250,9 @@ fn nothing_is_restored_where_it_is_not_known_what_was_signed_or_the_backup_is_no
     fs::write(saved.join("application.db/CURRENT"), "somebody else").expect("it can be written");
     let looked = json_of(&backups(&home, &["verify", "--format", "json"]));
     assert_eq!(looked["backups"][0]["whole"], false, "{looked}");
+    let told = text(&backups(&home, &["verify"]).stdout);
+    let found = format!("before \"v2\" at height 10, is BROKEN, and no restore takes it:\n  {}/app", saved.display());
+    assert!(told.contains(&found) && told.contains("CURRENT: has 13 bytes, and had 22\n"), "{told}");
     let refused = backups(&home, &["restore", "--yes"]);
     assert!(text(&refused.stderr).contains("application.db/CURRENT"), "{refused:?}");
     assert_eq!(home.read("data/height").trim(), "11", "nothing is changed");

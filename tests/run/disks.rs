@@ -41,6 +41,11 @@ impl Disk {
         (mounted || tools::missing("mount", "may not be used here")).then_some(disk)
     }
 
+    fn leave_inodes(&self, count: u64) {
+        let system = statvfs(&self.0).expect("it is there");
+        assert!(self.mount(&format!("remount,nr_inodes={}", system.files() - system.files_free() + count)));
+    }
+
     fn mount(&self, options: &str) -> bool {
         let mut mount = Command::new("mount");
         mount.args(["-t", "tmpfs", "-o", options, "watcher-test"]).arg(&self.0);
@@ -61,7 +66,12 @@ fn a_disk_that_is_full_in_the_middle_of_a_download_costs_a_pause() {
     let sum = hex::encode(Sha256::digest(&binary));
     let home = Home::halting();
     home.remove("cosmovisor/upgrades");
-    let Some(_disk) = Disk::over(&home, "cosmovisor") else { return };
+    let Some(disk) = Disk::over(&home, "cosmovisor") else { return };
+    disk.leave_inodes(1);
+    let refused = output(&mut home.watcher(&["start"]));
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert!(said.contains("inodes left") && said.contains("make room there") && home.nodes().is_empty(), "{said}");
+    assert!(disk.mount("remount,nr_inodes=0"));
     home.write("shelf/noded", &binary);
     let ports = Ports::reserve();
     let host = ReleaseHost::open(ports.first, &home.at("shelf"), Some(300 << 10));
@@ -103,6 +113,20 @@ fn a_place_for_backups_that_becomes_read_only_costs_a_pause() {
         fs::read_dir(&place).expect("it is there").flatten().filter(|entry| entry.path().join("height").exists());
     assert_eq!(saved.count(), 1);
     assert!(watcher.stop().success());
+    let next = || output(command(&home, &["backups", "list", "--next"]).env("DAEMON_DATA_BACKUP_DIR", &place));
+    disk.leave_inodes(2);
+    let refused = next();
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert!(!refused.status.success() && said.contains("inodes and") && said.contains("has 2: make room"), "{said}");
+    // As btrfs has it: a number that is none.
+    assert!(disk.mount("remount,nr_inodes=0"));
+    assert!(next().status.success());
+    // What is there without the disk is an empty folder of the disk below.
+    drop(disk);
+    let refused = next();
+    let (said, mount) = (String::from_utf8_lossy(&refused.stderr), format!("{} is not mounted", place.display()));
+    assert!(!refused.status.success() && said.contains(&mount), "{said}");
+    assert_eq!(fs::read_dir(&place).expect("it is there").count(), 0);
 }
 
 /// A new filesystem that shares blocks between files, in a file; or the folder on one that `WATCHER_TESTS_REFLINK` names.

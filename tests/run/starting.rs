@@ -37,7 +37,10 @@ fn a_home_without_what_a_home_has_is_refused_by_its_path() {
     let nowhere = home.at("nowhere");
     let named = format!("{}/cosmovisor", nowhere.display());
     expect_refused(home.watcher(&["start"]).env("DAEMON_HOME", &nowhere), 64, &[&named, "no such file"]);
-    assert!(!nowhere.exists());
+    let place = home.at("place");
+    let named = [place.to_str().expect("it is text"), "DAEMON_DATA_BACKUP_DIR: mount its disk"];
+    expect_refused(home.watcher(&["start"]).env("DAEMON_DATA_BACKUP_DIR", &place), 64, &named);
+    assert!(!nowhere.exists() && !place.exists());
 }
 
 #[test]

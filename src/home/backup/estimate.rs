@@ -61,7 +61,7 @@ fn rehearsed(home: &Home, place: &Path, stop: &AtomicBool) -> Result<Estimate, B
     let layout = Layout::of(home).map_err(at(&home.path))?;
     let (mut work, _) = work_for(home, &layout, place, "rehearsal")?;
     let (bytes, shared, files) = (work.bytes(Way::Copy), work.shared(), work.files.len());
-    let free = work.room()?.first().map_or(0, |(_, _, free)| *free);
+    let free = work.room()?.first().map_or(0, |room| room.free);
     let chosen = sampled(&mut work, MOST);
     let folder = place.join(ours(home, &format!("{APART}rehearsed")));
     let clear = || {

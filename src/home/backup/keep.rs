@@ -12,10 +12,10 @@ use nix::sys::statvfs::statvfs;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    APART, At, BackupError, Completion, Means, Part, all, carry,
+    APART, At, BackupError, Completion, Means, Part, all, carry, known,
     layout::ours,
     note, noted, verify,
-    work::{State, Work},
+    work::{INODES, Room, State, Work},
 };
 use crate::{
     decide::{
@@ -29,6 +29,8 @@ use crate::{
 const ENOUGH: Duration = Duration::from_hours(48);
 /// The longest time between two looks that counts as one in which blocks were made.
 const LONGEST: Duration = Duration::from_mins(30);
+/// What of a file is counted.
+type Measure = fn(&fs::Metadata) -> u64;
 /// Space is short where less than one part in this many is free.
 const SHORT: u64 = 20;
 
@@ -64,7 +66,7 @@ impl Health {
 /// # Errors
 /// [`At`].
 pub fn look(home: &Home, now: u64, height: u64) -> Result<Vec<Completion>, At> {
-    let (mut backups, record) = (noted(home)?, record::read(home));
+    let (mut backups, record) = (known(home)?, record::read(home));
     let mut passed: Vec<_> = backups.iter_mut().filter(|backup| may_go(&record, backup)).collect();
     if passed.is_empty() {
         return Ok(Vec::new());
@@ -100,7 +102,7 @@ pub fn remove(home: &Home, backup: &Completion) -> Result<(), At> {
     // From here on it is one that is not complete: the next one takes away what is left of it.
     let gone = place.join(ours(home, &format!("{APART}dropped")));
     carry::remove(&gone)?;
-    let others: Vec<_> = noted(home)?.into_iter().filter(|other| other.path != backup.path).collect();
+    let others: Vec<_> = known(home)?.into_iter().filter(|other| other.path != backup.path).collect();
     carry::rename(&backup.path, &gone)?;
     note(home, &others)?;
     for part in backup.parts.iter().filter(|part| part.at.is_absolute()) {
@@ -113,11 +115,15 @@ pub fn remove(home: &Home, backup: &Completion) -> Result<(), At> {
 /// not counted while those are unchanged.
 #[must_use]
 pub fn pinned(backup: &Completion) -> u64 {
+    let shared = verify::clones(backup).into_iter().filter(|path| is_live(backup, path));
+    held(backup, bytes).saturating_sub(shared.map(|path| held_by(&path, bytes)).sum())
+}
+
+/// What no other file holds, each measured so.
+fn held(backup: &Completion, each: Measure) -> u64 {
     let folders: HashSet<PathBuf> = backup.parts.iter().map(|part| backup.path.join(&part.at)).collect();
     let below = |folder: &PathBuf| folders.iter().any(|other| other != folder && folder.starts_with(other));
-    let held: u64 = folders.iter().filter(|folder| !below(folder)).map(|folder| held_alone(folder)).sum();
-    let shared = verify::clones(backup).into_iter().filter(|path| is_live(backup, path));
-    held.saturating_sub(shared.map(|path| held_by(&path)).sum())
+    folders.iter().filter(|folder| !below(folder)).map(|folder| held_alone(folder, each)).sum()
 }
 
 /// Whether the node's file is still the one of which this is the clone.
@@ -148,16 +154,20 @@ fn may_go(record: &RecordFact, backup: &Completion) -> bool {
 /// Whether there is room, also by dropping what may go.
 pub(super) fn check_room(home: &Home, work: &Work) -> Result<(), BackupError> {
     let record = record::read(home);
-    let spare = || all(home).iter().filter(|backup| may_go(&record, backup)).map(pinned).sum::<u64>();
-    match work.room()?.into_iter().find(|(_, needed, free)| needed > free && *needed > free + spare()) {
-        Some((place, needed, free)) => Err(BackupError::NoRoom { place: place.to_owned(), needed, free }),
+    let freed = |backup: &Completion, what| if what == INODES { held(backup, |_| 1) } else { pinned(backup) };
+    let may_go = |backup: &Completion| may_go(&record, backup);
+    let spare = |what| all(home).iter().filter(|backup| may_go(backup)).map(|backup| freed(backup, what)).sum::<u64>();
+    match work.room()?.into_iter().find(|room| !room.is_there() && room.needed > room.free + spare(room.what)) {
+        Some(Room { place, what, needed, free }) => {
+            Err(BackupError::NoRoom { place: place.to_owned(), what, needed, free })
+        }
         None => Ok(()),
     }
 }
 
 /// Makes room, where there is none, by dropping what may go.
 pub(super) fn make_room(home: &Home, work: &Work) -> Result<(), BackupError> {
-    if work.room()?.iter().any(|(_, needed, free)| needed > free) {
+    if !work.room()?.iter().all(Room::is_there) {
         dropped(home, |_| true)?;
     }
     check_room(home, work)
@@ -172,18 +182,22 @@ fn dropped(home: &Home, unwanted: impl Fn(&Completion) -> bool) -> Result<Vec<Co
     Ok(unwanted)
 }
 
-fn held_alone(folder: &Path) -> u64 {
+fn held_alone(folder: &Path, each: Measure) -> u64 {
     let held = |entry: fs::DirEntry| match entry.file_type() {
-        Ok(kind) if kind.is_dir() => held_alone(&entry.path()),
-        _ => held_by(&entry.path()),
+        Ok(kind) if kind.is_dir() => held_alone(&entry.path(), each),
+        _ => held_by(&entry.path(), each),
     };
     fs::read_dir(folder).into_iter().flatten().flatten().map(held).sum()
 }
 
-fn held_by(path: &Path) -> u64 {
-    const BLOCK: u64 = 512;
+fn held_by(path: &Path, each: Measure) -> u64 {
     let meta = fs::symlink_metadata(path).ok().filter(|meta| meta.is_file() && meta.nlink() == 1);
-    meta.map_or(0, |meta| meta.blocks() * BLOCK)
+    meta.map_or(0, |meta| each(&meta))
+}
+
+fn bytes(meta: &fs::Metadata) -> u64 {
+    const BLOCK: u64 = 512;
+    meta.blocks() * BLOCK
 }
 
 fn is_short(folder: &Path) -> io::Result<bool> {

@@ -13,7 +13,7 @@ use super::{
     layout::{LOST_AND_FOUND, Layout, OURS, Pattern, beside, file_name, identity, ours},
     signing::{self, Unreadable},
     verify::verify,
-    work::{Way, Work},
+    work::{Room, Way, Work},
 };
 use crate::{
     decide::plan::Plan,
@@ -46,13 +46,15 @@ pub enum RestoreError {
     )]
     Signing(#[from] Unreadable),
     /// There is no room for it.
-    #[error("the restored files need {needed} bytes, and {place} has {free}: make room, for what was there stays")]
+    #[error("the restored files need {needed} {what}, and {place} has {free}: make room, for what was there stays")]
     NoRoom {
         /// Where they go.
         place: PathBuf,
-        /// Bytes that are needed.
+        /// Bytes or inodes.
+        what: &'static str,
+        /// How many are needed.
         needed: u64,
-        /// Bytes that are free.
+        /// How many are free.
         free: u64,
     },
     /// Something on disk failed.
@@ -166,10 +168,8 @@ pub fn restore(
         swap.folders.push(Change { live: part.live.clone(), only: part.only.clone(), new, failed });
     }
     for work in &works {
-        for (place, needed, free) in work.room()? {
-            if needed > free {
-                return Err(RestoreError::NoRoom { place: place.to_owned(), needed, free });
-            }
+        if let Some(Room { place, what, needed, free }) = work.room()?.into_iter().find(|room| !room.is_there()) {
+            return Err(RestoreError::NoRoom { place: place.to_owned(), what, needed, free });
         }
     }
     let (mut done, total) = (0, works.iter().map(|work| work.bytes(Way::Copy)).sum());

@@ -23,7 +23,7 @@ pub(super) struct Signed {
 #[error("{path}: {reason}")]
 pub struct Unreadable {
     path: String,
-    reason: String,
+    pub(super) reason: String,
 }
 
 /// Reads a signing state; none where there is no such file.

@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    io::Write as _,
+    io::{self, Write as _},
     path::{Path, PathBuf},
 };
 
@@ -30,32 +30,42 @@ pub fn verify(backup: &Completion) -> Vec<Flaw> {
     let flaw = |path: &Path, reason: String| Flaw { path: path.to_owned(), reason };
     let text = match fs::read_to_string(&files) {
         Ok(text) => text,
-        Err(error) => return vec![flaw(&files, error.to_string())],
+        Err(error) => return vec![flaw(&files, format!("{}: nobody knows which files there were", unread(&error)))],
     };
     let mut flaws = Vec::new();
     let named = text.lines().count();
     if let Some(had) = backup.files.filter(|had| *had != named) {
-        flaws.push(flaw(&files, format!("names {named} files, and named {had}")));
+        flaws.push(flaw(&files, format!("names {named} files, and there were {had}")));
     }
     for line in text.lines() {
         let Ok((_, size, modified, path)) = serde_json::from_str::<(&str, u64, i64, PathBuf)>(line) else {
-            flaws.push(flaw(&files, format!("cannot be understood: {line}")));
+            flaws.push(flaw(&files, format!("has a line that cannot be understood: {line}")));
             continue;
         };
         let path = backup.path.join(path);
         match fs::symlink_metadata(&path) {
-            Err(error) => flaws.push(flaw(&path, error.to_string())),
+            Err(error) => flaws.push(flaw(&path, unread(&error))),
             Ok(meta) if meta.len() != size => {
                 flaws.push(flaw(&path, format!("has {} bytes, and had {size}", meta.len())));
             }
-            Ok(meta) if State::from(&meta).modified != modified => flaws.push(flaw(&path, "was changed".to_owned())),
+            Ok(meta) if State::from(&meta).modified != modified => {
+                flaws.push(flaw(&path, "was changed since".to_owned()));
+            }
             Ok(_) => {}
         }
     }
     if let Err(error) = signing::read(&backup.path.join(signing::KEPT)) {
-        flaws.push(flaw(&backup.path.join(signing::KEPT), error.to_string()));
+        flaws.push(flaw(&backup.path.join(signing::KEPT), error.reason));
     }
     flaws
+}
+
+/// Why there is nothing to look at: for people.
+fn unread(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::NotFound => "is missing".to_owned(),
+        _ => format!("cannot be read: {error}"),
+    }
 }
 
 /// The files that were made to share their blocks with the node's.

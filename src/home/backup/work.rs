@@ -31,6 +31,9 @@ pub struct Part {
     pub link: Option<PathBuf>,
 }
 
+/// What a filesystem has a number of, whatever its bytes: one for each file and folder.
+pub(super) const INODES: &str = "inodes";
+
 /// How a file gets there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Way {
@@ -98,6 +101,22 @@ pub(super) struct Work {
     pub(super) links: Vec<(PathBuf, PathBuf)>,
     /// A folder on each filesystem that something goes to.
     places: BTreeMap<u64, PathBuf>,
+}
+
+/// What is needed at a place, and what is free there.
+#[derive(Debug)]
+pub(super) struct Room<'a> {
+    pub(super) place: &'a Path,
+    /// Bytes or inodes.
+    pub(super) what: &'static str,
+    pub(super) needed: u64,
+    pub(super) free: u64,
+}
+
+impl Room<'_> {
+    pub(super) const fn is_there(&self) -> bool {
+        self.needed <= self.free
+    }
 }
 
 /// Which folders are walked, and to where.
@@ -172,19 +191,31 @@ impl Work {
         self.places.values().map(PathBuf::as_path)
     }
 
-    /// These with the bytes that are needed there, with what comes on top of the files themselves, and the bytes that are free.
-    pub(super) fn room(&self) -> Result<Vec<(&Path, u64, u64)>, At> {
+    /// What is needed on each filesystem that something goes to, with what comes on top of the files themselves: bytes first.
+    pub(super) fn room(&self) -> Result<Vec<Room<'_>>, At> {
         const BLOCK: u64 = 4096;
         /// What is noted of a file, and a name.
         const NOTED: u64 = 256;
-        let [folders, files] = [self.folders.len(), self.files.len()].map(|count| count as u64);
+        /// Notes, and the folders around.
+        const NOTES: u64 = 8;
+        let [folders, files, links] =
+            [self.folders.len(), self.files.len(), self.links.len()].map(|count| count as u64);
         let around = (folders + 4) * BLOCK + (files * NOTED).next_multiple_of(BLOCK);
-        let room = |(device, place): (&u64, &'_ PathBuf)| {
-            let copied = self.files.iter().filter(|file| file.way == Way::Copy && file.device == *device);
-            let needed: u64 = copied.map(|file| file.state.size.next_multiple_of(BLOCK)).sum();
-            free_space(place).map_err(at(place)).map(|free| (needed + around, free))
-        };
-        self.places.iter().map(|each| room(each).map(|(needed, free)| (each.1.as_path(), needed, free))).collect()
+        let mut room = Vec::new();
+        for (device, place) in &self.places {
+            let made = || self.files.iter().filter(|file| file.device == *device && !file.way.is_a_name());
+            let copied = made().filter(|file| file.way == Way::Copy);
+            let bytes: u64 = copied.map(|file| file.state.size.next_multiple_of(BLOCK)).sum();
+            let inodes = made().count() as u64 + folders + links + NOTES;
+            let system = statvfs(place).map_err(|error| at(place)(error.into()))?;
+            let free = system.blocks_available().saturating_mul(system.fragment_size());
+            room.push(Room { place, what: "bytes", needed: bytes + around, free });
+            // Filesystems that make inodes as they are needed tell of none.
+            if system.files() > 0 {
+                room.push(Room { place, what: INODES, needed: inodes, free: system.files_available() });
+            }
+        }
+        Ok(room)
     }
 
     /// Chooses the cheapest way for each file that the filesystem has and the means allow.
@@ -372,9 +403,4 @@ fn is_snapshot(folder: &Path, name: &str) -> bool {
 fn clones(sample: &Path, place: &Path) -> io::Result<()> {
     let target = tempfile::tempfile_in(place)?;
     rustix::fs::ioctl_ficlone(&target, fs::File::open(sample)?).map_err(io::Error::from)
-}
-
-fn free_space(folder: &Path) -> io::Result<u64> {
-    let system = statvfs(folder)?;
-    Ok(system.blocks_available().saturating_mul(system.fragment_size()))
 }
