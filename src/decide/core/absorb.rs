@@ -172,7 +172,7 @@ impl Core {
             HomeJob::CustomHook(_) => "mend the script, or start again without COSMOVISOR_CUSTOM_PREUPGRADE",
             _ => "see to it",
         };
-        let key = format!("stands still {} {what}", self.reminder());
+        let key = format!("stands still {} {what} {reason}", self.reminder());
         let (plan, reason) = (plan.clone(), reason.to_string());
         self.tell(key, decision, || Note::StandsStill { plan, what, reason, remedy });
     }

@@ -237,6 +237,9 @@ fn what_fails_at_the_halt_ends_watcher_or_is_tried_again_as_its_operator_chose()
         }
         scene.seconds(600);
         scene.fails().says(&[&note]);
+        // It fails of something else now.
+        scene.seconds(30);
+        scene.ends(failed("it is full")).says(&[&note.replace("it broke", "it is full")]);
     }
 }
 
