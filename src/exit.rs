@@ -50,6 +50,13 @@ pub struct Failure {
     pub reason: String,
 }
 
+/// What went wrong and why, for people; most texts say their cause themselves.
+#[must_use]
+pub fn told(error: &anyhow::Error) -> String {
+    let and_why = |said: String, cause: String| if said.ends_with(&cause) { said } else { format!("{said}: {cause}") };
+    error.chain().map(ToString::to_string).reduce(and_why).unwrap_or_default()
+}
+
 impl Failure {
     /// The command line or the configuration is wrong.
     #[must_use]

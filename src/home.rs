@@ -132,10 +132,7 @@ impl Home {
     /// Where the home cannot be written to.
     pub fn prepare(&self) -> io::Result<()> {
         let own = ["downloads", "artifacts", "aside"].map(|folder| self.own().join(folder));
-        own.iter().chain([&self.upgrades()]).try_for_each(fs::create_dir_all).map_err(full(&self.path))?;
-        // Where a disk is full it is known by its device as ever.
-        let _ = backup::keep_id(self);
-        Ok(())
+        own.iter().chain([&self.upgrades()]).try_for_each(fs::create_dir_all).map_err(full(&self.path))
     }
 }
 
@@ -237,6 +234,6 @@ pub(crate) mod tests {
         write_whole(&path, b"two", false).unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"two");
         assert!(write_whole(&home.own().join("no/such/folder"), b"x", false).is_err());
-        assert_eq!(fs::read_dir(home.own()).unwrap().count(), 5, "three folders, the id and the file");
+        assert_eq!(fs::read_dir(home.own()).unwrap().count(), 4, "three folders and the file");
     }
 }

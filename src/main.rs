@@ -4,7 +4,7 @@ use std::{ffi::OsString, io::Write as _, process};
 
 use watcher::{
     commands,
-    exit::{Ending, Failure},
+    exit::{Ending, Failure, told},
     persona::Persona,
     sim::{self, trailer::Trailer},
 };
@@ -17,12 +17,8 @@ fn main() {
     let arguments: Vec<OsString> = std::env::args_os().collect();
     let persona = Persona::of(&arguments);
     let ending = commands::answer(persona, &arguments).unwrap_or_else(|error| {
-        let said = error.chain().map(ToString::to_string).reduce(|said, cause| {
-            // Most texts say their cause themselves.
-            if said.ends_with(&cause) { said } else { format!("{said}: {cause}") }
-        });
         // Nobody is left to be told where this cannot be written.
-        let _ = writeln!(std::io::stderr(), "Error: {}", said.unwrap_or_default());
+        let _ = writeln!(std::io::stderr(), "Error: {}", told(&error));
         error.downcast_ref::<Failure>().map_or(Ending::Failed, |failure| failure.ending)
     });
     leave(persona.code(ending));

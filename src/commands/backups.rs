@@ -33,8 +33,13 @@ pub fn backups(file: Option<&Path>, args: BackupArgs) -> anyhow::Result<Ending> 
     if let Some(flaw) = backup::flaw(&home) {
         tracing::warn!("{flaw}");
     }
-    for path in backup::away(&home) {
-        tracing::warn!("the backup {} cannot be read now: where it has a disk of its own, mount it", path.display());
+    for away in backup::away(&home) {
+        let path = away.path.display();
+        tracing::warn!(
+            "the backup {path} is not there or cannot be read: mount its disk, give it its name again, or have it forgotten \
+             (`watcher backups prune {}`)",
+            name(&away)
+        );
     }
     match args.command {
         BackupCommand::List { next, format } => list(&home, next, format),
@@ -173,7 +178,10 @@ fn pruned(home: &Home, names: &[String], force: bool, format: Format) -> anyhow:
     let gone = if names.is_empty() {
         keep::prune(home)?
     } else {
-        let gone = names.iter().map(|name| named(home, Some(name))).collect::<Result<Vec<_>, _>>()?;
+        let away = backup::away(home);
+        let lost = |wanted: &String| away.iter().find(|backup| name(backup) == *wanted).cloned();
+        let gone = names.iter().map(|wanted| lost(wanted).map_or_else(|| named(home, Some(wanted)), Ok));
+        let gone = gone.collect::<Result<Vec<_>, _>>()?;
         let (all, record) = (backup::all(home), record::read(home));
         let another = |plan: &Plan| all.iter().any(|other| other.plan == *plan && !gone.contains(other));
         let needed = |backup: &&Completion| !keep::has_passed(&record, &backup.plan) && !another(&backup.plan);

@@ -28,7 +28,7 @@ use crate::{
         plan::Plan,
         settings::OnFailure,
     },
-    exit::{Ending, Failure},
+    exit::{Ending, Failure, told},
     home::{
         backup::{self, BackupError},
         observe, version,
@@ -58,7 +58,7 @@ pub fn run(persona: Persona, mut args: Vec<OsString>) -> anyhow::Result<Ending> 
     }
     let configured =
         configured(persona, file.as_deref(), &args).and_then(|config| Ok((own_and_others(&config, &args)?, config)));
-    let (endpoints, config) = configured.map_err(Failure::usage)?;
+    let (endpoints, config) = configured.map_err(|error| Failure::usage(told(&error)))?;
     super::wait_for(async {
         if dry {
             return dry::run(&config, &endpoints).await;

@@ -18,7 +18,7 @@ use std::{
     fs, io,
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
-    sync::atomic::AtomicBool,
+    sync::{Mutex, MutexGuard, PoisonError, atomic::AtomicBool},
     time::Instant,
 };
 
@@ -29,7 +29,6 @@ use serde::{Deserialize, Serialize};
 use super::{Home, sync_folder, write_whole, write_with_mode};
 use crate::decide::{facts::Backup, plan::Plan};
 pub use carry::{CarryError, Progress};
-pub(super) use layout::keep_id;
 use layout::{INNER, Layout, OURS, beside, ours};
 pub use signing::Unreadable;
 pub use work::Part;
@@ -135,8 +134,8 @@ pub enum BackupError {
     },
     /// What is there is the filesystem below.
     #[error(
-        "DAEMON_DATA_BACKUP_DIR is {place}, and {mount} is not mounted, where earlier backups are: mount it, or name another \
-         DAEMON_DATA_BACKUP_DIR"
+        "DAEMON_DATA_BACKUP_DIR is {place}, and {mount} is not mounted, where earlier backups are: mount it, name another \
+         DAEMON_DATA_BACKUP_DIR, or have the backups forgotten that are lost (`watcher backups prune NAME`)"
     )]
     NotMounted {
         /// The place that the operator chose.
@@ -192,12 +191,12 @@ pub fn all(home: &Home) -> Vec<Completion> {
     noted(home).unwrap_or_default()
 }
 
-/// Where backups are that the list names and that cannot be read now.
+/// Backups that the list names and that are not there under their names, or cannot be read now.
 #[must_use]
-pub fn away(home: &Home) -> Vec<PathBuf> {
-    let paths = |backups: Vec<Completion>| backups.into_iter().map(|backup| backup.path);
-    let there: Vec<_> = paths(all(home)).collect();
-    paths(known(home).unwrap_or_default()).filter(|path| !there.contains(path)).collect()
+pub fn away(home: &Home) -> Vec<Completion> {
+    let mut away = known(home).unwrap_or_default();
+    away.retain(|backup| !is(&backup.path, backup).unwrap_or(false));
+    away
 }
 
 /// The backup that was made for a plan. Its info is left out: a record does without it.
@@ -272,9 +271,11 @@ pub fn take(
         }
     })?;
     // Noted under a name that is not there yet: the rename completes it.
+    let listing = listing();
     let mut backups = known(home)?;
     backups.push(completion.clone());
     note(home, &backups)?;
+    drop(listing);
     carry::rename(&unfinished, &completion.path)?;
     Ok(completion)
 }
@@ -388,8 +389,9 @@ fn place(home: &Home, chosen: &Path) -> Result<PathBuf, BackupError> {
     if chosen.starts_with(&data) {
         return Err(BackupError::Inside(chosen));
     }
+    // A list that cannot be read is told by whoever changes it.
     if home.manner.place_chosen
-        && let List::Readable(listed) = listed(home)?
+        && let Ok(List::Readable(listed)) = listed(home)
         && let Some(mount) = listed.iter().filter(|backup| backup.path.parent() == Some(&chosen)).find_map(not_mounted)
     {
         return Err(BackupError::NotMounted { place: chosen, mount: mount.to_owned() });
@@ -442,26 +444,45 @@ fn is(folder: &Path, backup: &Completion) -> Result<bool, At> {
 
 /// The same as [`all`] for whoever changes something by it: where the list cannot be read for a moment, nothing is gone.
 fn noted(home: &Home) -> Result<Vec<Completion>, At> {
-    Ok(known(home)?.into_iter().filter(|backup| is(&backup.path, backup).unwrap_or(false)).collect())
+    let mut backups = match listed(home)? {
+        List::Readable(listed) => listed,
+        List::Missing | List::Unreadable(_) => found(home)?,
+    };
+    backups.retain(|backup| is(&backup.path, backup).unwrap_or(false));
+    Ok(backups)
 }
 
-/// What the list is to go on naming: what is there, and what may be there again.
+/// What the list is to go on naming: what is there, and what may be there again under its name.
 fn known(home: &Home) -> Result<Vec<Completion>, At> {
     match listed(home)? {
-        List::Readable(listed) => Ok(listed.into_iter().filter_map(traced).collect()),
+        List::Readable(mut listed) => {
+            listed.retain(|backup| !is_gone(backup));
+            Ok(listed)
+        }
         List::Missing | List::Unreadable(_) => found(home),
     }
 }
 
-/// A backup of the list, under the name that it has now; none where it is gone. One that cannot be read, or whose disk is not
-/// mounted, is not gone.
-fn traced(backup: Completion) -> Option<Completion> {
+/// Whether nothing is left of a backup. One that cannot be read, whose disk is not mounted, or that has another name now may
+/// come back.
+fn is_gone(backup: &Completion) -> bool {
     let place = backup.path.parent().unwrap_or(&backup.path);
-    if is(&backup.path, &backup).unwrap_or(true) || !place.is_dir() || not_mounted(&backup).is_some() {
-        return Some(backup);
+    let is_away = || !place.is_dir() || not_mounted(backup).is_some();
+    matches!(is(&backup.path, backup), Ok(false)) && !is_away() && matches!(renamed(backup), Ok(None))
+}
+
+/// Where a backup is under another name. There it is none: it may be what the node runs on.
+fn renamed(backup: &Completion) -> Result<Option<PathBuf>, At> {
+    let place = backup.path.parent().unwrap_or(&backup.path);
+    for path in entries(place)? {
+        match is(&path, backup) {
+            Ok(true) if path != backup.path => return Ok(Some(path)),
+            // What this user made he can read.
+            Err(error) if error.source.kind() != io::ErrorKind::PermissionDenied => return Err(error),
+            _ => {}
+        }
     }
-    let path = entries(place).ok()?.into_iter().find(|path| is(path, &backup).unwrap_or(false))?;
-    Some(Completion { path, ..backup })
+    Ok(None)
 }
 
 /// Where the disk of a backup that is not there is to be mounted, if it is not.
@@ -515,21 +536,24 @@ fn listed(home: &Home) -> Result<List, At> {
 fn found(home: &Home) -> Result<Vec<Completion>, At> {
     let place = home.backups.as_ref().and_then(|chosen| place(home, chosen).ok());
     let Some(place) = place.filter(|place| place.is_dir()) else { return Ok(Vec::new()) };
-    let mut found = Vec::new();
+    let data = fs::canonicalize(home.data()).map_err(at(&home.data()))?;
+    // Homes on other machines may have the same numbers.
+    let is_ours = |note: &Completion| {
+        note.token.starts_with(&ours(home, "")) && note.parts.first().is_some_and(|part| part.live == data)
+    };
+    let mut found: Vec<Completion> = Vec::new();
     for path in entries(&place)? {
         match read(&path) {
-            Ok(note) => {
-                found.extend(note.filter(|note| note.token.starts_with(&ours(home, ""))).map(|note| (path, note)));
-            }
+            Ok(note) => found.extend(note.filter(|note| is_ours(note))),
             // What this user made he can read.
             Err(error) if error.source.kind() == io::ErrorKind::PermissionDenied => {}
             Err(error) => return Err(error),
         }
     }
-    // It ends with the time. Of one that was copied the one with the old name counts.
-    found.sort_by_key(|(path, note)| (note.token.clone(), note.path != *path));
-    found.dedup_by(|(_, one), (_, other)| one.token == other.token);
-    Ok(found.into_iter().map(|(path, note)| Completion { path, ..note }).collect())
+    // It ends with the time. A copy says the same as what was copied.
+    found.sort_by(|one, other| one.token.cmp(&other.token));
+    found.dedup_by(|one, other| one.token == other.token);
+    Ok(found)
 }
 
 /// What a folder says of itself, if it is a backup.
@@ -539,6 +563,12 @@ fn read(backup: &Path) -> Result<Option<Completion>, At> {
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
         text => text.map(|text| serde_json::from_slice(&text).ok()).map_err(at(&path)),
     }
+}
+
+/// Held by whoever reads the list to write it anew: health is noted beside the node's work, also while a backup is made.
+fn listing() -> MutexGuard<'static, ()> {
+    static LIST: Mutex<()> = Mutex::new(());
+    LIST.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn index(home: &Home) -> PathBuf {
@@ -741,7 +771,7 @@ mod tests {
     }
 
     #[test]
-    fn a_backup_that_was_renamed_keeps_what_it_has_on_other_filesystems_and_is_known_by_its_new_name() {
+    fn a_backup_that_was_renamed_is_none_and_keeps_what_it_has_on_other_filesystems_until_it_has_its_name_again() {
         let Some(elsewhere) = elsewhere() else { return };
         let (_keep, mut home) = home_with(&["genesis"]);
         home.backups = Some(home.path.clone());
@@ -752,19 +782,47 @@ mod tests {
         let first = taken(5);
         let renamed = home.path.join("before-v2");
         fs::rename(&first.path, &renamed).unwrap();
-        let first = Completion { path: renamed, ..first };
-        assert_eq!((all(&home), state(&home, Some(&plan(5)))), (vec![first.clone()], Backup::Complete));
+        assert_eq!((all(&home), state(&home, Some(&plan(5)))), (Vec::new(), Backup::Missing));
         let second = taken(9);
         for list_is_lost in [false, true] {
-            assert_eq!(all(&home), [first.clone(), second.clone()]);
-            assert_eq!(verify::verify(&first), []);
-            assert_eq!(fs::read(first.path.join("application.db/000003.ldb")).unwrap(), b"000003.ldb");
-            if !list_is_lost {
+            if list_is_lost {
                 fs::remove_file(index(&home)).unwrap();
             }
+            assert_eq!((all(&home), away(&home)), (vec![second.clone()], vec![first.clone()]));
         }
+        let third = taken(13);
+        fs::rename(&renamed, &first.path).unwrap();
+        assert_eq!(
+            (all(&home), verify::verify(&first)),
+            (vec![first.clone(), second.clone(), third.clone()], Vec::new())
+        );
         fs::remove_dir_all(&first.path).unwrap();
-        assert_eq!(all(&home), [second]);
+        assert_eq!((all(&home), away(&home)), (vec![second, third], Vec::new()));
+    }
+
+    /// As one does it by hand: `mv data data.bad; mv data-backup-2026-11-1 data`.
+    #[test]
+    fn a_backup_that_the_node_runs_on_is_none_and_nobody_takes_it_away() {
+        let (_keep, mut home) = home_with(&["genesis"]);
+        home.backups = Some(home.path.clone());
+        database(&home.data().join("application.db"));
+        let taken = |height| take(&home, &plan(height), &Zoned::now(), &AtomicBool::new(false), &|_, _| {}).unwrap();
+        let first = taken(5);
+        fs::rename(home.data(), home.path.join("data.bad")).unwrap();
+        fs::rename(&first.path, home.data()).unwrap();
+        assert_eq!((all(&home), state(&home, Some(&plan(5)))), (Vec::new(), Backup::Missing));
+        let again = taken(5);
+        for list_is_lost in [false, true] {
+            if list_is_lost {
+                fs::remove_file(index(&home)).unwrap();
+            }
+            assert_eq!(all(&home), std::slice::from_ref(&again));
+            // What it has elsewhere may be what the node runs on as well.
+            let [lost] = &away(&home)[..] else { panic!("{:?}", away(&home)) };
+            assert_eq!(keep::remove(&home, lost).unwrap_err().path, home.data());
+            let is_there = |path: &Path| path.join("application.db/000003.ldb").exists();
+            assert!(is_there(&home.data()) && is_there(&again.path));
+        }
     }
 
     #[test]
@@ -778,7 +836,7 @@ mod tests {
         fs::rename(&disk, &away).unwrap();
         home.backups = Some(home.path.clone());
         let second = taken(&home, 9).unwrap();
-        assert_eq!((all(&home), super::away(&home)), (vec![second.clone()], vec![first.path.clone()]));
+        assert_eq!((all(&home), super::away(&home)), (vec![second.clone()], vec![first.clone()]));
         fs::rename(&away, &disk).unwrap();
         assert_eq!((all(&home), super::away(&home)), (vec![first, second], Vec::new()));
     }
@@ -805,24 +863,13 @@ mod tests {
         );
         assert_eq!((fs::read_dir(place.path()).unwrap().count(), all(&home)), (0, Vec::new()));
         fs::rename(&aside, &done.path).unwrap();
-        assert_eq!(all(&home), [done]);
+        assert_eq!(all(&home), std::slice::from_ref(&done));
         taken().unwrap();
-    }
-
-    #[test]
-    fn a_home_whose_disk_has_got_another_number_knows_its_backups_and_a_copy_of_it_is_another_home() {
-        let (_keep, mut home) = home_with(&["genesis"]);
-        home.backups = Some(home.path.clone());
-        // As it was written down when the device had another number.
-        let own = inode(&home.own());
-        fs::write(home.own().join("id"), format!("7-{:x} {own:x}\n", inode(&home.path))).unwrap();
-        let done = take(&home, &plan(5), &Zoned::now(), &AtomicBool::new(false), &|_, _| {}).unwrap();
-        assert!(done.token.starts_with(&format!(".watcher-7-{:x}-", inode(&home.path))), "{}", done.token);
-        home.prepare().unwrap();
-        fs::remove_file(index(&home)).unwrap();
-        assert_eq!(all(&home), [done]);
-        fs::write(home.own().join("id"), format!("7-{:x} {:x}\n", inode(&home.path), own + 1)).unwrap();
-        assert_eq!(all(&home), []);
+        // It is lost for good.
+        fs::remove_dir_all(&done.path).unwrap();
+        assert!(matches!(taken(), Err(BackupError::NotMounted { .. })));
+        keep::remove(&home, &done).unwrap();
+        taken().unwrap();
     }
 
     #[test]

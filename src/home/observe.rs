@@ -84,7 +84,8 @@ impl Observer {
             // It matters where an upgrade may be taken back, and costs three files.
             signer_unknown: plan
                 .filter(|_| !alive || orders.ruling.is_some())
-                .and_then(|upgrade| backup::restore::refusal(home, &upgrade.plan)),
+                .and_then(|upgrade| backup::restore::refusal(home, &upgrade.plan))
+                .or_else(|| signed.err().map(|Unreadable| "data/priv_validator_state.json cannot be read".to_owned())),
             failed_file: failed.and_then(|folder| {
                 let binary = fs::metadata(home.executable(&home.upgrade(folder))).ok()?;
                 Some(artifact::fingerprint(&binary))

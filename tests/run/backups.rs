@@ -37,8 +37,8 @@ fn a_node_is_not_stopped_for_a_backup_that_has_no_room() {
     let vast = File::create(home.at("data/vast")).expect("the home can be written");
     vast.set_len(8 << 40).expect("the filesystem knows sparse files");
     // In the way of what is copied ahead, and of nothing else.
-    let id = home.read("cosmovisor/watcher/id");
-    let ahead = format!(".watcher-{}-ahead", id.split_whitespace().next().expect("it has one"));
+    let own = fs::metadata(home.at(".")).expect("it is there");
+    let ahead = format!(".watcher-{:x}-{:x}-ahead", own.dev(), own.ino());
     home.write(&ahead, "");
     home.halt();
     let line = home.wait_for_log("the node is not stopped before it can");

@@ -238,7 +238,9 @@ fn a_snapshot_past_two_upgrades_with_the_file_of_the_first_runs_the_second() {
     let mut world = World::begin(Setup::default());
     world.live(&[Act::Blocks(1), Act::Signal, Act::Blocks(10), Act::Schedule(2, Wanted::B), Act::Blocks(8)]).unwrap();
     let (folders, applied) = (["V1", "V2"].map(folder), world.chain.applied.len());
-    folders.iter().for_each(|folder| world.operator_builds(folder));
+    for folder in &folders {
+        world.operator_builds(folder);
+    }
     world.live(&[Act::Snapshot(3, Carries::Earlier), Act::Start, Act::Blocks(6)]).unwrap();
     assert_eq!(applied, 2);
     assert!(world.data.committed + 1 >= world.chain.height && is_at(&world, "V2"), "{:?}", world.data);

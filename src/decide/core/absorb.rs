@@ -172,7 +172,9 @@ impl Core {
             HomeJob::CustomHook(_) => "mend the script, or start again without COSMOVISOR_CUSTOM_PREUPGRADE",
             _ => "see to it",
         };
-        let key = format!("stands still {} {what} {reason}", self.reminder());
+        // How much room there is changes all the time.
+        let told = reason.replace(|letter: char| letter.is_ascii_digit(), "");
+        let key = format!("stands still {} {what} {told}", self.reminder());
         let (plan, reason) = (plan.clone(), reason.to_string());
         self.tell(key, decision, || Note::StandsStill { plan, what, reason, remedy });
     }

@@ -82,7 +82,11 @@ impl Core {
                     && *folder != upgrade.folder
                     && record.from != Version::Upgrade(folder.clone()) =>
             {
-                self.passed(record, decision);
+                // Nothing was seen to pass, so that nothing is told or dropped for it.
+                let mut record = record.clone();
+                record.settle();
+                (self.attempt, self.failing.waits) = (None, 0);
+                self.begin(HomeJob::Remember(record), decision);
                 return true;
             }
             _ => self.failing.waits = 0,

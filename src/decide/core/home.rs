@@ -13,7 +13,7 @@ use super::{
         },
         ladder::{self, Context, Rung},
         note::Note,
-        plan::Upgrade,
+        plan::{Plan, Upgrade},
         run::{Due, Ear, Life, Question, Run},
         schedule::Urgency,
     },
@@ -171,11 +171,10 @@ impl Core {
         }
         let ignored = if self.settings.skip_heights.contains(&plan.height) {
             Some("the node is told to skip it (--unsafe-skip-upgrades)")
-        } else if leftover
-            && (facts.marker.as_ref().is_some_and(|marker| marker.height > plan.height)
-                || present.is_some_and(|record| record.plan.height > plan.height))
+        } else if (facts.marker.as_ref().is_some_and(|marker| marker.height > plan.height)
+            || present.is_some_and(|record| record.plan.height > plan.height))
+            && !self.halts_again(plan, origin, leftover)
         {
-            // A node that writes it has halted at it once more, on data from before.
             Some(
                 "it is older than the upgrade that runs now, and nothing is switched; if the data were restored, link \
                  cosmovisor/current to the version they need, or wait for the node to say it",
@@ -188,6 +187,13 @@ impl Core {
             return Situation::Nothing;
         }
         self.candidate(facts, upgrade, fingerprint, origin, leftover)
+    }
+
+    /// Whether a node may have written an older plan because it has halted at it once more, on data from before: none does
+    /// that beyond its height, and a file may also be touched.
+    fn halts_again(&self, plan: &Plan, origin: Origin, leftover: bool) -> bool {
+        let beyond = self.run.life().and_then(Life::height).is_some_and(|height| height > plan.height);
+        origin == Origin::Node && !leftover && !beyond
     }
 
     /// A plan that may become due, unless the binary that runs is past its height already: it committed it, or the file is

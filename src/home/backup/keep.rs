@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     APART, At, BackupError, Completion, Means, Part, all, carry, known,
     layout::ours,
-    note, noted, verify,
+    listing, note, noted, verify,
     work::{INODES, Room, State, Work},
 };
 use crate::{
@@ -29,6 +29,8 @@ use crate::{
 const ENOUGH: Duration = Duration::from_hours(48);
 /// The longest time between two looks that counts as one in which blocks were made.
 const LONGEST: Duration = Duration::from_mins(30);
+/// Why a backup that has another name is not removed.
+const ELSEWHERE: &str = "is that backup under another name, or what the node runs on: give it its name again";
 /// What of a file is counted.
 type Measure = fn(&fs::Metadata) -> u64;
 /// Space is short where less than one part in this many is free.
@@ -66,6 +68,7 @@ impl Health {
 /// # Errors
 /// [`At`].
 pub fn look(home: &Home, now: u64, height: u64) -> Result<Vec<Completion>, At> {
+    let listing = listing();
     let (mut backups, record) = (known(home)?, record::read(home));
     let mut passed: Vec<_> = backups.iter_mut().filter(|backup| may_go(&record, backup)).collect();
     if passed.is_empty() {
@@ -75,6 +78,7 @@ pub fn look(home: &Home, now: u64, height: u64) -> Result<Vec<Completion>, At> {
         backup.health = backup.health.with(now, height);
     }
     note(home, &backups)?;
+    drop(listing);
     let short = |backup: &Completion| is_short(&backup.path).unwrap_or(false) && pinned(backup) > 0;
     dropped(home, |backup| backup.health.left().is_zero() || short(backup))
 }
@@ -102,9 +106,18 @@ pub fn remove(home: &Home, backup: &Completion) -> Result<(), At> {
     // From here on it is one that is not complete: the next one takes away what is left of it.
     let gone = place.join(ours(home, &format!("{APART}dropped")));
     carry::remove(&gone)?;
+    let listing = listing();
     let others: Vec<_> = known(home)?.into_iter().filter(|other| other.path != backup.path).collect();
+    if !super::is(&backup.path, backup).unwrap_or(false) {
+        // What is lost is forgotten.
+        return match super::renamed(backup) {
+            Ok(Some(path)) => Err(At { source: io::Error::other(ELSEWHERE), path }),
+            _ => note(home, &others),
+        };
+    }
     carry::rename(&backup.path, &gone)?;
     note(home, &others)?;
+    drop(listing);
     for part in backup.parts.iter().filter(|part| part.at.is_absolute()) {
         carry::remove(&part.at)?;
     }

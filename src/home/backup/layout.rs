@@ -8,7 +8,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::home::{Home, write_whole};
+use crate::home::Home;
 
 /// The folder within a backup that holds everything but `data`.
 pub(super) const INNER: &str = ".watcher";
@@ -16,8 +16,6 @@ pub(super) const INNER: &str = ".watcher";
 pub(super) const LOST_AND_FOUND: &str = "lost+found";
 /// How everything begins that `watcher` puts beside or into the node's folders; no backup covers it.
 pub(super) const OURS: &str = ".watcher-";
-/// Within the folder that `watcher` keeps for itself: what tells this home from others.
-const ID: &str = "id";
 /// Keys never leave their place, wherever they lie.
 const KEYS: [&str; 2] = ["node_key.json", "priv_validator_key.json"];
 
@@ -160,32 +158,8 @@ impl Layout {
 
 /// A name for something of this home's own: another home may keep its backups in the same place.
 pub(super) fn ours(home: &Home, what: &str) -> String {
-    format!("{OURS}{}-{what}", id(home))
-}
-
-/// Writes down what tells this home from others, where that is not done.
-pub(in crate::home) fn keep_id(home: &Home) -> io::Result<()> {
-    let (path, (_, own)) = (home.own().join(ID), identity(&home.own())?);
-    let text = format!("{} {own:x}\n", id(home));
-    if fs::read_to_string(&path).is_ok_and(|noted| noted == text) {
-        Ok(())
-    } else {
-        write_whole(&path, text.as_bytes(), true)
-    }
-}
-
-/// The home's device and inode as they were first: after a reboot the disk may have another number. A home that was copied is
-/// another one, so that the inode of the folder is noted as well in which it is noted.
-fn id(home: &Home) -> String {
-    let noted = fs::read_to_string(home.own().join(ID)).unwrap_or_default();
-    let own = identity(&home.own()).map(|(_, own)| format!("{own:x}")).unwrap_or_default();
-    if let Some((id, folder)) = noted.trim_end().split_once(' ')
-        && folder == own
-    {
-        return id.to_owned();
-    }
     let (device, inode) = identity(&home.path).unwrap_or_default();
-    format!("{device:x}-{inode:x}")
+    format!("{OURS}{device:x}-{inode:x}-{what}")
 }
 
 /// A folder on the same filesystem as this one and outside it, or this one itself where it is a mount point, or where

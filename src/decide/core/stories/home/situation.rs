@@ -126,6 +126,21 @@ fn what_is_to_be_skipped_or_older_than_what_runs_is_told_and_left_alone() {
     scene.facts.info = written(Origin::Node);
     (scene.facts.marker, scene.facts.record) = (mark(HEIGHT + 1), present(v3(HEIGHT + 1)));
     scene.asks();
+    scene.ends(answer(HEIGHT, HEIGHT - 1)).remembers(Record { from: Version::Genesis, ..record() });
+}
+
+/// A file that was touched, or that a script wrote that was run once more.
+#[test]
+fn an_older_upgrade_stops_no_node_that_is_beyond_it_nor_does_one_that_its_operator_names() {
+    for (origin, latest) in [(Origin::Node, HEIGHT + 1), (Origin::Operator, HEIGHT + 1), (Origin::Operator, HEIGHT)] {
+        let mut scene = Scene::running(Settings::default());
+        scene.facts.record = present(Record { plan: plan("v3", HEIGHT + 1), ..passed() });
+        scene.is_at(latest, latest - 1);
+        scene.facts.info = written(origin);
+        let told = scene.tick();
+        told.rests();
+        assert!(told.0.notes.iter().any(|note| note.to_string().contains("it is older")), "{origin:?} {latest}");
+    }
 }
 
 #[test]
