@@ -9,7 +9,7 @@ use alloc::{
 use super::{
     super::{
         decision::{Decision, HomeJob},
-        event::Event,
+        event::{Event, NodeExit},
         facts::{Facts, Info, NodeLock, Record, RecordFact, Version},
         note::Note,
         orders::{Exact, Orders},
@@ -163,8 +163,9 @@ impl Core {
     /// killed.
     pub(super) fn stops_at_once(&mut self, decision: &mut Decision) -> bool {
         let Run::Alive(life) = &self.run else { return false };
-        let beyond = life.halt.is_some_and(|height| life.stands_before(height)) && !life.reaped;
-        if beyond {
+        let beyond = life.halt.is_some_and(|height| life.stands_before(height));
+        // Of what it ended, once it is reaped, tells whether it was in time.
+        if beyond && !life.reaped {
             decision.notes.push(Note::Restarts { why: "because it stood before the exact height already" });
             self.stop_within(Duration::ZERO, decision);
         }
@@ -223,7 +224,10 @@ impl Core {
         };
         let Some(life) = self.run.life() else { return exact.missed };
         let unarmed = life.halt != Some(exact.height) && life.height().is_some_and(|height| height >= exact.height);
-        let executed = life.committed.is_some_and(|committed| committed >= exact.height);
+        // One that stood before it and interrupted itself had committed it before it could be killed.
+        let interrupted = life.stands_before(exact.height)
+            && matches!(self.run, Run::Ended { exit, .. } if exit == NodeExit::Code(130));
+        let executed = interrupted || life.committed.is_some_and(|committed| committed >= exact.height);
         if !exact.missed && (unarmed || executed) {
             let reason = "the old binary executed it already".to_string();
             decision.notes.push(Note::NotExact { exact: exact.clone(), reason });

@@ -132,12 +132,24 @@ fn an_armed_node_that_is_behind_the_height_is_written_off_before_anything_else()
 #[test]
 fn a_node_that_begins_just_before_its_halt_and_would_go_beyond_it_is_killed_at_once() {
     let stood = "the node is restarted because it stood before the exact height already";
-    let mut scene = armed(false);
-    let run = scene.life().id;
-    let told = scene.ends(answer(HEIGHT - 1, HEIGHT - 1));
-    told.does(HomeJob::Stop { run, grace: Duration::ZERO }).says(&[stood]);
-    // It is reaped, and its end was not heard of yet.
-    scene.done().says(&["upgrade \"v2\" at height 1000 is due"]);
+    for in_time in [true, false] {
+        let mut scene = armed(false);
+        let run = scene.life().id;
+        let told = scene.ends(answer(HEIGHT - 1, HEIGHT - 1));
+        told.does(HomeJob::Stop { run, grace: Duration::ZERO }).says(&[stood]);
+        // It is reaped, and its end was not heard of yet.
+        scene.done().rests().says(&[]);
+        let told = scene.exits(if in_time { NodeExit::Signal(9) } else { code(130) });
+        if in_time {
+            assert_eq!(
+                told.0.notes.last().map(ToString::to_string).as_deref(),
+                Some("upgrade \"v2\" at height 1000 is due")
+            );
+        } else {
+            // It had committed the height, and interrupted itself.
+            told.does(is_missed());
+        }
+    }
     // One whose halt lets nothing through is left to stop by itself.
     let mut scene = armed(true);
     scene.ends(answer(HEIGHT - 1, HEIGHT - 1)).rests();
