@@ -127,7 +127,9 @@ pub fn resume(home: &Home) -> Result<(), RestoreError> {
     let swap: Swap = serde_json::from_slice(&text).map_err(io::Error::other).map_err(at(&path))?;
     swap.carry_out()?;
     // Before it is forgotten, or a kill would have it done twice.
-    record::restored(home, &swap.plan).map_err(at(&home.record()))?;
+    // Where it is written and not synced, everybody sees it: then it is done.
+    let noted = record::restored(home, &swap.plan).or_else(|_| record::restored(home, &swap.plan));
+    noted.map_err(at(&home.record()))?;
     fs::remove_file(&path).and_then(|()| sync_folder(&home.own())).map_err(at(&path))?;
     Ok(())
 }
@@ -214,7 +216,9 @@ impl Swap {
 
     /// Every step can be taken again: what was moved is not there any more.
     fn carry_out(&self) -> Result<(), RestoreError> {
-        if let Some((path, content)) = &self.signing {
+        // Once it is all done a node may have signed since, and this may be tried much later.
+        let is_done = self.folders.iter().all(|change| !change.new.exists());
+        if let Some((path, content)) = self.signing.as_ref().filter(|_| !is_done) {
             write_with_mode(path, &mut content.as_bytes(), 0o600, true).map_err(at(path))?;
         }
         for change in &self.folders {
