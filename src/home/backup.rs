@@ -195,7 +195,7 @@ pub fn all(home: &Home) -> Vec<Completion> {
 #[must_use]
 pub fn away(home: &Home) -> Vec<Completion> {
     let mut away = known(home).unwrap_or_default();
-    away.retain(|backup| !is(&backup.path, backup).unwrap_or(false));
+    away.retain(|backup| !is_there(backup));
     away
 }
 
@@ -442,13 +442,18 @@ fn is(folder: &Path, backup: &Completion) -> Result<bool, At> {
     }
 }
 
+/// Whether a backup is there under its name, as far as can be read.
+fn is_there(backup: &Completion) -> bool {
+    is(&backup.path, backup).unwrap_or(false)
+}
+
 /// The same as [`all`] for whoever changes something by it: where the list cannot be read for a moment, nothing is gone.
 fn noted(home: &Home) -> Result<Vec<Completion>, At> {
     let mut backups = match listed(home)? {
         List::Readable(listed) => listed,
         List::Missing | List::Unreadable(_) => found(home)?,
     };
-    backups.retain(|backup| is(&backup.path, backup).unwrap_or(false));
+    backups.retain(is_there);
     Ok(backups)
 }
 
@@ -685,6 +690,17 @@ mod tests {
         (device(folder.path()) != device(&std::env::temp_dir())).then_some(folder)
     }
 
+    /// A home that keeps its backups, and beside it a folder on another filesystem with the database to which it links.
+    fn home_with_a_database_elsewhere() -> Option<(tempfile::TempDir, tempfile::TempDir, Home)> {
+        let elsewhere = elsewhere()?;
+        let (keep, mut home) = home_with(&["genesis"]);
+        home.backups = Some(home.path.clone());
+        let far = elsewhere.path().join("deep/application.db");
+        database(&far);
+        std::os::unix::fs::symlink(&far, home.data().join("application.db")).unwrap();
+        Some((elsewhere, keep, home))
+    }
+
     /// Whether the filesystem of this folder can share blocks: then nothing is linked, and nothing copied.
     fn shares_blocks(folder: &Path) -> bool {
         let [from, to] = [(); 2].map(|()| tempfile::tempfile_in(folder).unwrap());
@@ -758,12 +774,7 @@ mod tests {
 
     #[test]
     fn a_backup_whose_note_is_damaged_keeps_its_data_on_other_filesystems() {
-        let Some(elsewhere) = elsewhere() else { return };
-        let (_keep, mut home) = home_with(&["genesis"]);
-        home.backups = Some(home.path.clone());
-        let far = elsewhere.path().join("deep/application.db");
-        database(&far);
-        std::os::unix::fs::symlink(&far, home.data().join("application.db")).unwrap();
+        let Some((_elsewhere, _keep, home)) = home_with_a_database_elsewhere() else { return };
         let first = take(&home, &plan(5), &Zoned::now(), &AtomicBool::new(false), &|_, _| {}).unwrap();
         fs::write(first.path.join(NOTE), "{\"plan").unwrap();
         take(&home, &plan(9), &Zoned::now(), &AtomicBool::new(false), &|_, _| {}).unwrap();
@@ -772,12 +783,7 @@ mod tests {
 
     #[test]
     fn a_backup_that_was_renamed_is_none_and_keeps_what_it_has_on_other_filesystems_until_it_has_its_name_again() {
-        let Some(elsewhere) = elsewhere() else { return };
-        let (_keep, mut home) = home_with(&["genesis"]);
-        home.backups = Some(home.path.clone());
-        let far = elsewhere.path().join("deep/application.db");
-        database(&far);
-        std::os::unix::fs::symlink(&far, home.data().join("application.db")).unwrap();
+        let Some((_elsewhere, _keep, home)) = home_with_a_database_elsewhere() else { return };
         let taken = |height| take(&home, &plan(height), &Zoned::now(), &AtomicBool::new(false), &|_, _| {}).unwrap();
         let first = taken(5);
         let renamed = home.path.join("before-v2");
@@ -1021,12 +1027,7 @@ mod tests {
 
     #[test]
     fn a_list_that_cannot_be_understood_or_is_gone_drops_no_backup_and_is_made_anew_from_them() {
-        let Some(elsewhere) = elsewhere() else { return };
-        let (_keep, mut home) = home_with(&["genesis"]);
-        home.backups = Some(home.path.clone());
-        let far = elsewhere.path().join("application.db");
-        database(&far);
-        std::os::unix::fs::symlink(&far, home.data().join("application.db")).unwrap();
+        let Some((_elsewhere, _keep, home)) = home_with_a_database_elsewhere() else { return };
         let taken = |height| take(&home, &plan(height), &Zoned::now(), &AtomicBool::new(false), &|_, _| {}).unwrap();
         let mut backups = vec![taken(5)];
         let aside = index(&home).with_extension("json.unreadable");

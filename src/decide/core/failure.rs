@@ -83,10 +83,7 @@ impl Core {
                     && record.from != Version::Upgrade(folder.clone()) =>
             {
                 // Nothing was seen to pass, so that nothing is told or dropped for it.
-                let mut record = record.clone();
-                record.settle();
-                (self.attempt, self.failing.waits) = (None, 0);
-                self.begin(HomeJob::Remember(record), decision);
+                self.settles(record, decision);
                 return true;
             }
             _ => self.failing.waits = 0,
@@ -118,10 +115,14 @@ impl Core {
 
     /// The height is committed.
     pub(super) fn passed(&mut self, record: &Record, decision: &mut Decision) {
+        decision.notes.push(Note::Passed(record.plan.clone()));
+        self.settles(record, decision);
+    }
+
+    fn settles(&mut self, record: &Record, decision: &mut Decision) {
         let mut record = record.clone();
         record.settle();
         (self.attempt, self.failing.waits) = (None, 0);
-        decision.notes.push(Note::Passed(record.plan.clone()));
         self.begin(HomeJob::Remember(record), decision);
     }
 

@@ -108,7 +108,7 @@ pub fn remove(home: &Home, backup: &Completion) -> Result<(), At> {
     carry::remove(&gone)?;
     let listing = listing();
     let others: Vec<_> = known(home)?.into_iter().filter(|other| other.path != backup.path).collect();
-    if !super::is(&backup.path, backup).unwrap_or(false) {
+    if !super::is_there(backup) {
         // What is lost is forgotten.
         return match super::renamed(backup) {
             Ok(Some(path)) => Err(At { source: io::Error::other(ELSEWHERE), path }),

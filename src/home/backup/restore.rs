@@ -264,3 +264,23 @@ impl Swap {
 fn swap_path(home: &Home) -> PathBuf {
     home.own().join("restore.json")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::home::tests::home_with;
+
+    /// Its last sync failed, and its node signed before somebody started anew.
+    #[test]
+    fn a_restore_that_is_all_done_brings_no_signing_state_back_when_it_is_completed_later() {
+        let (_keep, home) = home_with(&["genesis"]);
+        let state = home.data().join("priv_validator_state.json");
+        fs::write(&state, "later").unwrap();
+        let plan = Plan { name: "v2".into(), height: 5, info: String::new() };
+        let signing = Some((state.clone(), "earlier".to_owned()));
+        let swap = Swap { plan, folders: Vec::new(), signing, stay: Vec::new() };
+        fs::write(swap_path(&home), serde_json::to_vec(&swap).unwrap()).unwrap();
+        resume(&home).unwrap();
+        assert!(fs::read_to_string(&state).unwrap() == "later" && !is_pending(&home));
+    }
+}
