@@ -111,7 +111,7 @@ fn configured(persona: Persona, file: Option<&Path>, args: &[OsString]) -> anyho
         bail!("{} must be an existing directory", data.display());
     }
     // A node that needs no backup now is not kept down for it: an upgrade looks again before it stops the node.
-    match backup::check_place(home) {
+    match backup::place::check(home) {
         Err(error @ (BackupError::NotMounted { .. } | BackupError::Refused { .. })) => {
             tracing::error!("{error}; the next upgrade will wait for that");
         }

@@ -34,7 +34,7 @@ pub fn copy(home: &Home, stop: &AtomicBool) -> Result<usize, BackupError> {
 /// The same with files that were left alone for so long.
 pub(super) fn copied(home: &Home, stop: &AtomicBool, quiet: Duration) -> Result<usize, BackupError> {
     let Some(chosen) = &home.backups else { return Ok(0) };
-    let place = place(home, chosen)?;
+    let place = place::of(home, chosen)?;
     let layout = Layout::of(home).map_err(at(&home.path))?;
     let (mut work, means) = work_without(home, &layout, &place, FOLDER)?;
     let folder = place.join(ours(home, FOLDER));
@@ -107,4 +107,39 @@ fn is_quiet(path: &Path, state: &State, quiet: Duration) -> bool {
     let changed = Duration::from_nanos(u64::try_from(state.changed.max(state.modified)).unwrap_or_default());
     let written = File::open(path).and_then(|file| file.sync_data());
     written.is_ok() && now.saturating_sub(quiet) > changed && State::of(path).is_ok_and(|now| now == *state)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::MetadataExt as _;
+
+    use jiff::Zoned;
+
+    use super::*;
+    use crate::home::backup::{estimate, take, tests::*, verify};
+
+    #[test]
+    fn what_was_copied_ahead_and_is_still_the_same_is_not_copied_again() {
+        let (_keep, mut home) = home_with(&["genesis"]);
+        home.backups = Some(home.path.clone());
+        fs::create_dir(home.path.join("wasm")).unwrap();
+        fs::write(home.path.join("wasm/code"), "code").unwrap();
+        fs::write(home.data().join("state"), "before").unwrap();
+        let never = AtomicBool::new(false);
+        assert_eq!(copied(&home, &never, std::time::Duration::from_hours(1)).unwrap(), 0, "too fresh");
+        for _ in 0..2 {
+            assert_eq!(copied(&home, &never, std::time::Duration::ZERO).unwrap(), 2);
+        }
+        assert_eq!(estimate::estimate(&home, &never).unwrap().unwrap().bytes, 0);
+        fs::write(home.data().join("state"), "after it").unwrap();
+        let done = take(&home, &plan(5), &Zoned::now(), &never, &|_, _| {}).unwrap();
+        let expected = if shares_blocks(&home.data()) { (0, 0, 12) } else { (8, 4, 0) };
+        assert_eq!((done.bytes, done.ahead, done.shared), expected);
+        assert_eq!(fs::read(done.path.join("state")).unwrap(), b"after it");
+        let code = done.path.join(".watcher/wasm/code");
+        fs::write(home.path.join("wasm/code"), "changed").unwrap();
+        assert_eq!((fs::read(&code).unwrap(), verify::verify(&done)), (b"code".to_vec(), Vec::new()));
+        keep::prune(&home).unwrap();
+        assert_eq!(fs::metadata(&code).unwrap().nlink(), 1, "what lay ready is gone");
+    }
 }

@@ -43,7 +43,7 @@ pub struct Estimate {
 /// [`BackupError`], also where there is no room.
 pub fn estimate(home: &Home, stop: &AtomicBool) -> Result<Option<Estimate>, BackupError> {
     let Some(chosen) = &home.backups else { return Ok(None) };
-    let place = place(home, chosen)?;
+    let place = place::of(home, chosen)?;
     super::fits(home)?;
     let mut tries = 1..TRIES;
     loop {
@@ -99,4 +99,27 @@ pub(super) fn sampled(work: &mut Work, most: u64) -> u64 {
         due
     });
     chosen
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::home::backup::{Means, tests::*};
+
+    #[test]
+    fn a_rehearsal_copies_a_part_of_what_is_to_be_copied_also_of_few_great_files() {
+        let sampled = |count: usize, size: usize| {
+            let (_keep, mut home) = home_with(&["genesis"]);
+            home.manner.means = Means::Copy;
+            for number in 0..count {
+                fs::write(home.data().join(number.to_string()), vec![1; size]).unwrap();
+            }
+            let layout = Layout::of(&home).unwrap();
+            let mut work = work_for(&home, &layout, &home.path, "rehearsal").unwrap().0;
+            sampled(&mut work, 100)
+        };
+        assert_eq!([sampled(1, 50), sampled(1, 500), sampled(2, 150), sampled(100, 10)], [50, 100, 100, 100]);
+    }
 }

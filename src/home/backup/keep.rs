@@ -12,9 +12,9 @@ use nix::sys::statvfs::statvfs;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    APART, At, BackupError, Completion, Means, Part, all, carry, known,
+    APART, At, BackupError, Completion, Means, Part, ahead, all, carry,
     layout::ours,
-    listing, note, noted, verify,
+    list, place, verify,
     work::{INODES, Room, State, Work},
 };
 use crate::{
@@ -68,8 +68,8 @@ impl Health {
 /// # Errors
 /// [`At`].
 pub fn look(home: &Home, now: u64, height: u64) -> Result<Vec<Completion>, At> {
-    let listing = listing();
-    let (mut backups, record) = (known(home)?, record::read(home));
+    let listing = list::listing();
+    let (mut backups, record) = (list::known(home)?, record::read(home));
     let mut passed: Vec<_> = backups.iter_mut().filter(|backup| may_go(&record, backup)).collect();
     if passed.is_empty() {
         return Ok(Vec::new());
@@ -77,7 +77,7 @@ pub fn look(home: &Home, now: u64, height: u64) -> Result<Vec<Completion>, At> {
     for backup in &mut passed {
         backup.health = backup.health.with(now, height);
     }
-    note(home, &backups)?;
+    list::note(home, &backups)?;
     drop(listing);
     let short = |backup: &Completion| is_short(&backup.path).unwrap_or(false) && pinned(backup) > 0;
     dropped(home, |backup| backup.health.left().is_zero() || short(backup))
@@ -89,10 +89,10 @@ pub fn look(home: &Home, now: u64, height: u64) -> Result<Vec<Completion>, At> {
 /// # Errors
 /// [`At`].
 pub fn prune(home: &Home) -> Result<Vec<Completion>, At> {
-    if let Some(place) = home.backups.as_ref().and_then(|chosen| super::place(home, chosen).ok()) {
-        super::ahead::clear(home, &place)?;
+    if let Some(place) = home.backups.as_ref().and_then(|chosen| place::of(home, chosen).ok()) {
+        ahead::clear(home, &place)?;
     }
-    let checkpoints = noted(home)?.into_iter().filter(|backup| backup.means == Means::Checkpoint);
+    let checkpoints = list::noted(home)?.into_iter().filter(|backup| backup.means == Means::Checkpoint);
     let newest: Vec<_> = checkpoints.rev().take(home.manner.keep).map(|backup| backup.path).collect();
     dropped(home, |backup| !newest.contains(&backup.path))
 }
@@ -106,17 +106,17 @@ pub fn remove(home: &Home, backup: &Completion) -> Result<(), At> {
     // From here on it is one that is not complete: the next one takes away what is left of it.
     let gone = place.join(ours(home, &format!("{APART}dropped")));
     carry::remove(&gone)?;
-    let listing = listing();
-    let others: Vec<_> = known(home)?.into_iter().filter(|other| other.path != backup.path).collect();
-    if !super::is_there(backup) {
+    let listing = list::listing();
+    let others: Vec<_> = list::known(home)?.into_iter().filter(|other| other.path != backup.path).collect();
+    if !list::is_there(backup) {
         // What is lost is forgotten.
-        return match super::renamed(backup) {
+        return match list::renamed(backup) {
             Ok(Some(path)) => Err(At { source: io::Error::other(ELSEWHERE), path }),
-            _ => note(home, &others),
+            _ => list::note(home, &others),
         };
     }
     carry::rename(&backup.path, &gone)?;
-    note(home, &others)?;
+    list::note(home, &others)?;
     drop(listing);
     for part in backup.parts.iter().filter(|part| part.at.is_absolute()) {
         carry::remove(&part.at)?;
@@ -190,7 +190,7 @@ pub(super) fn make_room(home: &Home, work: &Work) -> Result<(), BackupError> {
 fn dropped(home: &Home, unwanted: impl Fn(&Completion) -> bool) -> Result<Vec<Completion>, At> {
     let record = record::read(home);
     let unwanted: Vec<_> =
-        noted(home)?.into_iter().filter(|backup| may_go(&record, backup) && unwanted(backup)).collect();
+        list::noted(home)?.into_iter().filter(|backup| may_go(&record, backup) && unwanted(backup)).collect();
     unwanted.iter().try_for_each(|backup| remove(home, backup))?;
     Ok(unwanted)
 }
@@ -216,4 +216,60 @@ fn bytes(meta: &fs::Metadata) -> u64 {
 fn is_short(folder: &Path) -> io::Result<bool> {
     let system = statvfs(folder)?;
     Ok(system.blocks_available() < system.blocks() / SHORT)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::home::backup::tests::*;
+
+    #[test]
+    fn a_checkpoint_goes_after_two_days_of_blocks_and_never_before_its_upgrade_has_passed() {
+        use crate::{
+            decide::facts::{Record, Version},
+            home::record,
+        };
+
+        const HOUR: u64 = 3_600;
+        let (_keep, mut home) = home_with(&["genesis"]);
+        home.backups = Some(home.path.clone());
+        let paths = || all(&home).into_iter().map(|backup| backup.path).collect::<Vec<_>>();
+        let (first, second) = (taken(&home, 5), taken(&home, 9));
+        let mut now = 1_000_000;
+        let mut look = |height| {
+            now += HOUR / 4;
+            look(&home, now, height).unwrap().len()
+        };
+        let mut record = Record::new(plan(9), Version::Genesis);
+        record::write(&home, &record).unwrap();
+        assert_eq!((0..400).position(|height| look(height) == 1), Some(4 * 48), "of the first only, after 48 hours");
+        assert_eq!(paths(), std::slice::from_ref(&second.path));
+        assert!(!first.path.exists() && prune(&home).unwrap().is_empty());
+        record.settle();
+        record::write(&home, &record).unwrap();
+        assert!((0..400).all(|_| look(7) == 0), "the node stands still");
+        assert_eq!(paths(), [second.path]);
+        let third = taken(&home, 12);
+        assert_eq!(prune(&home).unwrap().len(), 1, "one stays");
+        assert_eq!(paths(), [third.path]);
+    }
+
+    #[test]
+    fn a_checkpoint_may_go_however_far_its_upgrade_was_shown_to_have_come_and_not_after_a_fork() {
+        use crate::{
+            decide::facts::{Record, Verdict, Version},
+            home::record,
+        };
+
+        let verdicts = [Verdict::Passed, Verdict::Agreed, Verdict::Signing, Verdict::Pending, Verdict::Forked];
+        let went = verdicts.map(|verdict| {
+            let (_keep, mut home) = home_with(&["genesis"]);
+            home.backups = Some(home.path.clone());
+            home.manner.keep = 0;
+            taken(&home, 5);
+            record::write(&home, &Record { verdict, ..Record::new(plan(5), Version::Genesis) }).unwrap();
+            prune(&home).unwrap().len()
+        });
+        assert_eq!(went, [1, 1, 1, 0, 0]);
+    }
 }

@@ -9,8 +9,9 @@ use jiff::Zoned;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    At, CarryError, Completion, NAME, Progress, at, carry, free,
+    At, CarryError, Completion, NAME, Progress, at, carry,
     layout::{LOST_AND_FOUND, Layout, OURS, Pattern, beside, file_name, identity, ours},
+    place,
     signing::{self, Unreadable},
     verify::verify,
     work::{Room, Way, Work},
@@ -161,7 +162,7 @@ pub fn restore(
         carry::remove(&new)?;
         let (year, month, day) = (now.year(), now.month(), now.day());
         let prefix = if beside == part.live { OURS.to_owned() } else { format!("{}-", file_name(&part.live)) };
-        let failed = free(&beside, &format!("{prefix}failed-{year}-{month}-{day}"));
+        let failed = place::free(&beside, &format!("{prefix}failed-{year}-{month}-{day}"));
         // Two parts of one folder.
         let taken = swap.folders.iter().filter(|change| change.failed == failed).count();
         let failed = if taken == 0 { failed } else { failed.with_extension(number.to_string()) };
@@ -268,7 +269,7 @@ fn swap_path(home: &Home) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::home::tests::home_with;
+    use crate::home::backup::{Means, tests::*};
 
     /// Its last sync failed, and its node signed before somebody started anew.
     #[test]
@@ -282,5 +283,20 @@ mod tests {
         fs::write(swap_path(&home), serde_json::to_vec(&swap).unwrap()).unwrap();
         resume(&home).unwrap();
         assert!(fs::read_to_string(&state).unwrap() == "later" && !is_pending(&home));
+    }
+
+    #[test]
+    fn a_restore_tells_how_far_it_has_come_over_everything_it_copies() {
+        let (_keep, mut home) = home_with(&["genesis"]);
+        home.backups = Some(home.path.clone());
+        home.manner.means = Means::Copy;
+        fs::create_dir(home.path.join("wasm")).unwrap();
+        fs::write(home.path.join("wasm/code"), "code").unwrap();
+        fs::write(home.data().join("state"), "before").unwrap();
+        let done = taken(&home, 5);
+        let told = std::sync::Mutex::new(Vec::new());
+        let tell = |done, total| told.lock().unwrap().push((done, total));
+        restore(&home, &done, &Zoned::now(), &AtomicBool::new(false), &tell).unwrap();
+        assert_eq!(told.into_inner().unwrap(), [(6, 10), (10, 10)]);
     }
 }

@@ -91,3 +91,20 @@ pub(super) fn listed(work: &Work) -> Vec<u8> {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::home::backup::tests::*;
+
+    #[test]
+    fn a_shortened_list_of_files_is_a_flaw() {
+        let (_keep, mut home) = home_with(&["genesis"]);
+        home.backups = Some(home.path.clone());
+        fs::write(home.data().join("state"), "before").unwrap();
+        let done = taken(&home, 5);
+        assert_eq!(verify(&done), []);
+        fs::write(done.path.join(FILES), "").unwrap();
+        assert_eq!(verify(&done).len(), 1);
+    }
+}

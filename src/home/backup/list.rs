@@ -1,0 +1,388 @@
+//! The list of backups: what it names, what of that is there, and what may come back.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    At, Means, NOTE, Part, at, carry, keep,
+    layout::{OURS, file_name, ours},
+    place,
+};
+use crate::{
+    decide::{facts::Backup, plan::Plan},
+    home::{Home, write_whole},
+};
+
+/// What earlier builds wrote into a backup instead of its note: the token alone.
+const TOKEN: &str = ".watcher/token";
+
+/// The note that says that a backup is complete.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Completion {
+    /// The plan it was made for.
+    pub plan: Plan,
+    /// Where it is.
+    pub path: PathBuf,
+    /// Where its filesystem was mounted; none where an earlier build made it.
+    #[serde(default)]
+    pub mount: Option<PathBuf>,
+    /// What tells it from another of that name.
+    pub token: String,
+    /// How it was made.
+    pub means: Means,
+    /// When, RFC 3339.
+    pub made: String,
+    /// How long that took.
+    pub milliseconds: u64,
+    /// Bytes copied.
+    pub bytes: u64,
+    /// Bytes that were copied ahead.
+    pub ahead: u64,
+    /// Bytes that it shares with the node's files.
+    pub shared: u64,
+    /// How many files it has; none where an earlier build made it.
+    #[serde(default)]
+    pub files: Option<usize>,
+    /// What it covers.
+    pub parts: Vec<Part>,
+    /// The node's health since its upgrade has passed.
+    #[serde(default)]
+    pub health: keep::Health,
+}
+
+/// Whether a complete backup for this plan is there.
+#[must_use]
+pub fn state(home: &Home, plan: Option<&Plan>) -> Backup {
+    match plan {
+        _ if home.backups.is_none() => Backup::NotWanted,
+        Some(plan) if all(home).iter().any(|backup| backup.plan == *plan) => Backup::Complete,
+        _ => Backup::Missing,
+    }
+}
+
+/// Every backup that is complete and still there, the oldest first; none where that cannot be read.
+#[must_use]
+pub fn all(home: &Home) -> Vec<Completion> {
+    noted(home).unwrap_or_default()
+}
+
+/// Backups that the list names and that are not there under their names, or cannot be read now.
+#[must_use]
+pub fn away(home: &Home) -> Vec<Completion> {
+    let mut away = known(home).unwrap_or_default();
+    away.retain(|backup| !is_there(backup));
+    away
+}
+
+/// The backup that was made for a plan. Its info is left out: a record does without it.
+#[must_use]
+pub fn of(home: &Home, plan: &Plan) -> Option<Completion> {
+    let of = |backup: &Completion| backup.plan.name == plan.name && backup.plan.height == plan.height;
+    all(home).into_iter().rfind(of)
+}
+
+/// Whether a backup is there under its name, as far as can be read.
+pub(super) fn is_there(backup: &Completion) -> bool {
+    is(&backup.path, backup).unwrap_or(false)
+}
+
+/// The same as [`all`] for whoever changes something by it: where the list cannot be read for a moment, nothing is gone.
+pub(super) fn noted(home: &Home) -> Result<Vec<Completion>, At> {
+    let mut backups = match listed(home)? {
+        List::Readable(listed) => listed,
+        List::Missing | List::Unreadable(_) => found(home)?,
+    };
+    backups.retain(is_there);
+    Ok(backups)
+}
+
+/// What the list is to go on naming: what is there, and what may be there again under its name.
+pub(super) fn known(home: &Home) -> Result<Vec<Completion>, At> {
+    match listed(home)? {
+        List::Readable(mut listed) => {
+            listed.retain(|backup| !is_gone(backup));
+            Ok(listed)
+        }
+        List::Missing | List::Unreadable(_) => found(home),
+    }
+}
+
+/// Whether nothing is left of a backup. One that cannot be read, whose disk is not mounted, or that has another name now may
+/// come back.
+fn is_gone(backup: &Completion) -> bool {
+    let place = backup.path.parent().unwrap_or(&backup.path);
+    let is_away = || !place.is_dir() || place::not_mounted(backup).is_some();
+    matches!(is(&backup.path, backup), Ok(false)) && !is_away() && matches!(renamed(backup), Ok(None))
+}
+
+/// Where a backup is under another name. There it is none: it may be what the node runs on.
+pub(super) fn renamed(backup: &Completion) -> Result<Option<PathBuf>, At> {
+    let place = backup.path.parent().unwrap_or(&backup.path);
+    for path in entries(place)? {
+        match is(&path, backup) {
+            Ok(true) if path != backup.path => return Ok(Some(path)),
+            // What this user made he can read.
+            Err(error) if error.source.kind() != io::ErrorKind::PermissionDenied => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(None)
+}
+
+/// Whether a folder is this backup.
+fn is(folder: &Path, backup: &Completion) -> Result<bool, At> {
+    if let Some(found) = read(folder)? {
+        return Ok(found.token == backup.token);
+    }
+    let path = folder.join(TOKEN);
+    match fs::read_to_string(&path) {
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(false),
+        read => read.map(|token| token == backup.token).map_err(at(&path)),
+    }
+}
+
+/// What is in a folder, but for what is not complete.
+fn entries(folder: &Path) -> Result<Vec<PathBuf>, At> {
+    let entries = fs::read_dir(folder).and_then(Iterator::collect::<io::Result<Vec<_>>>).map_err(at(folder))?;
+    Ok(entries.iter().map(fs::DirEntry::path).filter(|path| !file_name(path).starts_with(OURS)).collect())
+}
+
+/// What is wrong with the list of backups, if anything, and what is done about it: for people.
+#[must_use]
+pub fn flaw(home: &Home) -> Option<String> {
+    let Ok(List::Unreadable(error)) = listed(home) else { return None };
+    Some(format!(
+        "{} cannot be understood: {error}. What counts is what the backups in {} say of themselves, and the next backup \
+         writes the list anew; backups in other places or of earlier builds are not known",
+        index(home).display(),
+        home.backups.as_deref().unwrap_or(&home.path).display()
+    ))
+}
+
+/// What the list names. One that cannot be read is told by whoever changes it.
+pub(super) fn named(home: &Home) -> Vec<Completion> {
+    match listed(home) {
+        Ok(List::Readable(listed)) => listed,
+        _ => Vec::new(),
+    }
+}
+
+enum List {
+    Missing,
+    Unreadable(serde_json::Error),
+    Readable(Vec<Completion>),
+}
+
+fn listed(home: &Home) -> Result<List, At> {
+    let path = index(home);
+    match fs::read(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(List::Missing),
+        text => Ok(serde_json::from_slice(&text.map_err(at(&path))?).map_or_else(List::Unreadable, List::Readable)),
+    }
+}
+
+/// The backups of this home in the place where they go now, by what they say of themselves.
+fn found(home: &Home) -> Result<Vec<Completion>, At> {
+    let place = home.backups.as_ref().and_then(|chosen| place::of(home, chosen).ok());
+    let Some(place) = place.filter(|place| place.is_dir()) else { return Ok(Vec::new()) };
+    let data = fs::canonicalize(home.data()).map_err(at(&home.data()))?;
+    // Homes on other machines may have the same numbers.
+    let is_ours = |note: &Completion| {
+        note.token.starts_with(&ours(home, "")) && note.parts.first().is_some_and(|part| part.live == data)
+    };
+    let mut found: Vec<Completion> = Vec::new();
+    for path in entries(&place)? {
+        match read(&path) {
+            Ok(note) => found.extend(note.filter(|note| is_ours(note))),
+            // What this user made he can read.
+            Err(error) if error.source.kind() == io::ErrorKind::PermissionDenied => {}
+            Err(error) => return Err(error),
+        }
+    }
+    // It ends with the time. A copy says the same as what was copied.
+    found.sort_by(|one, other| one.token.cmp(&other.token));
+    found.dedup_by(|one, other| one.token == other.token);
+    Ok(found)
+}
+
+/// What a folder says of itself, if it is a backup.
+fn read(backup: &Path) -> Result<Option<Completion>, At> {
+    let path = backup.join(NOTE);
+    match fs::read(&path) {
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
+        text => text.map(|text| serde_json::from_slice(&text).ok()).map_err(at(&path)),
+    }
+}
+
+/// Held by whoever reads the list to write it anew: health is noted beside the node's work, also while a backup is made.
+pub(super) fn listing() -> MutexGuard<'static, ()> {
+    static LIST: Mutex<()> = Mutex::new(());
+    LIST.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn index(home: &Home) -> PathBuf {
+    home.own().join("backups.json")
+}
+
+pub(super) fn note(home: &Home, backups: &[Completion]) -> Result<(), At> {
+    let index = index(home);
+    if let List::Unreadable(_) = listed(home)? {
+        carry::rename(&index, &index.with_extension("json.unreadable"))?;
+    }
+    let text = serde_json::to_vec_pretty(backups).map_err(io::Error::other);
+    text.and_then(|text| write_whole(&index, &text, true)).map_err(at(&index))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::home::backup::{UNFINISHED, tests::*, verify};
+
+    #[test]
+    fn two_homes_that_keep_their_backups_in_one_place_leave_each_other_alone() {
+        let place = tempfile::tempdir().unwrap();
+        let [one, other] = [(); 2].map(|()| {
+            let (keep, mut home) = home_with(&["genesis"]);
+            home.backups = Some(place.path().to_owned());
+            (keep, home)
+        });
+        let unfinished = place.path().join(ours(&other.1, UNFINISHED));
+        fs::create_dir(&unfinished).unwrap();
+        let first = taken(&one.1, 5);
+        assert!(unfinished.exists());
+        let second = taken(&other.1, 5);
+        assert!(!unfinished.exists() && first.path != second.path);
+        // Whoever noted a name that the other one has got by then has no backup.
+        fs::remove_dir_all(&first.path).unwrap();
+        note(&one.1, &[Completion { path: second.path, ..first }]).unwrap();
+        assert_eq!(state(&one.1, Some(&plan(5))), Backup::Missing);
+    }
+
+    #[test]
+    fn a_backup_whose_note_is_damaged_keeps_its_data_on_other_filesystems() {
+        let Some((_elsewhere, _keep, home)) = home_with_a_database_elsewhere() else { return };
+        let first = taken(&home, 5);
+        fs::write(first.path.join(NOTE), "{\"plan").unwrap();
+        taken(&home, 9);
+        assert_eq!(fs::read(first.path.join("application.db/000003.ldb")).unwrap(), b"000003.ldb");
+    }
+
+    #[test]
+    fn a_backup_that_was_renamed_is_none_and_keeps_what_it_has_on_other_filesystems_until_it_has_its_name_again() {
+        let Some((_elsewhere, _keep, home)) = home_with_a_database_elsewhere() else { return };
+        let first = taken(&home, 5);
+        let renamed = home.path.join("before-v2");
+        fs::rename(&first.path, &renamed).unwrap();
+        assert_eq!((all(&home), state(&home, Some(&plan(5)))), (Vec::new(), Backup::Missing));
+        let second = taken(&home, 9);
+        for list_is_lost in [false, true] {
+            if list_is_lost {
+                fs::remove_file(index(&home)).unwrap();
+            }
+            assert_eq!((all(&home), away(&home)), (vec![second.clone()], vec![first.clone()]));
+        }
+        let third = taken(&home, 13);
+        fs::rename(&renamed, &first.path).unwrap();
+        assert_eq!(
+            (all(&home), verify::verify(&first)),
+            (vec![first.clone(), second.clone(), third.clone()], Vec::new())
+        );
+        fs::remove_dir_all(&first.path).unwrap();
+        assert_eq!((all(&home), away(&home)), (vec![second, third], Vec::new()));
+    }
+
+    /// As one does it by hand: `mv data data.bad; mv data-backup-2026-11-1 data`.
+    #[test]
+    fn a_backup_that_the_node_runs_on_is_none_and_nobody_takes_it_away() {
+        let (_keep, mut home) = home_with(&["genesis"]);
+        home.backups = Some(home.path.clone());
+        database(&home.data().join("application.db"));
+        let first = taken(&home, 5);
+        fs::rename(home.data(), home.path.join("data.bad")).unwrap();
+        fs::rename(&first.path, home.data()).unwrap();
+        assert_eq!((all(&home), state(&home, Some(&plan(5)))), (Vec::new(), Backup::Missing));
+        let again = taken(&home, 5);
+        for list_is_lost in [false, true] {
+            if list_is_lost {
+                fs::remove_file(index(&home)).unwrap();
+            }
+            assert_eq!(all(&home), std::slice::from_ref(&again));
+            // What it has elsewhere may be what the node runs on as well.
+            let [lost] = &away(&home)[..] else { panic!("{:?}", away(&home)) };
+            assert_eq!(keep::remove(&home, lost).unwrap_err().path, home.data());
+            let is_there = |path: &Path| path.join("application.db/000003.ldb").exists();
+            assert!(is_there(&home.data()) && is_there(&again.path));
+        }
+    }
+
+    #[test]
+    fn a_backup_on_a_disk_that_is_not_mounted_for_a_while_is_listed_when_it_comes_back() {
+        let (keep, mut home) = home_with(&["genesis"]);
+        let (disk, away) = (keep.path().join("disk"), keep.path().join("away"));
+        fs::create_dir_all(disk.join("place")).unwrap();
+        home.backups = Some(disk.join("place"));
+        let first = taken(&home, 5);
+        fs::rename(&disk, &away).unwrap();
+        home.backups = Some(home.path.clone());
+        let second = taken(&home, 9);
+        assert_eq!((all(&home), super::away(&home)), (vec![second.clone()], vec![first.clone()]));
+        fs::rename(&away, &disk).unwrap();
+        assert_eq!((all(&home), super::away(&home)), (vec![first, second], Vec::new()));
+    }
+
+    #[test]
+    fn a_list_that_cannot_be_read_for_a_moment_drops_no_backup() {
+        let (_keep, mut home) = home_with(&["genesis"]);
+        home.backups = Some(home.path.clone());
+        let first = taken(&home, 5);
+        let aside = home.path.join("aside");
+        fs::rename(index(&home), &aside).unwrap();
+        fs::create_dir(index(&home)).unwrap();
+        assert!(keep::prune(&home).is_err() && keep::remove(&home, &first).is_err() && tried(&home, 9).is_err());
+        fs::remove_dir(index(&home)).unwrap();
+        fs::rename(aside, index(&home)).unwrap();
+        assert_eq!(all(&home), [first]);
+    }
+
+    #[test]
+    fn a_list_that_cannot_be_understood_or_is_gone_drops_no_backup_and_is_made_anew_from_them() {
+        let Some((_elsewhere, _keep, home)) = home_with_a_database_elsewhere() else { return };
+        let mut backups = vec![taken(&home, 5)];
+        let aside = index(&home).with_extension("json.unreadable");
+        for (height, harm) in [(9, Some("[{\"plan\"")), (12, Some("{}")), (15, None)] {
+            match harm {
+                Some(text) => fs::write(index(&home), text).unwrap(),
+                None => fs::remove_file(index(&home)).unwrap(),
+            }
+            assert_eq!(flaw(&home).is_some(), harm.is_some());
+            assert_eq!((all(&home), keep::prune(&home).unwrap()), (backups.clone(), Vec::new()));
+            backups.push(taken(&home, height));
+            assert!(flaw(&home).is_none() && all(&home) == backups);
+            assert!(harm.is_none_or(|text| fs::read_to_string(&aside).unwrap() == text));
+        }
+        // Also what they have on the other filesystem, which only the list names.
+        assert!(backups.iter().all(|backup| verify::verify(backup).is_empty()));
+        // Another home's are not its own.
+        let (_keep, mut other) = home_with(&["genesis"]);
+        other.backups = Some(home.path.clone());
+        assert_eq!(all(&other), []);
+    }
+
+    #[test]
+    fn a_backup_of_an_earlier_build_that_has_no_note_in_it_is_there_as_long_as_the_list_names_it() {
+        let (_keep, mut home) = home_with(&["genesis"]);
+        home.backups = Some(home.path.clone());
+        let done = taken(&home, 5);
+        fs::remove_file(done.path.join(NOTE)).unwrap();
+        assert_eq!(all(&home), []);
+        for (token, there) in [(done.token.as_str(), Backup::Complete), ("another", Backup::Missing)] {
+            fs::write(done.path.join(TOKEN), token).unwrap();
+            assert_eq!(state(&home, Some(&plan(5))), there);
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! Where backups go, whether the disk is there that is to be there, and what the next one is called.
+
+use std::{
+    fs, io,
+    os::unix::fs::MetadataExt as _,
+    path::{Path, PathBuf},
+};
+
+use jiff::Zoned;
+use nix::unistd::{AccessFlags, access};
+
+use super::{
+    APART, BackupError, Completion, Means, NAME, at,
+    layout::{OURS, beside, file_name, ours},
+    list,
+};
+use crate::home::Home;
+
+/// Refuses a place for backups that lies within what is copied, is not there, or cannot be written.
+///
+/// # Errors
+/// [`BackupError`], also where one of the folders cannot be found.
+pub fn check(home: &Home) -> Result<(), BackupError> {
+    let Some(chosen) = &home.backups else { return Ok(()) };
+    of(home, chosen)?;
+    written(chosen)
+}
+
+pub(super) fn written(place: &Path) -> Result<(), BackupError> {
+    let refused = |why: nix::Error| BackupError::Refused { place: place.to_owned(), why: why.into() };
+    access(place, AccessFlags::W_OK | AccessFlags::X_OK).map_err(refused)
+}
+
+/// The place of backups. One that the operator chose is made by the operator: where it is missing, its disk is not mounted.
+pub(super) fn made(home: &Home, chosen: &Path) -> Result<PathBuf, BackupError> {
+    if !home.manner.place_chosen {
+        fs::create_dir_all(chosen).map_err(at(chosen))?;
+    }
+    let place = of(home, chosen)?;
+    fs::create_dir_all(&place).map_err(at(&place))?;
+    Ok(place)
+}
+
+/// Where backups go: where the operator says; else in the home, or beside the data where those are on another filesystem.
+pub(super) fn of(home: &Home, chosen: &Path) -> Result<PathBuf, BackupError> {
+    if home.manner.place_chosen {
+        match fs::metadata(chosen) {
+            Ok(found) if found.is_dir() => {}
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(at(chosen)(error).into()),
+            _ => return Err(BackupError::Gone { place: chosen.to_owned(), what: instead(chosen) }),
+        }
+    }
+    let resolved = |path: &Path| fs::canonicalize(path).map_err(at(path));
+    let (data, chosen) = (resolved(&home.data())?, resolved(chosen)?);
+    if chosen.starts_with(&data) {
+        return Err(BackupError::Inside(chosen));
+    }
+    // A list that cannot be read is told by whoever changes it.
+    if home.manner.place_chosen
+        && let Some(mount) =
+            list::named(home).iter().filter(|backup| backup.path.parent() == Some(&chosen)).find_map(not_mounted)
+    {
+        return Err(BackupError::NotMounted { place: chosen, mount: mount.to_owned() });
+    }
+    let device = |path: &Path| fs::metadata(path).map(|meta| meta.dev()).map_err(at(path));
+    if home.manner.means == Means::Copy || home.manner.place_chosen || device(&data)? == device(&chosen)? {
+        return Ok(chosen);
+    }
+    let beside = beside(&data);
+    Ok(if beside == data { data.join(format!("{OURS}backups")) } else { beside })
+}
+
+/// What a place is that is no folder, and what is to be done: for people.
+fn instead(place: &Path) -> String {
+    match fs::read_link(place) {
+        _ if place.exists() => "is no folder: name one, or move it away and make the folder".to_owned(),
+        Ok(to) => format!("leads to {}, which is not there: mount its disk, or make the folder", to.display()),
+        Err(_) => "is not there any more: mount its disk, or make the folder".to_owned(),
+    }
+}
+
+/// Where the disk of a backup that is not there is to be mounted, if it is not.
+pub(super) fn not_mounted(backup: &Completion) -> Option<&Path> {
+    backup.mount.as_deref().filter(|mount| !backup.path.is_dir() && !is_mount(mount))
+}
+
+/// Where the filesystem of a folder is mounted.
+pub(super) fn mount_of(folder: &Path) -> Option<&Path> {
+    folder.ancestors().find(|folder| is_mount(folder))
+}
+
+fn is_mount(folder: &Path) -> bool {
+    let device = |path: &Path| fs::metadata(path).map(|meta| meta.dev()).ok();
+    device(folder).is_some_and(|own| folder.parent().is_none_or(|above| device(above) != Some(own)))
+}
+
+/// The name that cosmovisor would use, without leading zeros, or the next that is free, also of parts of one that was renamed.
+pub(super) fn free_name(home: &Home, place: &Path, now: &Zoned, known: &[Completion]) -> PathBuf {
+    let parts = known.iter().flat_map(|backup| &backup.parts).map(|part| file_name(&part.at));
+    let taken: Vec<_> = parts.filter_map(|part| Some(part.rsplit_once('-')?.0.to_owned())).collect();
+    let is_free = |path: &PathBuf| !taken.contains(&ours(home, &format!("{APART}{}", file_name(path))));
+    let name = format!("{NAME}{}-{}-{}", now.year(), now.month(), now.day());
+    numbered(place, &name).find(is_free).unwrap_or_else(|| unreachable!("a folder cannot hold every number"))
+}
+
+/// This name, with a number behind it where it is taken.
+pub(super) fn free(folder: &Path, name: &str) -> PathBuf {
+    numbered(folder, name).next().unwrap_or_else(|| unreachable!("a folder cannot hold every number"))
+}
+
+fn numbered(folder: &Path, name: &str) -> impl Iterator<Item = PathBuf> {
+    let names = std::iter::once(name.to_owned()).chain((2..).map(move |number| format!("{name}-{number}")));
+    names.map(|name| folder.join(name)).filter(|path| fs::symlink_metadata(path).is_err())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicBool;
+
+    use super::*;
+    use crate::home::backup::{ahead, all, fits, keep, list::note, room, tests::*};
+
+    /// Nothing would be seen of it but that the folder is empty.
+    #[test]
+    fn a_chosen_place_whose_disk_is_not_mounted_is_not_filled_on_the_disk_below() {
+        let (_keep, mut home) = home_with(&["genesis"]);
+        let (place, data) = (tempfile::tempdir().unwrap(), home.data());
+        home.backups = Some(place.path().to_owned());
+        home.manner.place_chosen = true;
+        let taken = || tried(&home, 5);
+        let done = taken().unwrap();
+        assert_eq!(done.mount.as_deref(), mount_of(&data));
+        // As if the place had been a mount point.
+        let done = Completion { mount: Some(place.path().to_owned()), ..done };
+        note(&home, std::slice::from_ref(&done)).unwrap();
+        let aside = home.path.join("aside");
+        fs::rename(&done.path, &aside).unwrap();
+        assert!(matches!(taken(), Err(BackupError::NotMounted { .. })));
+        assert!(
+            matches!(fits(&home), Err(BackupError::NotMounted { .. }))
+                && ahead::copy(&home, &AtomicBool::new(false)).is_err()
+        );
+        assert_eq!((fs::read_dir(place.path()).unwrap().count(), all(&home)), (0, Vec::new()));
+        fs::rename(&aside, &done.path).unwrap();
+        assert_eq!(all(&home), std::slice::from_ref(&done));
+        taken().unwrap();
+        // It is lost for good.
+        fs::remove_dir_all(&done.path).unwrap();
+        assert!(matches!(taken(), Err(BackupError::NotMounted { .. })));
+        keep::remove(&home, &done).unwrap();
+        taken().unwrap();
+    }
+
+    #[test]
+    fn a_chosen_place_that_is_gone_is_not_made_on_the_disk_below() {
+        let (keep, mut home) = home_with(&["genesis"]);
+        let gone = keep.path().join("not-mounted");
+        home.backups = Some(gone.clone());
+        home.manner.place_chosen = true;
+        let taken = tried(&home, 5);
+        assert!(matches!(taken, Err(BackupError::Gone { .. })) && !gone.exists());
+        let said = || room(&home).unwrap_err().to_string();
+        assert!(said().ends_with("not-mounted, which is not there any more: mount its disk, or make the folder"));
+        std::os::unix::fs::symlink("elsewhere", &gone).unwrap();
+        assert!(said().ends_with("which leads to elsewhere, which is not there: mount its disk, or make the folder"));
+        fs::remove_file(&gone).unwrap();
+        fs::write(&gone, "").unwrap();
+        assert!(said().ends_with("which is no folder: name one, or move it away and make the folder"));
+    }
+}

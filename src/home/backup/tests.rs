@@ -1,0 +1,181 @@
+//! A node is saved and comes back, on this filesystem and on another.
+
+use super::*;
+use crate::decide::facts::Backup;
+pub(super) use crate::home::tests::home_with;
+
+pub(super) fn plan(height: u64) -> Plan {
+    Plan { name: "v2".into(), height, info: String::new() }
+}
+
+/// A folder on another filesystem, where this machine has one.
+pub(super) fn elsewhere() -> Option<tempfile::TempDir> {
+    let device = |path: &Path| fs::metadata(path).map(|meta| meta.dev()).ok();
+    let folder = tempfile::tempdir_in("/dev/shm").ok()?;
+    (device(folder.path()) != device(&std::env::temp_dir())).then_some(folder)
+}
+
+/// A home that keeps its backups, and beside it a folder on another filesystem with the database to which it links.
+pub(super) fn home_with_a_database_elsewhere() -> Option<(tempfile::TempDir, tempfile::TempDir, Home)> {
+    let elsewhere = elsewhere()?;
+    let (keep, mut home) = home_with(&["genesis"]);
+    home.backups = Some(home.path.clone());
+    let far = elsewhere.path().join("deep/application.db");
+    database(&far);
+    std::os::unix::fs::symlink(&far, home.data().join("application.db")).unwrap();
+    Some((elsewhere, keep, home))
+}
+
+/// Whether the filesystem of this folder can share blocks: then nothing is linked, and nothing copied.
+pub(super) fn shares_blocks(folder: &Path) -> bool {
+    let [from, to] = [(); 2].map(|()| tempfile::tempfile_in(folder).unwrap());
+    rustix::fs::ioctl_ficlone(to, from).is_ok()
+}
+
+/// A database with a table that never changes again and one that may.
+pub(super) fn database(folder: &Path) {
+    fs::create_dir_all(folder).unwrap();
+    for name in ["000001.ldb", "000002.log", "000003.ldb"] {
+        fs::write(folder.join(name), name).unwrap();
+    }
+}
+
+pub(super) fn inode(path: &Path) -> u64 {
+    fs::metadata(path).unwrap().ino()
+}
+
+/// Tries to save the node before this height.
+pub(super) fn tried(home: &Home, height: u64) -> Result<Completion, BackupError> {
+    take(home, &plan(height), &Zoned::now(), &AtomicBool::new(false), &|_, _| {})
+}
+
+pub(super) fn taken(home: &Home, height: u64) -> Completion {
+    tried(home, height).unwrap()
+}
+
+pub(super) fn restored(home: &Home, done: &Completion) -> restore::Restored {
+    restore::restore(home, done, &Zoned::now(), &AtomicBool::new(false), &|_, _| {}).unwrap()
+}
+
+#[test]
+fn two_backups_on_one_day_do_not_mix_and_each_is_of_its_plan() {
+    let (_keep, mut home) = home_with(&["genesis"]);
+    let place = tempfile::tempdir().unwrap();
+    home.backups = Some(place.path().join("deep/down"));
+    fs::create_dir(home.data().join("application.db")).unwrap();
+    fs::write(home.data().join("application.db/1.ldb"), "one").unwrap();
+    let now = jiff::civil::date(2026, 1, 5).at(10, 0, 0, 0).to_zoned(jiff::tz::TimeZone::UTC).unwrap();
+    assert_eq!(state(&home, Some(&plan(5))), Backup::Missing);
+    let first = take(&home, &plan(5), &now, &AtomicBool::new(false), &|_, _| {}).unwrap();
+    assert!(first.path.ends_with("data-backup-2026-1-5"));
+    assert_eq!(first.bytes, if shares_blocks(place.path()) { 0 } else { 3 });
+    assert_eq!(state(&home, Some(&plan(5))), Backup::Complete);
+    assert_eq!(state(&home, Some(&plan(9))), Backup::Missing);
+    fs::write(home.data().join("application.db/1.ldb"), "two!").unwrap();
+    let second = take(&home, &plan(9), &now, &AtomicBool::new(false), &|_, _| {}).unwrap();
+    assert!(second.path.ends_with("data-backup-2026-1-5-2"));
+    assert_eq!(fs::read(first.path.join("application.db/1.ldb")).unwrap(), b"one");
+}
+
+#[test]
+fn linked_data_is_copied_sockets_are_left_out_and_a_place_inside_is_refused() {
+    let (_keep, mut home) = home_with(&["genesis"]);
+    let elsewhere = tempfile::tempdir().unwrap();
+    fs::write(elsewhere.path().join("state"), "kept").unwrap();
+    fs::remove_dir(home.data()).unwrap();
+    std::os::unix::fs::symlink(elsewhere.path(), home.data()).unwrap();
+    let _socket = std::os::unix::net::UnixListener::bind(elsewhere.path().join("socket")).unwrap();
+    home.backups = Some(home.path.clone());
+    let done = taken(&home, 5);
+    assert_eq!(fs::read(done.path.join("state")).unwrap(), b"kept");
+    assert!(!done.path.join("socket").exists());
+    home.backups = Some(home.data().join("backups"));
+    let refused = tried(&home, 5);
+    assert!(matches!(refused, Err(BackupError::Inside(_))), "{refused:?}");
+}
+
+#[test]
+fn a_link_to_the_place_of_the_backups_or_to_a_folder_above_is_not_followed_into_itself() {
+    let (_keep, mut home) = home_with(&["genesis"]);
+    let place = tempfile::tempdir().unwrap();
+    home.backups = Some(place.path().to_owned());
+    fs::write(home.data().join("state"), "kept").unwrap();
+    std::os::unix::fs::symlink(place.path(), home.data().join("backups")).unwrap();
+    std::os::unix::fs::symlink(home.data(), home.data().join("itself")).unwrap();
+    let done = taken(&home, 5);
+    let copied = if shares_blocks(place.path()) { 0 } else { 4 };
+    assert_eq!((done.bytes, fs::read(done.path.join("state")).unwrap()), (copied, b"kept".to_vec()));
+}
+
+#[test]
+fn a_backup_that_was_stopped_is_not_complete_and_the_next_one_begins_anew() {
+    let (_keep, mut home) = home_with(&["genesis"]);
+    home.backups = Some(home.path.clone());
+    fs::write(home.data().join("state"), "kept").unwrap();
+    let stopped = take(&home, &plan(5), &Zoned::now(), &AtomicBool::new(true), &|_, _| {});
+    assert!(matches!(stopped, Err(BackupError::Stopped)), "{stopped:?}");
+    assert_eq!(state(&home, Some(&plan(5))), Backup::Missing);
+    taken(&home, 5);
+    assert_eq!(state(&home, Some(&plan(5))), Backup::Complete);
+}
+
+#[test]
+fn what_lies_on_another_filesystem_is_saved_there_and_comes_back_with_the_rest() {
+    let Some(elsewhere) = elsewhere() else { return };
+    let (_keep, mut home) = home_with(&["genesis"]);
+    home.backups = Some(home.path.clone());
+    let far = elsewhere.path().join("deep/application.db");
+    database(&far);
+    database(&home.data().join("state.db"));
+    std::os::unix::fs::symlink(&far, home.data().join("application.db")).unwrap();
+    let done = taken(&home, 5);
+    for (saved, live) in
+        [(done.path.join("application.db"), &far), (done.path.join("state.db"), &home.data().join("state.db"))]
+    {
+        let linked = inode(&saved.join("000001.ldb")) == inode(&live.join("000001.ldb"));
+        assert!(linked || shares_blocks(live));
+        assert_ne!(inode(&saved.join("000003.ldb")), inode(&live.join("000003.ldb")));
+    }
+    assert_eq!(state(&home, Some(&plan(5))), Backup::Complete);
+    fs::write(far.join("000003.ldb"), "after").unwrap();
+    fs::write(home.data().join("state.db/000003.ldb"), "after").unwrap();
+    let restored = restored(&home, &done);
+    assert_eq!(fs::read_link(home.data().join("application.db")).unwrap(), far);
+    for live in [&far, &home.data().join("state.db")] {
+        assert_eq!(fs::read(live.join("000003.ldb")).unwrap(), b"000003.ldb");
+    }
+    let failed = elsewhere.path().join("deep").join(layout::file_name(&restored.failed[1]));
+    assert_eq!(fs::read(failed.join("000003.ldb")).unwrap(), b"after");
+    keep::remove(&home, &done).unwrap();
+    let left: Vec<_> =
+        fs::read_dir(elsewhere.path().join("deep")).unwrap().flatten().map(|entry| entry.file_name()).collect();
+    assert_eq!(left.len(), 2, "the database and what failed: {left:?}");
+}
+
+#[test]
+fn what_a_mount_has_for_root_alone_is_left_where_it_is() {
+    let (_keep, mut home) = home_with(&["genesis"]);
+    home.backups = Some(home.path.clone());
+    fs::create_dir(home.data().join("lost+found")).unwrap();
+    fs::write(home.data().join("state"), "before").unwrap();
+    let done = taken(&home, 5);
+    assert!(!done.path.join("lost+found").exists());
+    restored(&home, &done);
+    assert!(home.data().join("lost+found").is_dir());
+}
+
+#[test]
+fn to_a_place_on_another_filesystem_everything_is_copied_and_it_stays() {
+    let Some(elsewhere) = elsewhere() else { return };
+    let (_keep, mut home) = home_with(&["genesis"]);
+    home.backups = Some(elsewhere.path().to_owned());
+    home.manner.place_chosen = true;
+    database(&home.data().join("state.db"));
+    let estimate = estimate::estimate(&home, &AtomicBool::new(false)).unwrap().unwrap();
+    let done = taken(&home, 5);
+    assert_eq!((done.means, done.bytes, done.shared), (Means::Copy, 30, 0));
+    assert_eq!((estimate.bytes, estimate.shared, estimate.files), (30, 0, 3));
+    assert_eq!(fs::read_dir(elsewhere.path()).unwrap().count(), 1, "nothing is left of the estimate");
+    restored(&home, &done);
+    assert_eq!(verify::verify(&done), []);
+}
