@@ -190,7 +190,7 @@ fn full(folder: &Path) -> impl FnOnce(io::Error) -> io::Error + use<'_> {
     move |error| {
         let is_full = matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
         let Some(left) = is_full.then(|| statvfs(folder).ok()).flatten() else { return error };
-        let (bytes, inodes) = (left.blocks_available() * left.fragment_size(), left.files_available());
+        let (bytes, inodes) = (left.blocks_available().saturating_mul(left.fragment_size()), left.files_available());
         let text = format!(
             "{error}: the filesystem of {} has {bytes} bytes and {inodes} inodes left, and at least {BYTES} and {INODES} are \
              needed: make room there",

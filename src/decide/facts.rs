@@ -23,6 +23,9 @@ pub struct Facts {
     pub stored: Vec<Receipt>,
     /// The backup for the plan in `info`.
     pub backup: Backup,
+    /// Whether a restore has begun to change what is there: it can only be completed.
+    #[serde(default)]
+    pub restoring: bool,
     /// Who holds the node's lock.
     pub lock: NodeLock,
     /// The small file that keeps what the disk does not show by itself.
@@ -353,8 +356,7 @@ impl Record {
     /// The same upgrade begun anew, hooks and all: with another binary, on other data, or because its operator wants it.
     #[must_use]
     pub fn anew(&self, retried: bool, signed: Option<u64>) -> Self {
-        let back = |failure: &Failure| matches!(failure.state, FailureState::Retrying | FailureState::RolledBack);
-        let is_back = self.failure.as_ref().is_some_and(|failure| back(failure));
+        let is_back = self.failure.as_ref().is_some_and(|failure| failure.restored);
         // On the same data earlier starts still count: one of them may have committed the height.
         let (signed_before, starts) =
             if is_back { (signed.unwrap_or(u64::MAX), 0) } else { (self.signed_before, self.starts) };

@@ -17,51 +17,25 @@ pub struct Supervisor {
     _file: File,
 }
 
-/// Why this `watcher` may not work on the home.
-#[derive(Debug, thiserror::Error)]
-pub enum LockError {
-    /// Another one does.
-    #[error("another watcher (pid {pid}) already works on {home}: stop it first, or choose another DAEMON_HOME")]
-    Taken {
-        /// Its process.
-        pid: String,
-        /// The home.
-        home: String,
-    },
-    /// The lock file cannot be used.
-    #[error("cannot lock {path}: {source}")]
-    Disk {
-        /// The lock file.
-        path: String,
-        /// What the system says.
-        source: io::Error,
-    },
-}
-
 /// Takes the supervisor's lock.
 ///
 /// # Errors
-/// [`LockError`].
-pub fn supervise(home: &Home) -> Result<Supervisor, LockError> {
+/// Where another one has it, or the lock file cannot be used.
+pub fn supervise(home: &Home) -> io::Result<Supervisor> {
     let path = home.own().join("watcher.lock");
-    let disk = |source| LockError::Disk { path: path.display().to_string(), source: full(&home.path)(source) };
-    let mut file = open(&path).map_err(disk)?;
-    // Whoever only looks whether it is free holds it for a moment.
-    let mut tries = 0..5;
-    while matches!(file.try_lock(), Err(TryLockError::WouldBlock)) && tries.next().is_some() {
-        std::thread::sleep(Duration::from_millis(20));
+    let named = |error: io::Error| {
+        let error = full(&home.path)(error);
+        io::Error::new(error.kind(), format!("cannot lock {}: {error}", path.display()))
+    };
+    let mut file = open(&path).map_err(named)?;
+    if !taken(&file).map_err(named)? {
+        let (pid, home) = (supervisor(home).unwrap_or_default(), home.path.display());
+        return Err(io::Error::other(format!(
+            "another watcher (pid {pid}) already works on {home}: stop it first, or choose another DAEMON_HOME"
+        )));
     }
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => {
-            let mut pid = String::new();
-            let _ = file.read_to_string(&mut pid);
-            return Err(LockError::Taken { pid: pid.trim().to_string(), home: home.path.display().to_string() });
-        }
-        Err(TryLockError::Error(error)) => return Err(disk(error)),
-    }
-    file.set_len(0).and_then(|()| file.rewind()).map_err(disk)?;
-    writeln!(file, "{}", std::process::id()).map_err(disk)?;
+    file.set_len(0).and_then(|()| file.rewind()).map_err(named)?;
+    writeln!(file, "{}", std::process::id()).map_err(named)?;
     Ok(Supervisor { _file: file })
 }
 
@@ -99,17 +73,28 @@ pub fn node(home: &Home) -> io::Result<NodeLock> {
 /// Where it is held already, or the lock file cannot be used.
 pub fn for_node(home: &Home) -> io::Result<OwnedFd> {
     let file = open(&node_path(home))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file.into()),
-        Err(TryLockError::WouldBlock) => Err(io::Error::other("another node process still runs on this home")),
-        Err(TryLockError::Error(error)) => Err(error),
+    if !taken(&file)? {
+        return Err(io::Error::other("another node process still runs on this home"));
     }
+    Ok(file.into())
 }
 
 /// The file whose lock a node holds.
 #[must_use]
 pub fn node_path(home: &Home) -> std::path::PathBuf {
     home.own().join("node.lock")
+}
+
+/// Whether the lock could be taken. Whoever only looks whether it is free holds it for a moment.
+fn taken(file: &File) -> io::Result<bool> {
+    for _ in 0..5 {
+        match file.try_lock() {
+            Ok(()) => return Ok(true),
+            Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(20)),
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+    }
+    Ok(false)
 }
 
 fn open(path: &std::path::Path) -> io::Result<File> {

@@ -79,6 +79,7 @@ impl Observer {
             staged,
             stored: artifact::stored(&home.store(), &home.daemon),
             backup: backup::state(home, plan.map(|upgrade| &upgrade.plan)),
+            restoring: failure.is_some() && backup::restore::is_pending(home),
             lock: if alive { NodeLock::Held } else { lock::node(home).unwrap_or(NodeLock::Held) },
             signed_height: signed.unwrap_or_default(),
             // It matters where an upgrade may be taken back, and costs three files.

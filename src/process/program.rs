@@ -319,8 +319,12 @@ impl Drop for Child {
     fn drop(&mut self) {
         if self.killed_on_drop && self.exit.is_none() {
             self.signal(Signal::SIGKILL);
-            let _ = waitpid(self.pid, None);
-            orphans::awaited().remove(&self.pid.as_raw());
+            // It may take a while to die, on a disk that does not answer, and nothing waits for it.
+            let pid = self.pid;
+            std::thread::spawn(move || {
+                let _ = waitpid(pid, None);
+                orphans::awaited().remove(&pid.as_raw());
+            });
         }
     }
 }

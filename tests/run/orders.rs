@@ -346,6 +346,7 @@ fn a_binary_is_replaced_with_one_graceful_restart_and_the_old_one_is_kept() {
     said(&home, &["replace", "genesis", hotfix, "--at", "30"]);
     home.write("data/height", "30");
     wait::until("it is restarted at the height", LIMIT, || (starts(&home, "hotfix").len() == 2).then_some(()));
+    assert!(!home.at("cosmovisor/watcher/replacement.json").exists(), "with the order fulfilled");
     assert!(watcher.stop().success());
     let told = said(&home, &["replace", "genesis", hotfix, "--now"]);
     assert!(told.contains("replaced"), "without a watcher it is done at once: {told}");

@@ -190,7 +190,7 @@ impl World {
             Act::Schedule(..) if changes => E::Plan,
             Act::Reschedule(_) | Act::Cancel if changes && self.chain.scheduled().is_some() => E::Plan,
             Act::Hold(on) if on == self.disk.home.orders.holds.is_empty() => E::Hold,
-            Act::Name(..) | Act::Replace => E::Order,
+            Act::Name(..) | Act::Replace(_) => E::Order,
             Act::Rollback => E::Ruling,
             Act::Resume if failed => E::Ruling,
             Act::Place | Act::Mend | Act::Harm(_) => E::Binary,

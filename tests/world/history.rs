@@ -156,8 +156,8 @@ pub enum Act {
     Name(u8, How),
     /// The operator's brake, on or off.
     Hold(bool),
-    /// The operator replaces the binary that runs, under the same name.
-    Replace,
+    /// The operator replaces the binary that runs, under the same name, so many blocks ahead, or at once.
+    Replace(u8),
     /// While no upgrade is under way, `watcher` is stopped, and the data come from a snapshot of so many blocks after the
     /// network's last upgrade, or before it.
     Snapshot(i8, Carries),
@@ -311,7 +311,7 @@ fn disturbances() -> impl Strategy<Value = Vec<Act>> {
         3 => fails,
         1 => any::<bool>().prop_map(Act::Hold),
         1 => (1..20_u8, hows()).prop_map(|(ahead, how)| Act::Name(ahead, how)),
-        1 => Just(Act::Replace),
+        1 => (0..6_u8).prop_map(Act::Replace),
         2 => prop_oneof![Just(Act::Resume), Just(Act::Rollback)],
         1 => prop_oneof![Just(Act::Place), Just(Act::Mend), harms()],
         1 => (2..30_u8, wanted()).prop_map(|(ahead, asks)| Act::Schedule(ahead, asks)),
@@ -411,7 +411,7 @@ fn acts() -> impl Strategy<Value = Act> {
         2 => Just(Act::Place),
         1 => (1..20_u8, hows()).prop_map(|(ahead, how)| Act::Name(ahead, how)),
         1 => any::<bool>().prop_map(Act::Hold),
-        1 => Just(Act::Replace),
+        1 => (0..6_u8).prop_map(Act::Replace),
         2 => prop_oneof![2 => Just(Act::Mend), 2 => Just(Act::Resume), 1 => Just(Act::Rollback)],
         1 => harms(),
     ];

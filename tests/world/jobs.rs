@@ -429,6 +429,10 @@ impl World {
                 if self.process.as_ref().is_some_and(|_| self.disk.home.current.as_ref() == Some(version)) {
                     self.breaks(format!("the binary of {version} was replaced while it ran"));
                 }
+                let at = self.disk.home.orders.replacement.as_ref().and_then(|ordered| ordered.at);
+                if at.is_some_and(|at| self.data.committed + 1 < at) {
+                    self.breaks(format!("the binary of {version} was replaced with {} committed", self.data.committed));
+                }
                 if let Version::Upgrade(folder) = version {
                     let file = self.disk.create(None);
                     self.disk.stage(folder.clone(), Binary { file, receipt: None });

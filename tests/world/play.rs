@@ -115,9 +115,10 @@ impl World {
                 let hold = on.then(|| Hold { folder: None, reason: String::new() });
                 self.disk.order(move |orders| orders.holds = hold.iter().cloned().collect());
             }
-            Act::Replace => {
+            Act::Replace(ahead) => {
                 let version = self.disk.home.current.clone().unwrap_or(Version::Genesis);
-                let replacement = Replacement { version, at: None };
+                let at = (ahead > 0).then(|| self.data.committed + u64::from(ahead));
+                let replacement = Replacement { version, at };
                 self.disk.order(move |orders| orders.replacement = Some(replacement.clone()));
             }
             Act::Snapshot(after, carries) => self.snapshot(after, carries),

@@ -398,7 +398,7 @@ fn an_exact_height_that_passed_unseen_stops_the_node_of_a_later_upgrade_once_and
 #[test]
 fn a_binary_is_replaced_by_one_restart() {
     let mut world = World::begin(Setup { first: 0, ..Setup::default() });
-    world.live(&[Act::Until(Moment::Spawn), Act::Blocks(2), Act::Replace, Act::Blocks(6)]).unwrap();
+    world.live(&[Act::Until(Moment::Spawn), Act::Blocks(2), Act::Replace(0), Act::Blocks(6)]).unwrap();
     assert_eq!((world.times(Moment::Spawn), world.disk.home.orders.replacement.as_ref()), (2, None));
     assert!(world.process.is_some());
 }
@@ -491,7 +491,7 @@ fn restarts_in_the_middle_do_not_begin_the_count_of_attempts_anew_and_another_bi
     let mut world = World::begin(Setup::default());
     world.live(&[Act::Faulty(Some(2))]).unwrap();
     assert!(world.step_until(|world| world.disk.record().is_some_and(|record| record.attempts == 2)));
-    world.live(&[Act::Replace, Act::Blocks(20)]).unwrap();
+    world.live(&[Act::Replace(0), Act::Blocks(20)]).unwrap();
     assert_eq!((stands(&world), world.times(Moment::Spawn)), (Some(FailureState::Held), 1 + 2 + 4));
 }
 

@@ -49,6 +49,10 @@ impl Core {
             wake_by(decision, at + pause);
             return true;
         }
+        // It counts once, however often the end is looked at.
+        if self.learns_the_generation(&event.facts, decision) {
+            return true;
+        }
         (self.crashes, self.failing.waits) =
             if waits { (crashes, self.failing.waits.saturating_add(1)) } else { (crashes + 1, 0) };
         self.start(&event.facts, decision);

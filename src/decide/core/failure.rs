@@ -195,7 +195,7 @@ impl Core {
         let back =
             |state| matches!(state, FailureState::Retrying | FailureState::RollingBack | FailureState::RolledBack);
         match (facts.orders.ruling, &record.failure) {
-            (Some(Ruling::Resume), Some(failure)) if !is_on_its_way(failure.state) => {
+            (Some(Ruling::Resume), Some(failure)) if !is_on_its_way(failure.state) || is_untouched(failure, facts) => {
                 self.goes_on(record, facts, "its operator wants it", decision);
             }
             (Some(Ruling::Rollback), failure) if !failure.as_ref().is_some_and(|failure| back(failure.state)) => {
@@ -271,10 +271,12 @@ impl Core {
         }
     }
 
-    /// Data and configuration first, then `current`: as long as that points at the new version, they are not back.
+    /// Data and configuration first, then `current`, wherever that points: somebody may have linked it by hand.
     fn go_back(&mut self, record: &Record, failure: &Failure, facts: &Facts, decision: &mut Decision) {
         self.alarm(record, facts, decision);
-        if facts.current == Current::Version(record.from.clone()) {
+        if !failure.restored {
+            self.begin(HomeJob::Restore(record.plan.clone()), decision);
+        } else if facts.current == Current::Version(record.from.clone()) {
             if failure.state == FailureState::Retrying {
                 self.begin_anew();
                 return self.begin(HomeJob::Heed(record.anew(true, facts.signed_height)), decision);
@@ -282,10 +284,8 @@ impl Core {
             let mut record = record.clone();
             record.failure.iter_mut().for_each(|failure| failure.state = FailureState::RolledBack);
             self.begin(HomeJob::Remember(record), decision);
-        } else if failure.restored {
-            self.begin(HomeJob::Choose(record.from.clone()), decision);
         } else {
-            self.begin(HomeJob::Restore(record.plan.clone()), decision);
+            self.begin(HomeJob::Choose(record.from.clone()), decision);
         }
     }
 
@@ -344,6 +344,11 @@ fn named_by_hand(facts: &Facts) -> bool {
 
 const fn is_on_its_way(state: FailureState) -> bool {
     matches!(state, FailureState::Retrying | FailureState::RollingBack)
+}
+
+/// Whether nothing was brought back yet of what is to come back: a backup may turn out to be damaged.
+fn is_untouched(failure: &Failure, facts: &Facts) -> bool {
+    !failure.restored && !facts.restoring
 }
 
 /// Whether an upgrade may be taken back without asking: only where its height is known not to be committed. That is told

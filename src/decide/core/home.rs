@@ -58,15 +58,11 @@ impl Core {
             decision.exit = Some(Exit::NodeFailed(reason.clone()));
             return;
         }
-        if let (Current::Absent, RecordFact::Present(record), false) =
-            (&facts.current, &facts.record, self.run.is_alive())
-            && record.plan.height > 0
+        if facts.current == Current::Absent
+            && !self.run.is_alive()
+            && let Some(reason) = past_genesis(&facts.record)
         {
-            let name = &record.plan.name;
-            decision.exit = Some(Exit::NodeFailed(format!(
-                "cosmovisor/current is missing, and the last upgrade here was {name:?}: link it to what is to run, for example \
-                 `ln -s upgrades/{name} current`; genesis is not started on data that is past it"
-            )));
+            decision.exit = Some(Exit::NodeFailed(reason));
             return;
         }
         match self.situation(event, decision) {
@@ -368,8 +364,11 @@ impl Core {
             }
             // An order asked for its end, and for its return.
             Run::Ended { life, .. } if life.unwanted => {
-                self.run = Run::Never;
-                self.keep_running(event, decision);
+                // A replacement at a height knows that height from the node that ended.
+                if !self.replace_now(&event.facts, decision) {
+                    self.run = Run::Never;
+                    self.keep_running(event, decision);
+                }
             }
             Run::Ended { exit, .. } => {
                 let exit = *exit;
@@ -452,7 +451,8 @@ impl Core {
         let version = version_of(facts);
         let exact = self.exact_ahead(facts).map(|exact| exact.height);
         let stops_before = self.generation.as_ref().and_then(|(_, before)| *before);
-        let halt = exact.zip(stops_before).map(|(height, before)| if before { height } else { height - 1 });
+        let halt =
+            exact.zip(stops_before).map(|(height, before)| if before { height } else { height.saturating_sub(1) });
         let id = RunId(self.next_identity());
         let before = match &facts.info {
             Info::Absent => None,
@@ -502,6 +502,25 @@ impl Core {
         let id = JobId(self.next_identity());
         self.home.begin(id, job.clone());
         decision.home = Some((id, job));
+    }
+}
+
+/// Why genesis is not started where `current` is missing: for people.
+fn past_genesis(record: &RecordFact) -> Option<String> {
+    const REFUSED: &str = "genesis is not started on data that may be past it";
+    match record {
+        RecordFact::Present(record) if record.plan.height > 0 => {
+            let name = &record.plan.name;
+            Some(format!(
+                "cosmovisor/current is missing, and the last upgrade here was {name:?}: link it to what is to run, for example \
+                 `ln -s upgrades/{name} current`; {REFUSED}"
+            ))
+        }
+        RecordFact::Unreadable => Some(format!(
+            "cosmovisor/current is missing, and which upgrade was the last here cannot be read: link it to what is to run, \
+             for example `ln -s upgrades/NAME current`; {REFUSED}"
+        )),
+        _ => None,
     }
 }
 

@@ -38,6 +38,8 @@ impl Core {
                 self.stop_stray(decision);
                 true
             }
+            // That the node is started anew is told once.
+            Ear::Closed if self.learns_the_generation(facts, decision) => true,
             Ear::Closed => {
                 decision.notes.push(Note::Listens);
                 self.start_as(facts, true, decision);

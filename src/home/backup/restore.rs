@@ -165,7 +165,8 @@ pub fn restore(
         let failed = place::free(&beside, &format!("{prefix}failed-{year}-{month}-{day}"));
         // Two parts of one folder.
         let taken = swap.folders.iter().filter(|change| change.failed == failed).count();
-        let failed = if taken == 0 { failed } else { failed.with_extension(number.to_string()) };
+        let failed =
+            if taken == 0 { failed } else { failed.with_file_name(format!("{}-{number}", file_name(&failed))) };
         let work = Work::of_restore(&layout, &backup.path, (part, &backup.parts), &new, backup.means)?;
         works.push(work);
         swap.folders.push(Change { live: part.live.clone(), only: part.only.clone(), new, failed });

@@ -1,7 +1,10 @@
 //! A node that crashes while no upgrade is under way.
 
 use super::{
-    super::super::event::{Trouble, Words},
+    super::super::{
+        event::{Trouble, Words},
+        orders::Exact,
+    },
     *,
 };
 
@@ -44,6 +47,19 @@ fn a_crash_is_outlived_after_a_pause_that_doubles_until_there_were_too_many() {
         "the node (genesis) ended: exit status 2",
         "the node crashed 3 times in a row and is not started again (WATCHER_RESTART_ON_CRASH)",
     ]);
+}
+
+/// It was counted before the node's generation was asked for, and once more after that.
+#[test]
+fn a_crash_counts_once_where_an_exact_height_is_ahead() {
+    let (mut scene, _) = crashed(1, code(2), None);
+    scene.facts.orders.exact = Some(Exact { name: "v2".into(), folder: folder("v2"), height: HEIGHT, missed: false });
+    scene.facts.info = written(Origin::Operator);
+    scene.seconds(1).does(HomeJob::Generation);
+    scene.ends(Outcome::HaltsBefore(Some(true)));
+    scene.done();
+    let again = "the node crashed and is started again in 2s: restart 2 of 2 in a row";
+    scene.exits(code(2)).says(&["the node (genesis) ended: exit status 2", again]);
 }
 
 #[test]

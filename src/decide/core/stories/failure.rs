@@ -30,7 +30,14 @@ fn tried(starts: u32, attempts: u32) -> Record {
 
 fn failure(state: FailureState) -> Failure {
     let reason = "it broke".into();
-    Failure { state, folder: folder("v2"), sha256: "bad".into(), file: file(1), reason, restored: false }
+    Failure {
+        state,
+        folder: folder("v2"),
+        sha256: "bad".into(),
+        file: file(1),
+        reason,
+        restored: state == FailureState::RolledBack,
+    }
 }
 
 /// The failure stands in the record.

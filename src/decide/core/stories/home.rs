@@ -81,6 +81,8 @@ fn without_a_link_genesis_is_started_only_where_nothing_was_upgraded() {
     );
     scene.facts.record = present(Record { plan: plan("v2", 1), ..passed() });
     assert!(matches!(scene.tick().0.exit, Some(Exit::NodeFailed(_))), "whatever the height was");
+    scene.facts.record = RecordFact::Unreadable;
+    assert!(matches!(scene.tick().0.exit, Some(Exit::NodeFailed(_))), "whatever it may have been");
 }
 
 #[test]

@@ -66,12 +66,37 @@ fn its_operators_word_sets_it_going_again_unless_it_is_on_its_way_back() {
     scene.facts.signed_height = Some(7);
     scene.tick().does(heed(Record { signed_before: 7, ..record() })).says(&[goes_on]);
     for state in [FailureState::Retrying, FailureState::RollingBack] {
-        ruled(state, Ruling::Resume).tick().does(HomeJob::Restore(plan("v2", HEIGHT)));
+        let mut scene = ruled(state, Ruling::Resume);
+        scene.facts.restoring = true;
+        scene.tick().does(HomeJob::Restore(plan("v2", HEIGHT)));
     }
     let mut scene = Scene::new(Settings::default());
     scene.facts.orders.ruling = Some(Ruling::Resume);
     scene.tick().does(heed(Record::nothing(Version::Genesis)));
     scene.done().starts(Version::Genesis);
+}
+
+/// Its operator was told that it goes on, and was not heeded: it was tried again for ever.
+#[test]
+fn a_backup_that_cannot_be_brought_back_does_not_keep_its_operator_from_going_on() {
+    for state in [FailureState::Retrying, FailureState::RollingBack] {
+        let mut scene = found(by(OnFailure::Hold), state);
+        scene.tick().does(HomeJob::Restore(plan("v2", HEIGHT)));
+        scene.fails();
+        scene.facts.orders.ruling = Some(Ruling::Resume);
+        // The data are those on which it was started before, and each start still counts.
+        scene.seconds(1).does(heed(Record { starts: 4, ..record() }));
+    }
+}
+
+/// It was taken for brought back then, with nothing of it there.
+#[test]
+fn a_link_made_by_hand_brings_no_data_back() {
+    for state in [FailureState::Retrying, FailureState::RollingBack] {
+        let mut scene = found(by(OnFailure::Hold), state);
+        scene.facts.current = Current::Version(Version::Genesis);
+        scene.tick().does(HomeJob::Restore(plan("v2", HEIGHT)));
+    }
 }
 
 #[test]

@@ -13,6 +13,18 @@ fn the_node_that_runs_it_is_stopped_for_it_and_started_again() {
     scene.done().starts(Version::Genesis);
 }
 
+/// It was started again without it, came to the height, was stopped for it, and so on.
+#[test]
+fn the_version_that_runs_is_replaced_at_its_height_with_one_restart() {
+    let mut scene = ordered(to_replace(Version::Genesis, Some(200)));
+    asked(&mut scene, 199).rests();
+    scene.is_at(200, 199).stops().says(&[RESTARTS]);
+    scene.exits(code(0)).rests();
+    scene.done().does(HomeJob::Replace(Version::Genesis));
+    scene.facts.orders = Orders::default();
+    scene.done().starts(Version::Genesis);
+}
+
 /// It was told again where the node was reaped before its end was heard of.
 #[test]
 fn a_restart_is_told_once() {
