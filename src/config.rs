@@ -4,7 +4,7 @@
 pub mod arguments;
 pub mod duration;
 pub mod file;
-mod unknown;
+pub(crate) mod unknown;
 pub mod value;
 pub mod values;
 pub mod variables;

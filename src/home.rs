@@ -136,17 +136,29 @@ impl Home {
     }
 }
 
-/// Reads a small file of the home. What is no file is refused: a pipe in its place would never end.
+/// What a file of the home may have where nothing says how long it can get, in bytes.
+pub(crate) const SMALL: u64 = 16 << 20;
+
+/// Reads a small file. What is no file is refused: a pipe in its place would never end.
 ///
 /// # Errors
-/// As the file system gives them, and for what is no file or too long.
-pub(crate) fn read_small(path: &Path) -> io::Result<Vec<u8>> {
-    const LONGEST: u64 = 16 << 20;
+/// As the file system gives them, and for what is no file or has more than so many bytes.
+pub(crate) fn read_small(path: &Path, longest: u64) -> io::Result<Vec<u8>> {
     let meta = fs::metadata(path)?;
-    if !meta.is_file() || meta.len() > LONGEST {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, format!("it is no file of at most {LONGEST} bytes")));
-    }
-    fs::read(path)
+    let refused = match meta.len() {
+        _ if !meta.is_file() => "it is not a file".to_owned(),
+        length if length > longest => format!("it has {length} bytes, and at most {longest} are read"),
+        _ => return fs::read(path),
+    };
+    Err(io::Error::new(io::ErrorKind::InvalidData, refused))
+}
+
+/// A file of the node's configuration. One that cannot be read stops the node as well, which says so; what it does not say
+/// has CometBFT's default.
+pub(crate) fn node_config(home: &Path, name: &str) -> toml::Table {
+    const LARGEST: u64 = 1 << 20;
+    let text = read_small(&home.join("config").join(name), LARGEST).ok().and_then(|text| String::from_utf8(text).ok());
+    text.and_then(|text| text.parse().ok()).unwrap_or_default()
 }
 
 /// Writes a whole file beside its place and renames it there, so that a reader sees the old or the new content.

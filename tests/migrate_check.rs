@@ -286,6 +286,25 @@ fn a_config_file_and_a_file_of_variables_are_followed() {
     assert!(!set.iter().any(|it| it.starts_with("DAEMON_RESTART_DELAY")), "{set:?}");
 }
 
+/// What `run` takes with a file was called wrong, and JSON could not be read.
+#[test]
+fn a_config_file_counts_as_it_does_for_run() {
+    let home = Home::taken_over();
+    home.write("config.json", r#"{"watcher_download_jitter": 600000000000, "unsafe_skip_backup": false}"#);
+    let config = home.at("config.json");
+    let environment = "Environment=UNSAFE_SKIP_BACKUP=1 DAEMON_RESTART_DELAY=0s";
+    home.service(&format!(
+        "{environment}\nExecStart=\nExecStart=cosmovisor run --cosmovisor-config {} start",
+        config.display()
+    ));
+    let output = home.check_unit(&["--format", "json"]);
+    expect(&output, "note", "backup-off", "");
+    let report: Value = serde_json::from_slice(&output.stdout).expect("it is JSON");
+    assert_eq!(report["verdict"], "ready", "{report:#}");
+    let told = report["variables"].to_string();
+    assert!(told.contains("600000000000ns"), "{told}");
+}
+
 #[test]
 fn what_runs_on_the_home_already_is_told() {
     let home = Home::taken_over();

@@ -12,7 +12,10 @@ use rustix::fs::Advice;
 use serde::{Serialize, de::DeserializeOwned};
 use sha2::{Digest, Sha256};
 
-use crate::decide::facts::Fingerprint;
+use crate::{
+    decide::facts::Fingerprint,
+    home::{SMALL, read_small},
+};
 
 /// The identity of a file's content, without reading it.
 #[must_use]
@@ -78,10 +81,7 @@ pub(super) fn write_json(path: &Path, value: &impl Serialize) -> io::Result<()> 
 
 /// Reads a small JSON file; none where it is missing, too large or something else.
 pub(super) fn read_json<T: DeserializeOwned>(path: &Path) -> Option<T> {
-    const LARGEST: u64 = 16 << 20;
-    let mut bytes = Vec::new();
-    File::open(path).ok()?.take(LARGEST).read_to_end(&mut bytes).ok()?;
-    serde_json::from_slice(&bytes).ok()
+    serde_json::from_slice(&read_small(path, SMALL).ok()?).ok()
 }
 
 /// Makes a file's name below `root` last, and those of all folders on the way to it.

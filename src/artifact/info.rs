@@ -2,11 +2,7 @@
 //! the URL of such a document; in the wild it is as often blank or prose. Pure text in, an answer out, but for
 //! [`local_document`].
 
-use std::{
-    fs::File,
-    io::{self, Read as _},
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 use url::Url;
@@ -15,6 +11,7 @@ pub use super::source::{Flaw, Refusal};
 use super::{checksum::shortened, source::Source};
 use crate::{
     decide::plan::{Artifact, Asks},
+    home::read_small,
     http::secrets,
     json,
 };
@@ -100,17 +97,7 @@ pub fn local_file(info: &str) -> Option<PathBuf> {
 /// As [`read`]; it lists binaries or is unusable.
 pub fn local_document(path: &Path, platform: &Platform, must_have_checksum: bool) -> Result<Asks, Refusal> {
     const LONGEST: u64 = 1 << 20;
-    let read = || {
-        let file = File::open(path)?;
-        let meta = file.metadata()?;
-        if !meta.is_file() || meta.len() > LONGEST {
-            return Err(io::Error::other(format!("it is no file of at most {LONGEST} bytes")));
-        }
-        let mut bytes = Vec::new();
-        file.take(LONGEST).read_to_end(&mut bytes)?;
-        Ok(bytes)
-    };
-    let bytes = read().map_err(|error| {
+    let bytes = read_small(path, LONGEST).map_err(|error| {
         let reason = format!("the plan's info is {}: {error}", path.display());
         Flaw::Url.because(reason)
     })?;
@@ -267,6 +254,16 @@ mod tests {
     use serde::Deserialize;
 
     use super::*;
+
+    /// Any endpoint may say where the document is, and a pipe that nobody writes to would have held up everything.
+    #[test]
+    fn a_document_on_this_machine_that_is_no_file_is_refused_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("pipe");
+        nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let refusal = local_document(&pipe, &linux(), false).unwrap_err();
+        assert!(refusal.reason.ends_with("it is not a file"), "{}", refusal.reason);
+    }
 
     fn linux() -> Platform {
         Platform { os_arch: "linux/amd64".into() }

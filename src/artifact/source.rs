@@ -132,9 +132,7 @@ pub(super) fn parameter(url: &Url, name: &str) -> Option<String> {
 
 /// The last component of a URL's path, decoded: the name that a file of sums calls the file by.
 pub(super) fn file_name(url: &Url) -> String {
-    let last = url.path().rsplit('/').next().unwrap_or_default();
-    let as_value = format!("x={}", last.replace('+', "%2B"));
-    url::form_urlencoded::parse(as_value.as_bytes()).next().map_or_else(String::new, |(_, value)| value.into_owned())
+    secrets::decoded(url.path().rsplit('/').next().unwrap_or_default())
 }
 
 /// Removes a query parameter and leaves every other byte of the URL as the plan has it.
@@ -227,6 +225,6 @@ mod tests {
 
     #[test]
     fn a_file_is_called_by_its_decoded_name() {
-        assert_eq!(file_name(&Url::parse("https://h/v1/gaiad%2Bmeta+x.zip?y").unwrap()), "gaiad+meta+x.zip");
+        assert_eq!(file_name(&Url::parse("https://h/v1/gaiad%2Bmeta+x&y.zip?z").unwrap()), "gaiad+meta+x&y.zip");
     }
 }

@@ -27,7 +27,7 @@ use crate::decide::{event::ProposalStatus, plan::Plan};
 pub struct Rest {
     door: Door,
     /// The id of the node behind it, where it says so; asked for once.
-    node_id: Arc<OnceLock<Option<String>>>,
+    node_id: Arc<OnceLock<String>>,
 }
 
 impl Rest {
@@ -48,10 +48,14 @@ impl Rest {
         let syncing = self.ask::<SyncingAnswer>("/cosmos/base/tendermint/v1beta1/syncing", &[]).await;
         if self.node_id.get().is_none() {
             let info = self.ask::<InfoAnswer>("/cosmos/base/tendermint/v1beta1/node_info", &[]).await;
-            self.node_id.get_or_init(|| Some(info.ok()?.value.default_node_info.default_node_id.to_ascii_lowercase()));
+            // Where it is not told this time, it may be the next: without it a node that is named twice counts twice.
+            let id = info.map(|info| info.value.default_node_info.default_node_id.to_ascii_lowercase());
+            if let Some(id) = id.ok().filter(|id| !id.is_empty()) {
+                self.node_id.get_or_init(|| id);
+            }
         }
         Ok(Latest {
-            node_id: self.node_id.get().cloned().flatten(),
+            node_id: self.node_id.get().cloned(),
             height: header.height.0,
             time: header.time_at(header.height.0).unwrap_or_default(),
             chain_id: header.chain_id,
@@ -236,6 +240,29 @@ mod tests {
             (Some(91), Some(("v2".into(), 116)))
         );
         assert_eq!(rest.applied_plan("v2 /é").await.unwrap(), 116);
+    }
+
+    /// It counted twice from then on, where it was named by its RPC as well.
+    #[tokio::test]
+    async fn a_node_that_does_not_say_who_it_is_at_first_is_asked_again() {
+        let asked = std::sync::atomic::AtomicUsize::new(0);
+        let liar = Liar::telling(move |path, _| match path {
+            "/cosmos/base/tendermint/v1beta1/blocks/latest" => json(recorded!("cometbft-0.40/rest-blocks-latest.json")),
+            "/cosmos/base/tendermint/v1beta1/node_info" => {
+                match asked.fetch_add(1, std::sync::atomic::Ordering::Relaxed) {
+                    0 => StatusCode::TOO_MANY_REQUESTS.into_response(),
+                    1 => json(r#"{"default_node_info":{"default_node_id":""}}"#),
+                    _ => json(recorded!("cometbft-0.40/rest-node_info.json")),
+                }
+            }
+            _ => StatusCode::NOT_IMPLEMENTED.into_response(),
+        })
+        .await;
+        let rest = rest(&liar);
+        for known in [false, false, true, true] {
+            assert_eq!(rest.latest().await.unwrap().node_id.is_some(), known);
+        }
+        assert_eq!(liar.count("/cosmos/base/tendermint/v1beta1/node_info"), 3);
     }
 
     #[tokio::test]

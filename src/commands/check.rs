@@ -27,7 +27,7 @@ use crate::{
         proof::Trust,
     },
     cli::{CheckArgs, CheckFormat},
-    config::{self, Config},
+    config::{self, Config, file::File},
     decide::plan::Artifact,
     exit::{Ending, Failure},
     home::{Home, observe},
@@ -80,9 +80,9 @@ struct Found {
 ///
 /// # Errors
 /// Where the command line is wrong, or stdout cannot be written.
-pub fn check(args: &CheckArgs) -> anyhow::Result<Ending> {
+pub fn check(file: Option<&Path>, args: &CheckArgs) -> anyhow::Result<Ending> {
     log::start(Persona::Watcher, &log::Choices::from_environment());
-    let args = &Wanted::read(args)?;
+    let args = &Wanted::read(file, args)?;
     let report = super::wait_for(look(args))?;
     say(
         Persona::Watcher,
@@ -111,7 +111,7 @@ struct Wanted<'a> {
 }
 
 impl<'a> Wanted<'a> {
-    fn read(args: &'a CheckArgs) -> anyhow::Result<Self> {
+    fn read(file: Option<&Path>, args: &'a CheckArgs) -> anyhow::Result<Self> {
         // An empty variable counts as none.
         let set = |urls: &[String]| urls.iter().filter(|url| !url.is_empty()).cloned().collect::<Vec<_>>();
         let path = args.home.as_deref().filter(|path| !path.as_os_str().is_empty());
@@ -144,7 +144,8 @@ impl<'a> Wanted<'a> {
             "DAEMON_NAME" => Some(daemon.clone()),
             other => std::env::var(other).ok(),
         };
-        let config = path.map(|_| config::read(&environment, &[], None));
+        let file = file.map(File::read).transpose().map_err(Failure::usage)?;
+        let config = path.map(|_| config::read(&environment, &[], file.as_ref()));
         let is_true = |name: &str| environment(name).is_some_and(|value| value.eq_ignore_ascii_case("true"));
         let home = match &config {
             Some(Ok(config)) => config.home.clone(),

@@ -9,6 +9,8 @@ mod setting;
 mod text;
 mod unit;
 
+use std::path::Path;
+
 use serde::Serialize;
 
 use super::{
@@ -49,13 +51,13 @@ struct InForce {
 ///
 /// # Errors
 /// Where there is nothing to look at, or stdout cannot be written.
-pub fn migrate_check(args: &MigrateCheckArgs) -> anyhow::Result<Ending> {
+pub fn migrate_check(file: Option<&Path>, args: &MigrateCheckArgs) -> anyhow::Result<Ending> {
     let unit = (!args.unit.is_empty()).then(|| Unit::read(&args.unit)).transpose();
     let unit = unit.map_err(|error| Failure::usage(format!("--unit {error}")))?;
     let mut findings = Findings::default();
     let settings = match &unit {
         Some(unit) => Settings::of_unit(unit, &mut findings),
-        None => Settings::of_process(),
+        None => Settings::of_process(file, &mut findings),
     };
     if unit.is_none() && settings.get("DAEMON_HOME").is_none() {
         return Err(Failure::usage("DAEMON_HOME is not set: set it and DAEMON_NAME, or give --unit FILE"));
@@ -74,7 +76,8 @@ pub fn migrate_check(args: &MigrateCheckArgs) -> anyhow::Result<Ending> {
 
 fn look(settings: &Settings, unit: Option<&Unit>, findings: &mut Findings) {
     let names: Vec<String> = settings.variables.keys().cloned().collect();
-    let read = config::read(&|name| settings.get(name), &names, None);
+    let of_environment = |name: &str| settings.variables.get(name).map(|setting| setting.value.clone());
+    let read = config::read(&of_environment, &names, settings.file.as_ref().map(|(_, file)| file));
     let config: Option<&Config> = match &read {
         Ok(config) => Some(config),
         Err(error) => {
@@ -110,7 +113,7 @@ fn look(settings: &Settings, unit: Option<&Unit>, findings: &mut Findings) {
 /// The home where some setting is wrong that has nothing to do with it.
 fn home_alone(settings: &Settings) -> Option<Home> {
     let get = |name: &str| match name {
-        "DAEMON_HOME" | "DAEMON_NAME" => settings.get(name),
+        "DAEMON_HOME" | "DAEMON_NAME" => settings.get(name).map(|setting| setting.value),
         // Where backups go may be what is wrong.
         "UNSAFE_SKIP_BACKUP" => Some("true".to_owned()),
         _ => None,
@@ -120,14 +123,17 @@ fn home_alone(settings: &Settings) -> Option<Home> {
 
 fn report(settings: &Settings, unit: Option<&Unit>, findings: Findings) -> Report {
     let variables = VARIABLES.iter().map(|variable| {
-        let set = settings.variables.get(variable.name).filter(|setting| !setting.value.is_empty());
+        let set = settings.get(variable.name);
         let (value, origin) = set
+            .as_ref()
             .map_or((variable.default.shown(), "default"), |setting| (setting.value.as_str(), setting.origin.as_str()));
         InForce { name: variable.name, value: variable.shown(value), origin: origin.to_owned() }
     });
     Report {
         verdict: if findings.count(Severity::Error) == 0 { "ready" } else { "not_ready" },
-        home: settings.get("DAEMON_HOME").unwrap_or_else(|| "(DAEMON_HOME is not set)".to_owned()),
+        home: settings
+            .get("DAEMON_HOME")
+            .map_or_else(|| "(DAEMON_HOME is not set)".to_owned(), |setting| setting.value),
         variables: variables.collect(),
         unit: unit.and_then(|unit| Some((unit.name.clone(), unit.start_with(text::PROGRAM)?))),
         findings,

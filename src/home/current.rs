@@ -8,7 +8,7 @@ use std::{
 
 use nix::unistd::{AccessFlags, access, geteuid};
 
-use super::{Home, read_small, sync_folder, upgrade_info, write_whole};
+use super::{Home, SMALL, read_small, sync_folder, upgrade_info, write_whole};
 use crate::decide::{
     facts::{Current, Marker, Version},
     plan::{Folder, Plan},
@@ -49,7 +49,7 @@ pub fn read(home: &Home) -> Current {
 /// The marker beside the current binary.
 #[must_use]
 pub fn marker(home: &Home) -> Option<Marker> {
-    let bytes = read_small(&home.current().join(upgrade_info::FILE)).ok()?;
+    let bytes = read_small(&home.current().join(upgrade_info::FILE), SMALL).ok()?;
     let plan = upgrade_info::parse(&bytes).ok()?;
     Some(Marker { name: plan.name, height: plan.height })
 }

@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::{
-    Home,
+    Home, SMALL,
     backup::{self, signing},
     current, lock, orders, read_small, record, upgrade_info, version,
 };
@@ -138,17 +138,13 @@ impl Observer {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Info::Absent,
             Err(error) => return strange(error.to_string(), Fingerprint::default()),
         };
-        if !meta.is_file() {
-            // A pipe would never end.
-            return strange("it is not a file".to_owned(), artifact::fingerprint(&meta));
-        }
         let changed = meta.ctime().saturating_mul(1_000_000_000).saturating_add(meta.ctime_nsec());
         let file = artifact::fingerprint(&meta);
         let known = self.info.as_ref().filter(|seen| seen.file == file);
         if let Some(seen) = known.filter(|seen| seen.changed == changed && !rests_on_a_file(home, &seen.info)) {
             return seen.info.clone();
         }
-        let bytes = read_info(&path, file.size);
+        let bytes = read_small(&path, upgrade_info::LONGEST).map_err(|error| error.to_string());
         // A rewrite under the time of the content before must not be taken for that one.
         let modified = match known {
             None => file.modified,
@@ -193,13 +189,6 @@ fn rests_on_a_file(home: &Home, info: &Info) -> bool {
     matches!(info, Info::Plan { upgrade, .. } if home.local_info && info::local_file(&upgrade.plan.info).is_some())
 }
 
-fn read_info(path: &Path, size: u64) -> Result<Vec<u8>, String> {
-    if size > upgrade_info::LONGEST {
-        return Err(format!("it has {size} bytes, and no plan is that long"));
-    }
-    fs::read(path).map_err(|error| error.to_string())
-}
-
 fn understood(home: &Home, bytes: Result<&[u8], &String>, fingerprint: Fingerprint, mode: u32) -> Info {
     const ANY_EXECUTE: u32 = 0o111;
     let plan =
@@ -220,7 +209,7 @@ fn understood(home: &Home, bytes: Result<&[u8], &String>, fingerprint: Fingerpri
 /// # Errors
 /// Where there is one that cannot be read.
 pub fn signed_height(home: &Home) -> Result<Option<u64>, Unreadable> {
-    let state = match read_small(&home.data().join("priv_validator_state.json")) {
+    let state = match read_small(&home.data().join("priv_validator_state.json"), SMALL) {
         Ok(state) => serde_json::from_slice::<serde_json::Value>(&state).map_err(|_| Unreadable)?,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(_) => return Err(Unreadable),

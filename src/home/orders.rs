@@ -10,7 +10,7 @@ use std::{
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
-use super::{Home, sync_folder, upgrade_info, write_whole, write_with_mode};
+use super::{Home, read_small, sync_folder, upgrade_info, write_whole, write_with_mode};
 use crate::{
     artifact,
     decide::{
@@ -241,13 +241,11 @@ fn file<T: DeserializeOwned>(path: &Path, unreadable: &mut Option<String>) -> Op
     })
 }
 
-/// What is in a file, where it is there. A pipe would never end, and no order is longer than a plan may be.
+/// What is in a file, where it is there. No order is longer than a plan may be.
 fn content(path: &Path) -> io::Result<Option<Vec<u8>>> {
-    match fs::metadata(path) {
+    match read_small(path, upgrade_info::LONGEST) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Ok(found) if !found.is_file() => Err(io::Error::other("it is not a file")),
-        Ok(found) if found.len() > upgrade_info::LONGEST => Err(io::Error::other("it is too long")),
-        found => found.and_then(|_| fs::read(path)).map(Some),
+        read => read.map(Some),
     }
 }
 

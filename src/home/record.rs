@@ -6,7 +6,7 @@ use std::{
     os::unix::fs::FileExt as _,
 };
 
-use super::{Home, read_small, write_whole};
+use super::{Home, SMALL, read_small, write_whole};
 use crate::decide::{
     facts::{Record, RecordFact},
     plan::Plan,
@@ -18,7 +18,7 @@ const PAGE: usize = 4096;
 /// Reads the record.
 #[must_use]
 pub fn read(home: &Home) -> RecordFact {
-    match read_small(&home.record()) {
+    match read_small(&home.record(), SMALL) {
         Ok(bytes) => serde_json::from_slice(&bytes).map_or(RecordFact::Unreadable, RecordFact::Present),
         Err(error) if error.kind() == io::ErrorKind::NotFound => RecordFact::Absent,
         Err(_) => RecordFact::Unreadable,

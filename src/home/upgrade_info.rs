@@ -4,7 +4,7 @@
 use serde_json::{Map, Value};
 use std::{fmt, fs, io};
 
-use super::{Home, read_small, sync_folder};
+use super::{Home, SMALL, read_small, sync_folder};
 use crate::decide::plan::Plan;
 
 /// The file's name.
@@ -25,7 +25,7 @@ impl fmt::Display for NotAPlan {
 /// The plan in a home's file, where there is one that can be understood.
 #[must_use]
 pub fn read(home: &Home) -> Option<Plan> {
-    parse(&read_small(&home.upgrade_info()).ok()?).ok()
+    parse(&read_small(&home.upgrade_info(), SMALL).ok()?).ok()
 }
 
 /// Makes the file outlive a power cut as it is: its node does not.

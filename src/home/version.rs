@@ -11,7 +11,7 @@ use std::{
 
 use serde::Deserialize;
 
-use super::{Home, current};
+use super::{Home, SMALL, current, read_small};
 use crate::artifact;
 
 /// The file's name.
@@ -170,15 +170,10 @@ impl Wishes {
 }
 
 fn content(path: &Path) -> io::Result<Option<String>> {
-    match fs::symlink_metadata(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        found => found?,
-    };
-    // A pipe would never end.
-    if !fs::metadata(path)?.is_file() {
-        return Err(io::Error::other("it is not a file"));
+    match read_small(path, SMALL) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound && !path.is_symlink() => Ok(None),
+        read => String::from_utf8(read?).map(Some).map_err(io::Error::other),
     }
-    fs::read_to_string(path).map(Some)
 }
 
 /// The flag of an entry of `removed_args`.

@@ -102,7 +102,7 @@ fn malformed(written: &str) -> String {
 }
 
 /// Percent-encoded text as it was meant.
-fn decoded(text: &str) -> String {
+pub(crate) fn decoded(text: &str) -> String {
     let as_value = format!("x={}", text.replace('+', "%2B").replace('&', "%26"));
     form_urlencoded::parse(as_value.as_bytes()).next().map_or_else(String::new, |(_, value)| value.into_owned())
 }

@@ -74,6 +74,11 @@ fn what_is_staged_and_is_not_the_plans_is_told() {
     let release = script();
     let home = Home::with(scheduled(&release));
     expect(&home.check(&[], &["--offline"]), "warning", "staged-missing", "DAEMON_ALLOW_DOWNLOAD_BINARIES");
+    let file = home.world.home.with_extension("toml");
+    fs::write(&file, "daemon_allow_download_binaries = true\n").expect("it can be written");
+    let file = file.to_str().expect("it is text");
+    let told = home.check(&[], &["--offline", "--cosmovisor-config", file]);
+    assert!(!report(&told)["findings"].to_string().contains("DAEMON_ALLOW_DOWNLOAD_BINARIES"), "{told:?}");
     // The operator's own: used as it is.
     let place = home.world.place_binary("upgrades/v2");
     for arguments in [&[][..], &["--offline"]] {

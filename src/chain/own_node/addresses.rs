@@ -1,9 +1,11 @@
 //! Where the own node listens: by its arguments, its environment, its configuration, in the order in which the SDK's
 //! server (viper) lets them override each other.
 
-use std::{ffi::OsString, fs::File, io::Read as _, path::Path};
+use std::{ffi::OsString, path::Path};
 
 use url::Url;
+
+use crate::home::node_config;
 
 /// The address of the own node's RPC: `--rpc.laddr`, `<NAME>_RPC_LADDR`, `laddr` under `[rpc]` of `config/config.toml`,
 /// else CometBFT's default. An address on all interfaces is asked on the loopback one. None for a unix socket and
@@ -15,7 +17,7 @@ pub fn own_rpc_address(
     home: &Path,
     daemon_name: &str,
 ) -> Option<Url> {
-    let sources = Sources { args, env, daemon_name, file: config_file(home, "config.toml") };
+    let sources = Sources { args, env, daemon_name, file: node_config(home, "config.toml") };
     reachable(&sources.value("rpc.laddr").unwrap_or_else(|| String::from("tcp://127.0.0.1:26657")))
 }
 
@@ -28,7 +30,7 @@ pub fn own_rest_address(
     home: &Path,
     daemon_name: &str,
 ) -> Option<Url> {
-    let sources = Sources { args, env, daemon_name, file: config_file(home, "app.toml") };
+    let sources = Sources { args, env, daemon_name, file: node_config(home, "app.toml") };
     // Go's strconv.ParseBool.
     let enabled = matches!(sources.value("api.enable")?.as_str(), "1" | "t" | "T" | "true" | "TRUE" | "True");
     let address = || sources.value("api.address").unwrap_or_else(|| String::from("tcp://localhost:1317"));
@@ -40,7 +42,7 @@ pub fn own_rest_address(
 #[must_use]
 pub fn own_setting(home: &Path, daemon_name: &str, dotted: &str) -> Option<String> {
     let env = |name: &str| std::env::var(name).ok();
-    let sources = Sources { args: &[], env: &env, daemon_name, file: config_file(home, "config.toml") };
+    let sources = Sources { args: &[], env: &env, daemon_name, file: node_config(home, "config.toml") };
     sources.variable(dotted).or_else(|| match sources.in_file(dotted)? {
         toml::Value::String(text) => Some(text.clone()),
         other => Some(other.to_string()),
@@ -92,14 +94,6 @@ impl Sources<'_> {
         let name = format!("{}_{dotted}", self.daemon_name).to_uppercase().replace(['-', '.'], "_");
         (self.env)(&name).filter(|value| !value.is_empty())
     }
-}
-
-fn config_file(home: &Path, name: &str) -> toml::Table {
-    const LARGEST: u64 = 1 << 20;
-    let mut text = String::new();
-    let read = File::open(home.join("config").join(name)).and_then(|file| file.take(LARGEST).read_to_string(&mut text));
-    // A file that cannot be read stops the node as well, which says so; here the defaults are as good as any.
-    read.ok().and_then(|_| text.parse().ok()).unwrap_or_default()
 }
 
 /// A listening address as one to ask at.

@@ -1,10 +1,12 @@
 //! Who the own node is.
 
-use std::{fs::File, io::Read as _, path::Path};
+use std::path::Path;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
+
+use crate::home::read_small;
 
 #[derive(Deserialize)]
 struct NodeKey {
@@ -24,8 +26,7 @@ pub fn node_id(home: &Path) -> Option<String> {
     const SEED: usize = 32;
     const KEY_PAIR: usize = 64;
     const ADDRESS: usize = 20;
-    let mut json = Vec::new();
-    File::open(home.join("config/node_key.json")).ok()?.take(LARGEST).read_to_end(&mut json).ok()?;
+    let json = read_small(&home.join("config/node_key.json"), LARGEST).ok()?;
     let key: NodeKey = serde_json::from_slice(&json).ok()?;
     let pair = BASE64.decode(key.priv_key.value).ok().filter(|pair| pair.len() == KEY_PAIR)?;
     Some(hex::encode(&Sha256::digest(&pair[SEED..])[..ADDRESS]))

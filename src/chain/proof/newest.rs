@@ -1,6 +1,6 @@
 //! The newest verified header, kept in the home: a trusted height that is written down once dies after the trusting period.
 
-use std::{fs, io, path::Path};
+use std::{io, path::Path};
 
 use serde::{Deserialize, Serialize};
 use tendermint::{
@@ -9,7 +9,7 @@ use tendermint::{
 };
 
 use super::{light::Trusted, trust::Point};
-use crate::home;
+use crate::home::{self, read_small};
 
 /// More than this is not read, bytes: a header with ten thousand validators has two megabytes.
 const LARGEST: u64 = 8 << 20;
@@ -24,13 +24,10 @@ struct Kept {
 
 /// The header that was kept, if it was verified from the same as is trusted now.
 pub(super) fn read(path: &Path, point: Option<&Point>) -> io::Result<Option<Trusted>> {
-    match fs::metadata(path) {
+    let kept: Kept = match read_small(path, LARGEST) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error),
-        Ok(found) if found.len() > LARGEST => return Err(io::Error::from(io::ErrorKind::FileTooLarge)),
-        Ok(_) => {}
-    }
-    let kept: Kept = serde_json::from_slice(&fs::read(path)?)?;
+        read => serde_json::from_slice(&read?)?,
+    };
     if kept.trusted.as_ref() != point {
         return Ok(None);
     }

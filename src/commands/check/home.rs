@@ -2,8 +2,9 @@
 //! stands in the way of a restart.
 
 use std::{
+    fmt::Display,
     fs::{self, File},
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 use super::{
@@ -11,7 +12,10 @@ use super::{
     artifacts::{self, Fetched},
 };
 use crate::{
-    artifact::{self, Platform, inspect::inspect},
+    artifact::{
+        self, Platform,
+        inspect::{InspectError, inspect},
+    },
     chain::own_node::own_setting,
     commands::findings::Findings,
     decide::{
@@ -58,6 +62,9 @@ pub(super) fn look(wanted: &Wanted<'_>, subject: &Subject, fetched: Option<&Fetc
     if place.is_file()
         && let Err(error) = inspect(&place, &home.platform)
     {
+        if matches!(error, InspectError::Read(_)) {
+            return unreadable(&place, &error, findings);
+        }
         let help = "replace it: it would be used, and cannot be run";
         return findings.error("staged-unfit", format!("{shown}: {error}"), help);
     }
@@ -72,14 +79,15 @@ pub(super) fn look(wanted: &Wanted<'_>, subject: &Subject, fetched: Option<&Fetc
                     let help = "it is used as it is: make sure that it is meant, for example built by yourself from the same source";
                     findings.warning("staged-differs", message, help);
                 }
-                (_, Err(error)) => {
-                    findings.warning("staged-unreadable", format!("{shown}: {error}"), "run this as the node's user");
-                }
+                (_, Err(error)) => unreadable(&place, &error, findings),
                 _ => {}
             }
         }
         Staged::Ours(receipt) | Staged::Suspect(receipt) => {
-            let found = File::open(&place).and_then(|mut file| artifact::sha256_of(&mut file)).unwrap_or_default();
+            let found = match File::open(&place).and_then(|mut file| artifact::sha256_of(&mut file)) {
+                Ok(found) => found,
+                Err(error) => return unreadable(&place, &error, findings),
+            };
             if !receipt.satisfies(&upgrade) {
                 let message =
                     format!("{shown} was fetched from {}, which is not what the plan asks for", receipt.artifact.url);
@@ -94,6 +102,10 @@ pub(super) fn look(wanted: &Wanted<'_>, subject: &Subject, fetched: Option<&Fetc
         }
         Staged::None => missing(wanted, &upgrade, fetched, findings),
     }
+}
+
+fn unreadable(place: &Path, error: &impl Display, findings: &mut Findings) {
+    findings.warning("staged-unreadable", format!("{}: {error}", place.display()), "run this as the node's user");
 }
 
 /// Nothing is staged yet: is there room, and may it be fetched?

@@ -17,6 +17,7 @@ use crate::{
         plan::Folder,
     },
     home::{Home, upgrade_info, version},
+    http::secrets::decoded,
 };
 
 /// Looks at everything in there that a run would rest on.
@@ -149,7 +150,7 @@ fn binary(home: &Home, folder: &Path, needed: bool, findings: &mut Findings) {
 
 /// Whether a plan can lead to this folder at all.
 fn name(home: &Home, folder: &Folder, findings: &mut Findings) {
-    let Ok(wanted) = Folder::of(&unescaped(folder.as_str()), home.keep_case) else { return };
+    let Ok(wanted) = Folder::of(&decoded(folder.as_str()), home.keep_case) else { return };
     if wanted != *folder {
         let from = home.upgrade(folder);
         let message = format!("no plan's name leads to upgrades/{folder}: its binary would not be found at the halt");
@@ -161,18 +162,6 @@ fn name(home: &Home, folder: &Folder, findings: &mut Findings) {
         };
         findings.warning("folder-unmatched", message, help);
     }
-}
-
-/// With `%XX` resolved: the plan's name behind a folder's.
-fn unescaped(folder: &str) -> String {
-    let mut bytes = Vec::new();
-    let mut rest = folder.as_bytes();
-    while let [first, after @ ..] = rest {
-        let escaped = after.get(..2).and_then(|digits| hex::decode(digits).ok()).filter(|_| *first == b'%');
-        bytes.push(escaped.as_ref().map_or(*first, |byte| byte[0]));
-        rest = if escaped.is_some() { &after[2..] } else { after };
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 /// As a word for a shell.

@@ -1,9 +1,16 @@
 //! The environment that the node's supervisor has or would have, and where each value comes from.
 
-use std::{collections::BTreeMap, ffi::OsString, fs, path::Path};
+use std::{collections::BTreeMap, ffi::OsString, path::Path};
+
+use serde_json::Value;
 
 use super::{findings::Findings, unit::Unit};
-use crate::config::variables::{VARIABLES, Variable};
+use crate::config::{
+    arguments,
+    file::File,
+    unknown,
+    variables::{Kind, VARIABLES, Variable},
+};
 
 /// What a variable is set to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +28,8 @@ pub(super) struct Settings {
     pub(super) variables: BTreeMap<String, Setting>,
     /// The node's arguments, where a unit says them.
     pub(super) args: Vec<OsString>,
+    /// The config file, with its name.
+    pub(super) file: Option<(String, File)>,
 }
 
 /// Variables that people still set, and what became of them.
@@ -34,123 +43,74 @@ const DEPRECATED: [(&str, &str); 3] = [
 ];
 
 impl Settings {
-    /// Those of this process.
-    pub(super) fn of_process() -> Self {
+    /// Those of this process, and of a config file.
+    pub(super) fn of_process(file: Option<&Path>, findings: &mut Findings) -> Self {
         let variables = std::env::vars_os().map(|(name, value)| {
             let value = value.to_string_lossy().into_owned();
             (name.to_string_lossy().into_owned(), Setting { value, origin: "environment".to_owned() })
         });
-        Self { variables: variables.collect(), args: Vec::new() }
+        Self { variables: variables.collect(), args: Vec::new(), file: None }.with(file, findings)
     }
 
-    /// Those of a unit that starts `cosmovisor run ARGS…`, or `watcher run ARGS…` already. What the unit names as a config
-    /// file comes in below its environment.
+    /// Those of a unit that starts `cosmovisor run ARGS…`, or `watcher run ARGS…` already, and of the config file that it
+    /// names.
     pub(super) fn of_unit(unit: &Unit, findings: &mut Findings) -> Self {
-        let mut words = unit.words().into_iter().skip(1).collect::<Vec<_>>();
-        let named =
-            words.iter().position(|word| word.trim_start_matches('-').eq_ignore_ascii_case("cosmovisor-config"));
-        let config = named.map(|at| words.drain(at..words.len().min(at + 2)).nth(1).unwrap_or_default());
-        if words.first().is_some_and(|word| word == "run") {
-            words.remove(0);
+        let mut args: Vec<_> = unit.words().into_iter().skip(1).map(OsString::from).collect();
+        let named = arguments::take_config(&mut args).unwrap_or_else(|error| {
+            findings.error("config-unreadable", error.to_string(), "name a file behind it, or remove it");
+            None
+        });
+        if args.first().is_some_and(|word| word == "run") {
+            args.remove(0);
         }
-        let args = words.into_iter().map(OsString::from).collect();
-        let mut settings = Self { variables: unit.variables.clone(), args };
-        if let Some(config) = config {
-            settings.below(Path::new(&config), findings);
-        }
-        settings
+        Self { variables: unit.variables.clone(), args, file: None }.with(named.as_deref(), findings)
     }
 
-    /// A variable's value; an empty one is none.
-    pub(super) fn get(&self, name: &str) -> Option<String> {
-        self.variables.get(name).map(|setting| setting.value.clone()).filter(|value| !value.is_empty())
+    fn with(mut self, file: Option<&Path>, findings: &mut Findings) -> Self {
+        self.file = file.and_then(|path| match File::read(path) {
+            Ok(file) => Some((path.display().to_string(), file)),
+            Err(error) => {
+                let message = format!("--cosmovisor-config {}: {error}", path.display());
+                findings.error("config-unreadable", message, "name a TOML, JSON or YAML file that can be read");
+                None
+            }
+        });
+        self
+    }
+
+    /// What a variable is set to, in the environment or else in the file; an empty value is none.
+    pub(super) fn get(&self, name: &str) -> Option<Setting> {
+        let set = self.variables.get(name).filter(|setting| !setting.value.is_empty());
+        set.cloned().or_else(|| self.in_file(VARIABLES.iter().find(|variable| variable.name == name)?))
+    }
+
+    fn in_file(&self, variable: &Variable) -> Option<Setting> {
+        let is_duration = matches!(variable.kind, Kind::Duration | Kind::DurationOrZero);
+        let (origin, file) = self.file.as_ref()?;
+        let value = match file.get(&variable.name.to_lowercase())? {
+            Value::String(text) if text.is_empty() => return None,
+            Value::String(text) => text.clone(),
+            // `init` writes durations as nanoseconds, and 0 where there is none.
+            Value::Number(number) if number.as_u64() == Some(0) && variable.kind == Kind::Duration => return None,
+            Value::Number(number) if is_duration => format!("{number}ns"),
+            other => other.to_string(),
+        };
+        Some(Setting { value, origin: origin.clone() })
     }
 
     /// What is set and means nothing.
     pub(super) fn look(&self, findings: &mut Findings) {
-        let known = |name: &str| VARIABLES.iter().any(|variable| variable.name == name);
-        let meant = |name: &str| ["DAEMON_", "COSMOVISOR_", "WATCHER_"].iter().any(|prefix| name.starts_with(prefix));
-        for (name, setting) in self.variables.iter().filter(|(name, _)| meant(name) && !known(name)) {
+        for (name, setting) in self.variables.iter().filter(|(name, _)| unknown::is_unknown(name)) {
             let message = format!("{name} ({}) is not a variable of watcher and is ignored", setting.origin);
             if let Some((_, help)) = DEPRECATED.iter().find(|(deprecated, _)| deprecated == name) {
                 findings.warning("variable-deprecated", message, *help);
                 continue;
             }
-            let help = match nearest(name) {
+            let help = match unknown::nearest(name) {
                 Some(variable) => format!("{} may be meant; otherwise remove it", variable.name),
                 None => "remove it".to_owned(),
             };
             findings.warning("variable-unknown", message, help);
         }
-    }
-
-    /// Takes the values of a config file for the variables that are not set.
-    fn below(&mut self, path: &Path, findings: &mut Findings) {
-        let shown = path.display();
-        let table = fs::read_to_string(path).map_err(|error| error.to_string());
-        let table =
-            table.and_then(|text| text.parse::<toml::Table>().map_err(|error| error.message().replace('\n', ", ")));
-        let table = match table {
-            Ok(table) => table,
-            Err(error) => {
-                let help = "name a TOML file that can be read";
-                return findings.error("config-unreadable", format!("--cosmovisor-config {shown}: {error}"), help);
-            }
-        };
-        for variable in VARIABLES {
-            let value = match table.get(&variable.name.to_lowercase()) {
-                None => continue,
-                Some(toml::Value::String(text)) => text.clone(),
-                // `init` writes durations as nanoseconds, and 0 where there is none.
-                Some(toml::Value::Integer(0)) if is_duration(variable) => continue,
-                Some(toml::Value::Integer(number)) if is_duration(variable) => format!("{number}ns"),
-                Some(other) => other.to_string(),
-            };
-            let setting = Setting { value, origin: shown.to_string() };
-            self.variables.entry(variable.name.to_owned()).or_insert(setting);
-        }
-    }
-}
-
-fn is_duration(variable: &Variable) -> bool {
-    variable.kind == crate::config::variables::Kind::Duration
-}
-
-/// The variable whose name is most like this one, where one is at all: a third of it may differ.
-fn nearest(name: &str) -> Option<&'static Variable> {
-    let (distance, variable) =
-        VARIABLES.iter().map(|variable| (distance(name, variable.name), variable)).min_by_key(|it| it.0)?;
-    (distance <= name.len() / 3).then_some(variable)
-}
-
-/// How many letters have to be put in, taken out or changed.
-fn distance(one: &str, other: &str) -> usize {
-    let mut row: Vec<usize> = (0..=other.len()).collect();
-    for (above, a) in one.bytes().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], above + 1);
-        for (left, b) in other.bytes().enumerate() {
-            let best = (diagonal + usize::from(a != b)).min(row[left] + 1).min(row[left + 1] + 1);
-            diagonal = std::mem::replace(&mut row[left + 1], best);
-        }
-    }
-    row[other.len()]
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_misspelt_variable_is_told_with_the_one_that_may_be_meant() {
-        for (name, meant) in [
-            ("DAEMON_ALLOW_DOWNLOAD_BINARY", Some("DAEMON_ALLOW_DOWNLOAD_BINARIES")),
-            ("DAEMON_RESTART_AFTER_UPGRADES", Some("DAEMON_RESTART_AFTER_UPGRADE")),
-            ("COSMOVISOR_DISABLE_RECASING", Some("COSMOVISOR_DISABLE_RECASE")),
-            ("DAEMON_HOEM", Some("DAEMON_HOME")),
-            ("COSMOVISOR_UNHEARD_OF", None),
-        ] {
-            assert_eq!(nearest(name).map(|variable| variable.name), meant, "{name}");
-        }
-        assert_eq!((distance("", "abc"), distance("kitten", "sitting"), distance("a", "a")), (3, 3, 0));
     }
 }

@@ -8,7 +8,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::home::Home;
+use crate::home::{Home, node_config};
 
 /// The folder within a backup that holds everything but `data`.
 pub(super) const INNER: &str = ".watcher";
@@ -79,7 +79,7 @@ impl Layout {
     /// # Errors
     /// Where `data` or what `WATCHER_BACKUP_PATHS` names is not there.
     pub(super) fn of(home: &Home) -> io::Result<Self> {
-        let config = config(home);
+        let config = node_config(&home.path, "config.toml");
         let named = |section: Option<&str>, key: &str, default: &str| {
             let table = section.map_or(Some(&config), |section| config.get(section).and_then(toml::Value::as_table));
             let text = table.and_then(|table| table.get(key)?.as_str()).filter(|text| !text.is_empty());
@@ -190,14 +190,6 @@ fn resolved(path: &Path) -> PathBuf {
     }
     let folder = path.parent().and_then(|folder| fs::canonicalize(folder).ok());
     folder.zip(path.file_name()).map_or_else(|| path.to_owned(), |(folder, name)| folder.join(name))
-}
-
-fn config(home: &Home) -> toml::Table {
-    const LARGEST: u64 = 1 << 20;
-    let path = home.path.join("config/config.toml");
-    let text = fs::metadata(&path).ok().filter(|meta| meta.is_file() && meta.len() <= LARGEST);
-    // A file that cannot be read stops the node as well; what it does not say has CometBFT's default.
-    text.and_then(|_| fs::read_to_string(&path).ok()?.parse().ok()).unwrap_or_default()
 }
 
 fn at(path: &Path, error: &io::Error) -> io::Error {

@@ -4,7 +4,7 @@ use std::{io, path::Path};
 
 use serde_json::Value;
 
-use crate::home::read_small;
+use crate::home::{SMALL, read_small};
 
 /// The file within a backup that keeps it. No copy by hand makes a node use it.
 pub(super) const KEPT: &str = ".watcher/priv_validator_state.json.kept";
@@ -32,7 +32,7 @@ pub struct Unreadable {
 /// [`Unreadable`] where it is there and does not say what was signed.
 pub(super) fn read(path: &Path) -> Result<Option<Signed>, Unreadable> {
     let unreadable = |reason: String| Unreadable { path: path.display().to_string(), reason };
-    let content = match read_small(path) {
+    let content = match read_small(path, SMALL) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         content => content.map_err(|error| unreadable(error.to_string()))?,
     };
