@@ -151,6 +151,9 @@ pub struct BackupArgs {
     /// What to do.
     #[command(subcommand)]
     pub command: BackupCommand,
+    /// How to print it.
+    #[arg(long, value_enum, default_value_t = Format::Text, global = true)]
+    pub format: Format,
 }
 
 /// What can be done with backups.
@@ -161,17 +164,11 @@ pub enum BackupCommand {
         /// Rehearse the next one beside the running node, and show what it would cost.
         #[arg(long)]
         next: bool,
-        /// How to print it.
-        #[arg(long, value_enum, default_value_t = Format::Text)]
-        format: Format,
     },
     /// Look whether a backup is still what it was when it was made. Ends with 1 where one is not.
     Verify {
         /// Its name; every backup where none is given.
         name: Option<String>,
-        /// How to print it.
-        #[arg(long, value_enum, default_value_t = Format::Text)]
-        format: Format,
     },
     /// Bring a backup back, all of it or nothing; what was there is renamed, and the signing state never goes back.
     Restore {
@@ -180,9 +177,6 @@ pub enum BackupCommand {
         /// Do it without asking.
         #[arg(long)]
         yes: bool,
-        /// How to print it.
-        #[arg(long, value_enum, default_value_t = Format::Text)]
-        format: Format,
     },
     /// Remove the checkpoints of upgrades that have passed, beyond `WATCHER_BACKUP_KEEP`, or the backups that are named.
     Prune {
@@ -191,9 +185,6 @@ pub enum BackupCommand {
         /// Also the last one from before an upgrade that has not passed.
         #[arg(long, requires = "names")]
         force: bool,
-        /// How to print it.
-        #[arg(long, value_enum, default_value_t = Format::Text)]
-        format: Format,
     },
 }
 

@@ -20,7 +20,12 @@ pub mod show_upgrade_info;
 pub mod upcoming;
 pub mod version;
 
-use std::{ffi::OsString, future::Future, io, path::Path};
+use std::{
+    ffi::OsString,
+    future::Future,
+    io::{self, IsTerminal as _},
+    path::Path,
+};
 
 use clap::{CommandFactory as _, Parser as _};
 
@@ -147,6 +152,17 @@ fn say(persona: Persona, text: impl AsRef<[u8]>) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         other => other,
     }
+}
+
+/// Asks whoever sits at the terminal.
+fn is_wanted() -> anyhow::Result<bool> {
+    if !io::stdin().is_terminal() {
+        return Err(Failure::usage("nobody can be asked: say --yes where that is what you want"));
+    }
+    say(Persona::Watcher, "Do it? [y/N] ")?;
+    let mut answer = String::new();
+    io::stdin().read_line(&mut answer)?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
 /// Waits for work that waits for others. Commands that answer at once do without a runtime.

@@ -58,13 +58,8 @@ pub struct Supervisor {
     switched: bool,
     /// What is copied before a backup is made.
     ahead: keeping::Ahead,
-    own_node: Option<OwnNode>,
-    endpoints: Vec<Endpoint>,
-    clients: Clients,
-    web: Web,
+    ears: Ears,
     manager: Manager,
-    heard: mpsc::Receiver<Heard>,
-    attention: watch::Sender<Attention>,
     began: Instant,
     wake: Option<Duration>,
     _lock: lock::Supervisor,
@@ -122,13 +117,8 @@ impl Supervisor {
             stopping: None,
             switched: false,
             ahead: keeping::Ahead::default(),
-            own_node: ears.own_node,
-            endpoints: ears.endpoints,
-            clients: ears.clients,
-            web: ears.web,
+            ears,
             manager: Manager::of_environment(),
-            heard: ears.heard,
-            attention: ears.attention,
             began: Instant::now(),
             wake: None,
             _lock: lock,
@@ -148,7 +138,7 @@ impl Supervisor {
             self.core.is_told_of_changes();
         }
         trace::begins(&self.config.settings, changes.is_some());
-        if let Some(own_node) = self.own_node.clone() {
+        if let Some(own_node) = self.ears.own_node.clone() {
             tokio::spawn(keeping::look(self.config.home.clone(), own_node));
         }
         if !orders::read(&self.config.home).queue.is_empty() {
@@ -201,7 +191,7 @@ impl Supervisor {
                 Ok(Kind::Tick)
             }
             () = sleep_until(wake) => Ok(Kind::Tick),
-            Some(heard) = self.heard.recv() => Ok(Kind::Heard(heard)),
+            Some(heard) = self.ears.heard.recv() => Ok(Kind::Heard(heard)),
         }
     }
 
@@ -226,7 +216,7 @@ impl Supervisor {
 
     fn carry_out(&mut self, decision: Decision) -> Option<Exit> {
         for note in &decision.notes {
-            report::note(note, &self.endpoints, &self.config.program);
+            report::note(note, &self.ears.endpoints, &self.config.program);
         }
         for job in decision.cancel {
             self.jobs.cancel(job);
@@ -249,7 +239,7 @@ impl Supervisor {
         if let Some((id, job)) = decision.fetch {
             self.begin_fetch(id, job);
         }
-        self.attention.send_if_modified(|attention| {
+        self.ears.attention.send_if_modified(|attention| {
             let changed = *attention != decision.attention;
             *attention = decision.attention;
             changed

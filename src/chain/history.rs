@@ -36,7 +36,7 @@ pub struct History {
 /// # Errors
 /// [`NoAnswer`] where not one tells of the passed proposals.
 pub async fn history(endpoints: &[Endpoint], clients: &Clients) -> Result<History, NoAnswer> {
-    let (reached, mut faults) = reach(endpoints, clients, None).await?;
+    let (reached, mut faults) = reach(endpoints, clients).await?;
     let latest = reached[0].latest.clone();
     let passed = faults.first(&reached, PROPOSED, async |at| {
         Ok((at.endpoint.label.clone(), Reader::default().passed(&at.source).await?))

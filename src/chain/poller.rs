@@ -28,19 +28,17 @@ use crate::decide::{
 
 /// Follows the chain until nobody listens any more, or the future is dropped.
 ///
-/// `chain_id` is the chain that the home belongs to, where that is known; else the own node's counts, else that of
-/// whoever answers first. `trust` is what plans are proven from. `upgrade_of` says what this machine makes of a plan; none
+/// All are to be on one chain: the own node's, else that of whoever answers first. `trust` is what plans are proven from. `upgrade_of` says what this machine makes of a plan; none
 /// where it cannot be carried out.
 pub async fn follow(
     endpoints: Vec<Endpoint>,
     clients: Clients,
-    chain_id: Option<String>,
     trust: Arc<Trust>,
     upgrade_of: impl Fn(Plan) -> Option<Upgrade> + Send + Sync + 'static,
     attention: Receiver<Attention>,
     heard: Sender<Heard>,
 ) {
-    let (chain_id, upgrade_of) = (Arc::new(ChainId::new(chain_id)), Arc::new(upgrade_of));
+    let (chain_id, upgrade_of) = (Arc::new(ChainId::default()), Arc::new(upgrade_of));
     let mut tasks = JoinSet::new();
     for endpoint in endpoints {
         let (clients, chain_id, upgrade_of) = (clients.clone(), Arc::clone(&chain_id), Arc::clone(&upgrade_of));
@@ -121,15 +119,13 @@ mod tests {
     impl Following {
         fn start(
             endpoints: Vec<Endpoint>,
-            chain_id: Option<&str>,
             upgrade_of: impl Fn(Plan) -> Option<Upgrade> + Send + Sync + 'static,
         ) -> Self {
             let ((sender, heard), (attention, watched)) = (mpsc::channel(64), watch::channel(Attention::EveryBlock));
             let mut tasks = JoinSet::new();
             let clients = Clients::new().unwrap();
             let trust = Arc::new(Trust::new(Choice::default(), None, false));
-            let chain_id = chain_id.map(str::to_owned);
-            tasks.spawn(follow(endpoints, clients, chain_id, trust, upgrade_of, watched, sender));
+            tasks.spawn(follow(endpoints, clients, trust, upgrade_of, watched, sender));
             Self { heard, attention, _tasks: tasks }
         }
 
@@ -168,7 +164,7 @@ mod tests {
             node(question, "local-1", height, if height < 116 { PLAN } else { "" })
         })
         .await;
-        let mut following = Following::start(others(&[&liar]), Some("local-1"), upgrade);
+        let mut following = Following::start(others(&[&liar]), upgrade);
         assert_eq!(following.until(block).await, 114);
         let scheduled = |heard: &Heard| match &heard.news {
             News::Scheduled { height, upgrade, applied } => {
@@ -192,7 +188,7 @@ mod tests {
         let other = Liar::telling(|question, _| node(question, "other-1", 9, PLAN)).await;
         let mine = Own { home: home.path().to_owned(), rest: None };
         let endpoints = list(Some((own.url.clone(), mine)), &[other.url.to_string()], &[]).unwrap();
-        let mut following = Following::start(endpoints, None, upgrade);
+        let mut following = Following::start(endpoints, upgrade);
         let of = |id: u16| move |heard: &Heard| if heard.endpoint == EndpointId(id) { failure(heard) } else { None };
         assert!(following.until(of(0)).await.contains("is not the node of this home"));
         std::fs::create_dir(home.path().join("config")).unwrap();
@@ -208,7 +204,7 @@ mod tests {
         let height = Arc::new(AtomicU64::new(50));
         let now = Arc::clone(&height);
         let liar = Liar::telling(move |question, _| node(question, "local-1", now.load(SeqCst), "")).await;
-        let mut following = Following::start(others(&[&liar]), None, upgrade);
+        let mut following = Following::start(others(&[&liar]), upgrade);
         assert_eq!(following.until(block).await, 50);
         height.store(40, SeqCst);
         assert!(following.until(failure).await.contains("behind height 50"));
@@ -224,7 +220,7 @@ mod tests {
     async fn an_endpoint_that_makes_a_reader_panic_is_asked_again() {
         let liar = Liar::telling(|question, _| node(question, "local-1", 5, PLAN)).await;
         let panics = AtomicUsize::new(0);
-        let mut following = Following::start(others(&[&liar]), None, move |plan| {
+        let mut following = Following::start(others(&[&liar]), move |plan| {
             assert!(panics.fetch_add(1, SeqCst) > 0, "a first plan is too much");
             upgrade(plan)
         });
@@ -251,7 +247,7 @@ mod tests {
                 node(question, "local-1", 5, "")
             })
             .await;
-            let mut following = Following::start(others(&[&liar]), None, upgrade);
+            let mut following = Following::start(others(&[&liar]), upgrade);
             let told = following.until(failure).await;
             assert!(told.contains("fewer questions") && told.contains("WATCHER_RPC"), "{told}");
             following
@@ -271,7 +267,7 @@ mod tests {
     async fn one_endpoint_that_lies_dead_hides_no_other() {
         let html = Liar::saying(200, b"<html>").await;
         let good = Liar::telling(|question, _| node(question, "local-1", 5, "")).await;
-        let mut following = Following::start(others(&[&html, &good]), None, upgrade);
+        let mut following = Following::start(others(&[&html, &good]), upgrade);
         let found = |heard: &Heard| (heard.endpoint == EndpointId(2)).then(|| block(heard)).flatten();
         assert_eq!(following.until(found).await, 5);
     }
@@ -285,7 +281,7 @@ mod tests {
         let now = Arc::clone(&height);
         let liar = Liar::telling(move |question, _| node(question, "local-1", now.load(SeqCst), "")).await;
         let mine = Own { home: home.path().to_owned(), rest: None };
-        let mut following = Following::start(list(Some((liar.url.clone(), mine)), &[], &[]).unwrap(), None, upgrade);
+        let mut following = Following::start(list(Some((liar.url.clone(), mine)), &[], &[]).unwrap(), upgrade);
         following.attention.send_replace(Attention::Relaxed);
         following.until(block).await;
         let subscribed = async {

@@ -69,27 +69,21 @@ impl Rpc {
     ///
     /// # Errors
     /// [`Fault`] where there is no answer, or one with another code than 0.
-    pub async fn abci_query(&self, path: &str, data: Vec<u8>) -> Result<Dated<Vec<u8>>, Fault> {
-        let request = abci_query::Request::new(Some(path.to_owned()), data, None, false);
+    pub(super) async fn query<A: Message + Default>(&self, path: &str, data: &impl Message) -> Result<Dated<A>, Fault> {
+        let request = abci_query::Request::new(Some(path.to_owned()), data.encode_to_vec(), None, false);
         let answer: Wrapped<QueryAnswer> = self.ask(request, path).await?;
         let QueryAnswer { code, log, value, height } = answer.response;
         if code.0 != 0 {
             return Err(self.door.fault(path, refusal(i64::try_from(code.0).unwrap_or(i64::MAX), &log)));
         }
-        let value = BASE64.decode(value.unwrap_or_default()).map_err(|error| {
-            self.door
-                .fault(path, Cause::Unreadable { reason: error.to_string(), said: "a value that is no base64".into() })
-        })?;
+        let unreadable =
+            |reason: String, said: &str| self.door.fault(path, Cause::Unreadable { reason, said: said.to_owned() });
+        let value = BASE64
+            .decode(value.unwrap_or_default())
+            .map_err(|error| unreadable(error.to_string(), "a value that is no base64"))?;
+        let value =
+            A::decode(value.as_slice()).map_err(|error| unreadable(error.to_string(), "a malformed protobuf"))?;
         Ok(Dated { height: Some(height.0).filter(|height| *height > 0), value })
-    }
-
-    /// As [`Rpc::abci_query`], for a question and an answer that are single messages.
-    pub(super) async fn query<A: Message + Default>(&self, path: &str, data: &impl Message) -> Result<Dated<A>, Fault> {
-        let answer = self.abci_query(path, data.encode_to_vec()).await?;
-        let value = A::decode(answer.value.as_slice()).map_err(|error| {
-            self.door.fault(path, Cause::Unreadable { reason: error.to_string(), said: "a malformed protobuf".into() })
-        })?;
-        Ok(Dated { height: answer.height, value })
     }
 
     /// The time of a block, milliseconds since the Unix epoch: `/header`, and `/block` where that is missing (Tendermint 0.34).

@@ -89,7 +89,7 @@ pub struct NoAnswer {
 }
 
 /// Asks every endpoint what is scheduled, and one after the other, until one answers, everything else. All answers are from
-/// one chain: `chain_id`, or that of the first which answers. `quorum` endpoints must say the same for it to be agreed;
+/// one chain, that of the first which answers. `quorum` endpoints must say the same for it to be agreed;
 /// what is scheduled is proven from what is trusted, where one of them can.
 ///
 /// # Errors
@@ -97,11 +97,10 @@ pub struct NoAnswer {
 pub async fn survey(
     endpoints: &[Endpoint],
     clients: &Clients,
-    chain_id: Option<&str>,
     quorum: usize,
     trust: &Arc<Trust>,
 ) -> Result<Survey, NoAnswer> {
-    let (mut reached, mut faults) = reach(endpoints, clients, chain_id).await?;
+    let (mut reached, mut faults) = reach(endpoints, clients).await?;
     let mut scheduled = scheduled(&reached, &mut faults, quorum).await;
     let proof = proven(&reached, &mut faults, trust).await;
     if let Some(proof) = &proof {
@@ -284,7 +283,7 @@ impl Reached<'_> {
     }
 }
 
-/// The endpoints that tell where they are, all on one chain (`chain_id`, or that of the first which answers), the one that
+/// The endpoints that tell where they are, all on one chain (that of the first which answers), the one that
 /// is furthest first: what is scheduled is best known there. At least one.
 ///
 /// # Errors
@@ -292,10 +291,9 @@ impl Reached<'_> {
 pub(super) async fn reach<'a>(
     endpoints: &'a [Endpoint],
     clients: &Clients,
-    chain_id: Option<&str>,
 ) -> Result<(Vec<Reached<'a>>, Faults), NoAnswer> {
     let mut problems = Vec::new();
-    let mut expected = chain_id.map(str::to_owned);
+    let mut expected: Option<String> = None;
     let mut reached: Vec<Reached<'a>> = Vec::new();
     let answers = join_all(endpoints.iter().map(async |endpoint| {
         let source = clients.open(endpoint);
@@ -405,13 +403,13 @@ mod tests {
         let urls = [&vast, &first, &second].map(|liar| liar.url.to_string());
         let clients = Clients::new().unwrap();
         let all = list(None, &urls, &[]).unwrap();
-        let (reached, faults) = reach(&all, &clients, None).await.unwrap();
+        let (reached, faults) = reach(&all, &clients).await.unwrap();
         assert_eq!(reached.iter().map(|at| at.latest.height).collect::<Vec<_>>(), [5000, 4998]);
         let fault = faults.problems[0].to_string();
         assert!(fault.contains(&(1_u64 << 62).to_string()) && fault.contains("is ignored"), "{fault}");
         // Of two strangers nobody knows which of them lies; a header that was verified says it.
         let two = list(None, &urls[..2], &[]).unwrap();
-        let (mut reached, mut faults) = reach(&two, &clients, None).await.unwrap();
+        let (mut reached, mut faults) = reach(&two, &clients).await.unwrap();
         assert_eq!(reached[0].latest.height, 1 << 62);
         hold_to_proof(&mut reached, &Proof { height: 4999, time: now(), plan: None }, &mut faults);
         assert_eq!(reached[0].latest.height, 5000);
@@ -439,7 +437,7 @@ mod tests {
         let urls = [&html, &behind, &ahead, &other].map(|liar| liar.url.to_string());
         let endpoints = list(None, &urls, &[]).unwrap();
         let clients = Clients::new().unwrap();
-        let survey = survey(&endpoints, &clients, Some("local-1"), 1, &trust()).await.unwrap();
+        let survey = survey(&endpoints, &clients, 1, &trust()).await.unwrap();
         assert_eq!((survey.chain_id.as_str(), survey.height), ("local-1", 5000));
         let [scheduled] = survey.scheduled.as_slice() else { panic!("{:?}", survey.scheduled) };
         assert_eq!((scheduled.plan.name.as_str(), scheduled.belief, scheduled.own), ("v2", Belief::Claimed, None));
@@ -458,8 +456,8 @@ mod tests {
         let empty = Liar::saying(200, b"").await;
         let clients = Clients::new().unwrap();
         let endpoints = list(None, &[empty.url.to_string()], &[]).unwrap();
-        let none = survey(&endpoints, &clients, None, 1, &trust()).await.unwrap_err();
+        let none = survey(&endpoints, &clients, 1, &trust()).await.unwrap_err();
         assert!(none.problems[0].to_string().contains("answers nothing"));
-        assert!(survey(&[], &clients, None, 1, &trust()).await.unwrap_err().to_string().contains("--rpc"));
+        assert!(survey(&[], &clients, 1, &trust()).await.unwrap_err().to_string().contains("--rpc"));
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures_util::{SinkExt as _, StreamExt as _};
 use reqwest::{Client, StatusCode, header};
-use serde::Deserialize;
+use serde::{Deserialize, de::IgnoredAny};
 use tendermint_rpc::{endpoint::subscribe, request::Wrapper};
 use tokio::{sync::mpsc::Sender, time::timeout};
 use tokio_tungstenite::{
@@ -18,25 +18,11 @@ use tokio_tungstenite::{
 };
 use url::Url;
 
-use super::{
-    door::LARGEST_ANSWER,
-    fault::excerpt,
-    number::{Number, milliseconds},
-    rpc::{Header, RpcError},
-};
+use super::{door::LARGEST_ANSWER, fault::excerpt, rpc::RpcError};
 
 /// Without a block for so long the subscription counts as dead. Polling goes on meanwhile, so slow chains lose nothing.
 const STALL: Duration = Duration::from_mins(1);
 const CONNECT: Duration = Duration::from_secs(10);
-
-/// A block that was announced.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct NewBlock {
-    /// Its height.
-    pub height: u64,
-    /// Its time, milliseconds since the Unix epoch; 0 where it was not told.
-    pub time: u64,
-}
 
 /// Why a subscription ended.
 #[derive(Debug, thiserror::Error)]
@@ -61,14 +47,14 @@ pub enum Ended {
     Closed,
 }
 
-/// Subscribes to block headers at the RPC endpoint `url`, and passes them on until that fails or nobody listens.
+/// Subscribes to block headers at the RPC endpoint `url`, and tells of each until that fails or nobody listens.
 ///
 /// The connection is made by the client that also polls, so that names, proxies, certificates and passwords are
 /// treated alike.
 ///
 /// # Errors
 /// Always ends with the reason why it ended.
-pub async fn subscribe(client: &Client, url: &Url, blocks: &Sender<NewBlock>) -> Result<(), Ended> {
+pub async fn subscribe(client: &Client, url: &Url, blocks: &Sender<()>) -> Result<(), Ended> {
     let mut socket = timeout(CONNECT, connect(client, url)).await.map_err(|_| Ended::Silent(CONNECT))??;
     let request = Wrapper::new(subscribe::Request::new(String::from("tm.event='NewBlockHeader'")));
     let id = request.id().to_string();
@@ -78,9 +64,9 @@ pub async fn subscribe(client: &Client, url: &Url, blocks: &Sender<NewBlock>) ->
         let message = tokio::time::timeout_at(deadline, socket.next()).await.map_err(|_| Ended::Silent(STALL))?;
         let message = message.ok_or(Ended::Closed)?.map_err(Box::new)?;
         let (Message::Text(_) | Message::Binary(_)) = message else { continue };
-        if let Some(block) = read(&message.into_data(), &id)? {
+        if announces(&message.into_data(), &id)? {
             deadline = tokio::time::Instant::now() + STALL;
-            if blocks.send(block).await.is_err() {
+            if blocks.send(()).await.is_err() {
                 return Ok(());
             }
         }
@@ -109,24 +95,19 @@ async fn connect(client: &Client, url: &Url) -> Result<WebSocketStream<reqwest::
     Ok(WebSocketStream::from_raw_socket(connection, Role::Client, Some(config)).await)
 }
 
-/// One message. Only the id tells whose it is: gateways rewrite the text of a query.
-fn read(message: &[u8], id: &str) -> Result<Option<NewBlock>, Ended> {
+/// Whether a message is a block's header. Only the id tells whose it is: gateways rewrite the text of a query.
+fn announces(message: &[u8], id: &str) -> Result<bool, Ended> {
     let Ok(Event { id: Some(found), result, error }) = serde_json::from_slice(message) else {
-        return Ok(None);
+        return Ok(false);
     };
     // Tendermint up to 0.33 added `#event` to the id.
     if found.strip_suffix("#event").unwrap_or(&found) != id {
-        return Ok(None);
+        return Ok(false);
     }
-    if let Some(error) = error {
-        return Err(Ended::NotSubscribed(excerpt(error.words().as_bytes())));
+    match error {
+        Some(error) => Err(Ended::NotSubscribed(excerpt(error.words().as_bytes()))),
+        None => Ok(result.is_some_and(|result| result.data.is_some())),
     }
-    let header = result.and_then(|result| result.data).map(|data| data.value.header);
-    let block = header.map(|Header { height: Number(height), time, .. }| NewBlock {
-        height,
-        time: milliseconds(&time).unwrap_or_default(),
-    });
-    Ok(block)
 }
 
 #[derive(Deserialize)]
@@ -138,17 +119,8 @@ struct Event {
 
 #[derive(Deserialize)]
 struct EventResult {
-    data: Option<EventData>,
-}
-
-#[derive(Deserialize)]
-struct EventData {
-    value: EventValue,
-}
-
-#[derive(Deserialize)]
-struct EventValue {
-    header: Header,
+    /// What is in it is asked for: it only says that it is time to ask.
+    data: Option<IgnoredAny>,
 }
 
 #[cfg(test)]
@@ -159,24 +131,23 @@ mod tests {
 
     #[test]
     fn a_recorded_event_is_read_by_its_id() {
-        let block = NewBlock { height: 50, time: 1_795_386_112_311 };
-        assert_eq!(read(EVENT.as_bytes(), "3").unwrap(), Some(block));
-        assert_eq!(read(EVENT.replace("\"3\"", "\"3#event\"").as_bytes(), "3").unwrap(), Some(block));
+        assert!(announces(EVENT.as_bytes(), "3").unwrap());
+        assert!(announces(EVENT.replace("\"3\"", "\"3#event\"").as_bytes(), "3").unwrap());
         let other_words = EVENT.replace("NewBlockHeader'", "NewBlockHeader' AND more");
-        assert_eq!(read(other_words.as_bytes(), "3").unwrap(), Some(block));
-        assert_eq!(read(EVENT.as_bytes(), "4").unwrap(), None);
+        assert!(announces(other_words.as_bytes(), "3").unwrap());
+        assert!(!announces(EVENT.as_bytes(), "4").unwrap());
     }
 
     #[test]
     fn other_messages_are_no_blocks() {
         let subscribed = include_bytes!("../../fixtures/answers/cometbft-0.40/websocket-subscribed.json");
         for message in
-            [subscribed.as_slice(), b"", b"{", b"[]", b"{\"id\":3}", b"{\"id\":\"3\",\"result\":{\"data\":{}}}"]
+            [subscribed.as_slice(), b"", b"{", b"[]", b"{\"id\":3}", b"{\"id\":\"3\",\"result\":{\"data\":null}}"]
         {
-            assert_eq!(read(message, "3").unwrap(), None);
+            assert!(!announces(message, "3").unwrap());
         }
         let refused =
             br#"{"jsonrpc":"2.0","id":"3","error":{"code":-32603,"message":"max_subscription_clients 100 reached"}}"#;
-        assert!(read(refused, "3").unwrap_err().to_string().contains("max_subscription_clients 100"));
+        assert!(announces(refused, "3").unwrap_err().to_string().contains("max_subscription_clients 100"));
     }
 }

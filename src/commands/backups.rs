@@ -1,11 +1,6 @@
 //! `watcher backups`: what there is, whether it is whole, and bringing it back or removing it by hand.
 
-use std::{
-    fmt::Write as _,
-    io::{self, IsTerminal as _, Write as _},
-    path::Path,
-    sync::atomic::AtomicBool,
-};
+use std::{fmt::Write as _, path::Path, sync::atomic::AtomicBool};
 
 use anyhow::{Context as _, bail};
 use jiff::Zoned;
@@ -41,11 +36,12 @@ pub fn backups(file: Option<&Path>, args: BackupArgs) -> anyhow::Result<Ending> 
             name(&away)
         );
     }
+    let format = args.format;
     match args.command {
-        BackupCommand::List { next, format } => list(&home, next, format),
-        BackupCommand::Verify { name, format } => verified(&home, name.as_deref(), format),
-        BackupCommand::Restore { name, yes, format } => restored(&home, name.as_deref(), yes, format),
-        BackupCommand::Prune { names, force, format } => pruned(&home, &names, force, format),
+        BackupCommand::List { next } => list(&home, next, format),
+        BackupCommand::Verify { name } => verified(&home, name.as_deref(), format),
+        BackupCommand::Restore { name, yes } => restored(&home, name.as_deref(), yes, format),
+        BackupCommand::Prune { names, force } => pruned(&home, &names, force, format),
     }
 }
 
@@ -113,10 +109,10 @@ fn verified(home: &Home, wanted: Option<&str>, format: Format) -> anyhow::Result
         let mut text = String::new();
         for (backup, flaws) in &looked {
             let (name, plan) = (name(backup), &backup.plan);
-            let verdict = match backup.files.filter(|_| flaws.is_empty()) {
-                Some(files) => &format!("is whole: its {files} files are there as they were"),
-                None if flaws.is_empty() => "is whole",
-                None => "is BROKEN, and no restore takes it:",
+            let verdict = if flaws.is_empty() {
+                &format!("is whole: its {} files are there as they were", backup.files)
+            } else {
+                "is BROKEN, and no restore takes it:"
             };
             let _ = writeln!(text, "{name}, before {:?} at height {}, {verdict}", plan.name, plan.height);
             for flaw in flaws {
@@ -164,14 +160,7 @@ fn agreed(backup: &Completion) -> anyhow::Result<bool> {
     }
     text.push_str("What is there is renamed and nothing is deleted. Keys and the signing state stay.\n");
     say(&text)?;
-    if !io::stdin().is_terminal() {
-        bail!("say --yes to do it: nobody can be asked here");
-    }
-    super::say(Persona::Watcher, "Do it? [y/N]: ")?;
-    io::stdout().flush()?;
-    let mut answer = String::new();
-    io::stdin().read_line(&mut answer)?;
-    Ok(answer.trim().eq_ignore_ascii_case("y"))
+    super::is_wanted()
 }
 
 fn pruned(home: &Home, names: &[String], force: bool, format: Format) -> anyhow::Result<Ending> {

@@ -5,7 +5,7 @@ use serde::{Serialize, Serializer};
 /// How much a finding weighs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub(in crate::commands) enum Severity {
+pub(super) enum Severity {
     /// It would break the move, or the upgrade.
     Error,
     /// Somebody should look.
@@ -16,50 +16,35 @@ pub(in crate::commands) enum Severity {
 
 /// One thing that was found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(in crate::commands) struct Finding {
+pub(super) struct Finding {
     /// How much it weighs.
-    pub(in crate::commands) severity: Severity,
+    pub(super) severity: Severity,
     /// What was looked for; these names stay as they are, for scripts.
-    pub(in crate::commands) check: &'static str,
+    pub(super) check: &'static str,
     /// What it is, in one sentence.
-    pub(in crate::commands) message: String,
+    pub(super) message: String,
     /// What to do, in one sentence; empty where nothing is to be done.
-    pub(in crate::commands) help: String,
+    pub(super) help: String,
 }
 
 /// Everything that was found.
 #[derive(Debug, Default)]
-pub(in crate::commands) struct Findings(pub(super) Vec<Finding>);
+pub(super) struct Findings(pub(super) Vec<Finding>);
 
 impl Findings {
-    pub(in crate::commands) fn error(
-        &mut self,
-        check: &'static str,
-        message: impl Into<String>,
-        help: impl Into<String>,
-    ) {
+    pub(super) fn error(&mut self, check: &'static str, message: impl Into<String>, help: impl Into<String>) {
         self.add(Severity::Error, check, message, help);
     }
 
-    pub(in crate::commands) fn warning(
-        &mut self,
-        check: &'static str,
-        message: impl Into<String>,
-        help: impl Into<String>,
-    ) {
+    pub(super) fn warning(&mut self, check: &'static str, message: impl Into<String>, help: impl Into<String>) {
         self.add(Severity::Warning, check, message, help);
     }
 
-    pub(in crate::commands) fn note(
-        &mut self,
-        check: &'static str,
-        message: impl Into<String>,
-        help: impl Into<String>,
-    ) {
+    pub(super) fn note(&mut self, check: &'static str, message: impl Into<String>, help: impl Into<String>) {
         self.add(Severity::Note, check, message, help);
     }
 
-    pub(in crate::commands) fn add(
+    pub(super) fn add(
         &mut self,
         severity: Severity,
         check: &'static str,
@@ -70,25 +55,25 @@ impl Findings {
     }
 
     /// Takes over what was found out about one of several things.
-    pub(in crate::commands) fn about(&mut self, thing: &str, found: Self) {
+    pub(super) fn about(&mut self, thing: &str, found: Self) {
         let named = |finding: Finding| Finding { message: format!("{thing}: {}", finding.message), ..finding };
         self.0.extend(found.0.into_iter().map(named));
     }
 
     /// With something else in place of what was looked at, nothing of it breaks anything.
-    pub(in crate::commands) fn soften(&mut self) {
+    pub(super) fn soften(&mut self) {
         self.0.iter_mut().for_each(|finding| finding.severity = finding.severity.max(Severity::Warning));
     }
 
     /// The weightiest first.
-    pub(in crate::commands) fn sorted(&self) -> Vec<&Finding> {
+    pub(super) fn sorted(&self) -> Vec<&Finding> {
         let mut sorted: Vec<_> = self.0.iter().collect();
         sorted.sort_by_key(|finding| finding.severity);
         sorted
     }
 
     /// How many weigh this much.
-    pub(in crate::commands) fn count(&self, severity: Severity) -> usize {
+    pub(super) fn count(&self, severity: Severity) -> usize {
         self.0.iter().filter(|finding| finding.severity == severity).count()
     }
 }

@@ -49,7 +49,7 @@ async fn scheduled(config: &Config) -> anyhow::Result<Option<Plan>> {
     let clients = Clients::new().context("no HTTP client can be made")?;
     let quorum = config.settings.quorum;
     let trust = upcoming::trust(config.trust.clone(), Some(&config.home));
-    let problems = match survey(&endpoints, &clients, None, quorum, &trust).await {
+    let problems = match survey(&endpoints, &clients, quorum, &trust).await {
         Ok(Survey { scheduled, unanswered, .. }) if !unanswered.contains(&SCHEDULED) => {
             let believed = scheduled.iter().find(|scheduled| scheduled.may_be_staged(quorum));
             if let (None, Some(Scheduled { plan, belief, .. })) = (believed, scheduled.first()) {

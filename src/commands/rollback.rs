@@ -1,10 +1,7 @@
 //! `watcher rollback` and `watcher resume`: the operator's word on an upgrade. It is a file in the home, which the running
 //! `watcher` obeys, or the next one.
 
-use std::{
-    io::{self, IsTerminal as _},
-    path::Path,
-};
+use std::path::Path;
 
 use anyhow::{Context as _, bail};
 
@@ -15,7 +12,7 @@ use crate::{
         facts::{Backup, Record, RecordFact, Verdict},
         orders::Ruling,
     },
-    exit::{Ending, Failure},
+    exit::Ending,
     home::{backup, orders, record, upgrade_info},
     persona::Persona,
 };
@@ -59,7 +56,7 @@ pub fn rollback(file: Option<&Path>, args: &RollbackArgs) -> anyhow::Result<Endi
         told += "Its height is committed: every block since then has to be fetched and executed once more.\n";
     }
     super::say(Persona::Watcher, told)?;
-    if !args.yes && !is_wanted()? {
+    if !args.yes && !super::is_wanted()? {
         bail!("nothing was done");
     }
     orders::write_ruling(&config.home, Some(Ruling::Rollback)).with_context(|| cannot_write(&config))?;
@@ -92,17 +89,6 @@ fn last_upgrade(config: &Config) -> anyhow::Result<Record> {
         RecordFact::Unreadable => bail!("{} cannot be understood", config.home.record().display()),
         RecordFact::Present(_) | RecordFact::Absent => bail!("no upgrade was carried out here"),
     }
-}
-
-/// Asks whoever sits at the terminal.
-fn is_wanted() -> anyhow::Result<bool> {
-    if !io::stdin().is_terminal() {
-        return Err(Failure::usage("nobody can be asked: say --yes where that is what you want"));
-    }
-    super::say(Persona::Watcher, "Do it? [y/N] ")?;
-    let mut answer = String::new();
-    io::stdin().read_line(&mut answer)?;
-    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
 fn cannot_write(config: &Config) -> String {

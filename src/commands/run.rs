@@ -182,7 +182,7 @@ fn listen(config: &Config, endpoints: Vec<Endpoint>) -> anyhow::Result<Ears> {
     };
     let clients = Clients::new().context("no HTTP client can be made")?;
     let trust = Arc::new(Trust::new(config.trust.clone(), Some(config.home.trusted_header()), false));
-    tokio::spawn(poller::follow(endpoints.clone(), clients.clone(), None, trust, upgrade_of, attended, tell));
+    tokio::spawn(poller::follow(endpoints.clone(), clients.clone(), trust, upgrade_of, attended, tell));
     let web = http::web_client().context("no HTTP client can be made")?;
     Ok(Ears { heard, attention, own_node, endpoints, clients, web })
 }

@@ -98,7 +98,7 @@ pub fn trust(chosen: Choice, home: Option<&Home>) -> Arc<Trust> {
 /// Where none of them answers.
 pub async fn ask(endpoints: &[Endpoint], quorum: usize, trust: &Arc<Trust>) -> anyhow::Result<Survey> {
     let clients = Clients::new().context("no HTTP client can be made")?;
-    match survey(endpoints, &clients, None, quorum, trust).await {
+    match survey(endpoints, &clients, quorum, trust).await {
         Ok(survey) => {
             survey.problems.iter().for_each(|problem| tracing::warn!("{problem}"));
             Ok(survey)

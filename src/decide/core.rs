@@ -137,6 +137,8 @@ struct Failing {
     replaced: Option<(Fingerprint, Duration)>,
     /// Why the new binary's `pre-upgrade` refused.
     refused: Option<String>,
+    /// Since when something stands in the way of going back that may be there again.
+    unread: Option<Duration>,
 }
 
 #[derive(Debug, Clone)]

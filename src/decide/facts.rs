@@ -283,7 +283,7 @@ pub enum Verdict {
     #[default]
     Pending,
     /// The new binary committed the plan's height.
-    #[serde(rename = "committed", alias = "passed")]
+    #[serde(rename = "committed")]
     Passed,
     /// It came to the state that the network agreed on.
     Agreed,

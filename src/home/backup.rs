@@ -180,7 +180,7 @@ pub fn take(
         bytes,
         ahead: work.bytes(Way::Copied),
         shared,
-        files: Some(work.files.len()),
+        files: work.files.len(),
         parts: work.parts.clone(),
         health: keep::Health::default(),
     };

@@ -113,14 +113,18 @@ pub fn executable(home: &Home) -> io::Result<PathBuf> {
 /// # Errors
 /// As the file system gives them; then `current` still points where it did.
 pub fn choose(home: &Home, version: &Version) -> io::Result<()> {
-    let target = match version {
+    make_executable(&home.executable(&home.root().join(target(version))))?;
+    point(home, &target(version))?;
+    sync_folder(&home.root())
+}
+
+/// What `current` says where it points at a version.
+pub(super) fn target(version: &Version) -> PathBuf {
+    match version {
         Version::Genesis => PathBuf::from("genesis"),
         Version::Upgrade(folder) => Path::new("upgrades").join(folder.as_str()),
         Version::Elsewhere(path) => PathBuf::from(path),
-    };
-    make_executable(&home.executable(&home.root().join(&target)))?;
-    point(home, &target)?;
-    sync_folder(&home.root())
+    }
 }
 
 fn write_marker(home: &Home, folder: &Folder, plan: &Plan) -> io::Result<()> {

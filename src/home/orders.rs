@@ -10,7 +10,7 @@ use std::{
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
-use super::{Home, read_small, sync_folder, upgrade_info, write_whole, write_with_mode};
+use super::{Home, current, read_small, sync_folder, upgrade_info, write_whole, write_with_mode};
 use crate::{
     artifact,
     decide::{
@@ -200,11 +200,7 @@ pub fn is_within_reach(home: &Home, version: &Version) -> io::Result<bool> {
 /// The folder of a version.
 #[must_use]
 pub fn version_folder(home: &Home, version: &Version) -> PathBuf {
-    match version {
-        Version::Genesis => home.root().join("genesis"),
-        Version::Upgrade(folder) => home.upgrade(folder),
-        Version::Elsewhere(path) => home.root().join(path),
-    }
+    home.root().join(current::target(version))
 }
 
 /// Which data these are.

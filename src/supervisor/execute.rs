@@ -47,8 +47,8 @@ impl Supervisor {
     pub(super) fn begin_home(&mut self, id: JobId, job: HomeJob) {
         let home = self.config.home.clone();
         match job {
-            HomeJob::Ask => self.jobs.spawn(id, ask(home, self.own_node.clone())),
-            HomeJob::Greet => self.jobs.spawn(id, greet(self.own_node.clone())),
+            HomeJob::Ask => self.jobs.spawn(id, ask(home, self.ears.own_node.clone())),
+            HomeJob::Greet => self.jobs.spawn(id, greet(self.ears.own_node.clone())),
             HomeJob::Remember(record) => {
                 if record.verdict == Verdict::Passed
                     && let Err(error) = current::mark(&home)
@@ -134,8 +134,9 @@ impl Supervisor {
         let home = self.config.home.clone();
         match job {
             FetchJob::Fetch { upgrade, source } => {
-                let web = self.web.clone();
-                let source = source.and_then(|source| self.endpoints.iter().find(|endpoint| endpoint.id == source));
+                let web = self.ears.web.clone();
+                let source =
+                    source.and_then(|source| self.ears.endpoints.iter().find(|endpoint| endpoint.id == source));
                 let source = source.map_or("data/upgrade-info.json", |endpoint| &endpoint.label).to_owned();
                 tracing::info!(upgrade = upgrade.plan.name, "no upgrade binary found, beginning to download it");
                 self.jobs.spawn(id, async move {
@@ -164,7 +165,8 @@ impl Supervisor {
                 });
             }
             FetchJob::Compare(height) => {
-                let (own, others, clients) = (self.own_node.clone(), self.endpoints.clone(), self.clients.clone());
+                let (own, others, clients) =
+                    (self.ears.own_node.clone(), self.ears.endpoints.clone(), self.ears.clients.clone());
                 self.jobs.spawn(id, async move {
                     Outcome::Compared(comparison::compare(height, own, &others, &clients).await)
                 });

@@ -1,10 +1,10 @@
 //! Homes and settings as they are found in the wild: what works, and what is refused before anything is started.
 
-use std::{fs, process::Command};
+use std::{fs, os::unix::fs::symlink, process::Command};
 
 use nix::{sys::stat::Mode, unistd::mkfifo};
 
-use crate::home::{Home, each, output, text};
+use crate::home::{Home, each, ended, output, text};
 
 /// A node that says that it runs, and ends.
 const RUNS: &str = "echo it runs";
@@ -108,6 +108,11 @@ fn a_pipe_in_the_place_of_a_small_file_holds_nothing_up() {
     for path in ["cosmovisor/watcher/record.json", "cosmovisor/genesis/upgrade-info.json"] {
         mkfifo(&home.at(path), Mode::S_IRWXU).expect("the home can be written");
     }
+    // Without the link, and without the record, nobody knows what is to be started.
+    let mut watcher = home.start(&[("UNSAFE_SKIP_BACKUP", "true")]);
+    assert!(!ended(&mut watcher).success());
+    assert!(home.log().contains("cosmovisor/current is missing"), "{}", home.log());
+    symlink("genesis", home.at("cosmovisor/current")).expect("the home can be written");
     let mut watcher = home.start(&[("UNSAFE_SKIP_BACKUP", "true")]);
     home.halt();
     home.expect_upgraded();

@@ -115,6 +115,8 @@ impl World {
                 let hold = on.then(|| Hold { folder: None, reason: String::new() });
                 self.disk.order(move |orders| orders.holds = hold.iter().cloned().collect());
             }
+            // Another order while one is carried out would take its place unseen.
+            Act::Replace(_) if self.disk.home.orders.replacement.is_some() => {}
             Act::Replace(ahead) => {
                 let version = self.disk.home.current.clone().unwrap_or(Version::Genesis);
                 let at = (ahead > 0).then(|| self.data.committed + u64::from(ahead));

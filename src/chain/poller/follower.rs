@@ -21,7 +21,7 @@ use crate::{
         fault::{Cause, Fault},
         proof::{Proof, Proving},
         proposals::Reader,
-        websocket::{self, NewBlock},
+        websocket,
     },
     decide::{
         decision::Attention,
@@ -31,7 +31,7 @@ use crate::{
     http::secrets,
 };
 
-/// The chain that is followed: the configured one, or the own node's, else that of whoever answered first.
+/// The chain that is followed: the own node's, else that of whoever answered first.
 #[derive(Debug, Default)]
 pub(super) struct ChainId {
     certain: OnceLock<String>,
@@ -39,10 +39,6 @@ pub(super) struct ChainId {
 }
 
 impl ChainId {
-    pub(super) fn new(configured: Option<String>) -> Self {
-        Self { certain: configured.map(OnceLock::from).unwrap_or_default(), guessed: OnceLock::new() }
-    }
-
     /// The chain that is expected of an endpoint which says it is on `found`.
     fn expected(&self, found: &str, own: bool) -> &str {
         if own {
@@ -52,24 +48,16 @@ impl ChainId {
     }
 }
 
-/// Nobody listens any more.
-struct Unheard;
-
 /// Why a round ended early.
 enum Stop {
     Fault(Fault),
+    /// Nobody listens any more.
     Unheard,
 }
 
 impl From<Fault> for Stop {
     fn from(fault: Fault) -> Self {
         Self::Fault(fault)
-    }
-}
-
-impl From<Unheard> for Stop {
-    fn from(_: Unheard) -> Self {
-        Self::Unheard
     }
 }
 
@@ -138,7 +126,7 @@ impl<U: Fn(Plan) -> Option<Upgrade> + Send + Sync + 'static> Follower<U> {
     pub(super) async fn run(mut self, mut attention: watch::Receiver<Attention>) {
         let pace = Pace::of(&self.endpoint);
         let mut backoff = Backoff::new(pace);
-        let (announce, mut announced) = mpsc::channel::<NewBlock>(8);
+        let (announce, mut announced) = mpsc::channel(8);
         let mut subscription = JoinSet::new();
         loop {
             let now = *attention.borrow_and_update();
@@ -164,7 +152,7 @@ impl<U: Fn(Plan) -> Option<Upgrade> + Send + Sync + 'static> Follower<U> {
             tokio::select! {
                 () = pause => {}
                 // After a failure the pause holds, whatever is announced.
-                Some(_) = announced.recv(), if failed.is_none() => while announced.try_recv().is_ok() {},
+                Some(()) = announced.recv(), if failed.is_none() => while announced.try_recv().is_ok() {},
                 // The last word on attention holds where nobody is left to change it.
                 Ok(()) = attention.changed(), if failed.is_none() => {}
                 () = self.heard.closed() => return,
@@ -241,11 +229,11 @@ impl<U: Fn(Plan) -> Option<Upgrade> + Send + Sync + 'static> Follower<U> {
         if answer.value.is_some() || applied.is_some_and(|(_, height)| height > 0) {
             self.believed = answer.value;
         }
-        Ok(self.look_at_proof(latest, said.as_ref()).await?)
+        self.look_at_proof(latest, said.as_ref()).await
     }
 
     /// Whether what it says is proven. Where it is not, it counts all the same.
-    async fn look_at_proof(&mut self, latest: u64, said: Option<&Plan>) -> Result<(), Unheard> {
+    async fn look_at_proof(&mut self, latest: u64, said: Option<&Plan>) -> Result<(), Stop> {
         match self.proving.look(&self.source, latest, said).await {
             Ok(None) => Ok(()),
             Ok(Some(Proof { height, time, plan })) => {
@@ -277,10 +265,10 @@ impl<U: Fn(Plan) -> Option<Upgrade> + Send + Sync + 'static> Follower<U> {
             return Ok(());
         }
         self.proposals = Some(proposals.clone());
-        Ok(self.tell(News::Proposals { proposals }).await?)
+        self.tell(News::Proposals { proposals }).await
     }
 
-    async fn failed(&mut self, question: &'static str, fault: &Fault) -> Result<(), Unheard> {
+    async fn failed(&mut self, question: &'static str, fault: &Fault) -> Result<(), Stop> {
         let stranger = matches!(fault.cause, Cause::OtherNode { .. } | Cause::OtherChain { .. });
         let patience = if stranger { Duration::ZERO } else { Pace::of(&self.endpoint).patience() };
         let failure = self.failures.entry(question).or_insert_with(|| Failure { since: Instant::now(), told: None });
@@ -292,13 +280,13 @@ impl<U: Fn(Plan) -> Option<Upgrade> + Send + Sync + 'static> Follower<U> {
         self.tell(News::Failed { reason, silent: question == "block" }).await
     }
 
-    async fn tell(&self, news: News) -> Result<(), Unheard> {
-        self.heard.send(Heard { endpoint: self.endpoint.id, news }).await.map_err(|_| Unheard)
+    async fn tell(&self, news: News) -> Result<(), Stop> {
+        self.heard.send(Heard { endpoint: self.endpoint.id, news }).await.map_err(|_| Stop::Unheard)
     }
 }
 
 /// Keeps a subscription alive for as long as it is wanted.
-async fn announcing(client: Client, url: url::Url, pace: Pace, announce: mpsc::Sender<NewBlock>) {
+async fn announcing(client: Client, url: url::Url, pace: Pace, announce: mpsc::Sender<()>) {
     let mut backoff = Backoff::new(pace);
     loop {
         let began = Instant::now();

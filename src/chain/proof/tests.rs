@@ -521,7 +521,7 @@ fn followed(url: &Url, period: Duration) -> (mpsc::Receiver<Heard>, JoinSet<()>)
     let trust = trusting_for(Some(CALM.point(5)), period, None);
     let (clients, attention) = (Clients::new().unwrap(), watch::channel(Attention::Relaxed).1);
     let mut tasks = JoinSet::new();
-    tasks.spawn(poller::follow(endpoints, clients, None, trust, upgrade_of, attention, tell));
+    tasks.spawn(poller::follow(endpoints, clients, trust, upgrade_of, attention, tell));
     (heard, tasks)
 }
 

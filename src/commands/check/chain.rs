@@ -28,7 +28,7 @@ pub(super) async fn ask(wanted: &Wanted<'_>, clients: &Clients, found: &mut Foun
     const QUORUM: usize = 1;
     const REMEDY: &str = "correct the address, or name more endpoints";
     let findings = &mut found.findings;
-    let answer = survey(&wanted.endpoints, clients, None, QUORUM, &wanted.trust).await;
+    let answer = survey(&wanted.endpoints, clients, QUORUM, &wanted.trust).await;
     let problems = answer.as_ref().map_or_else(|none| &none.problems, |survey| &survey.problems);
     for problem in problems {
         match &problem.cause {

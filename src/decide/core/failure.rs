@@ -158,7 +158,8 @@ impl Core {
             OnFailure::Hold | OnFailure::Retry => FailureState::Held,
             OnFailure::Rollback => FailureState::RollingBack,
         };
-        let state = match may_go_back(upgrade, record, words, &event.facts) {
+        let state = match may_go_back(record, words, &event.facts) {
+            Err(_) if wanted != FailureState::Held && self.looks_again(event, decision) => return,
             Err(why) if wanted != FailureState::Held => {
                 reason = format!("{reason}; it is not taken back, because {why}");
                 FailureState::Held
@@ -168,6 +169,21 @@ impl Core {
         if let Some(failure) = self.failure(state, &upgrade.folder, reason, decision) {
             self.begin(HomeJob::Remember(Record { failure: Some(failure), ..record.clone() }), decision);
         }
+    }
+
+    /// Whether what stands in the way of going back may be there again in a moment, and is looked at then: a backup or a signing
+    /// state that cannot be read.
+    fn looks_again(&mut self, event: &Event, decision: &mut Decision) -> bool {
+        const PATIENCE: Duration = Duration::from_secs(10);
+        const PAUSE: Duration = Duration::from_secs(1);
+        if event.facts.backup != Backup::Missing && event.facts.signer_unknown.is_none() {
+            return false;
+        }
+        let waits = event.now < *self.failing.unread.get_or_insert(event.now) + PATIENCE;
+        if waits {
+            wake_by(decision, event.now + PAUSE);
+        }
+        waits
     }
 
     /// A failure of the binary in a folder, once that is hashed.
@@ -248,14 +264,12 @@ impl Core {
     }
 
     fn roll_back_by_hand(&mut self, record: &Record, facts: &Facts, decision: &mut Decision) {
-        let refused = info(facts).map_or_else(
-            || Err("data/upgrade-info.json names no upgrade".to_string()),
-            |(upgrade, ..)| has_a_way_back(upgrade, record, facts).map(|()| upgrade.folder.clone()),
-        );
-        let switched = |folder: &Folder| facts.current == Current::Version(Version::Upgrade(folder.clone()));
-        let elsewhere = "cosmovisor/current does not point at its binary".to_string();
-        let folder = match refused.and_then(|folder| if switched(&folder) { Ok(folder) } else { Err(elsewhere) }) {
-            Ok(folder) => folder,
+        let switched = |upgrade: &&Upgrade| facts.current == Current::Version(Version::Upgrade(upgrade.folder.clone()));
+        let elsewhere = "cosmovisor/current does not point at its binary";
+        let back = has_a_way_back(record, facts)
+            .and_then(|upgrade| Some(upgrade).filter(switched).ok_or_else(|| elsewhere.to_string()));
+        let folder = match back {
+            Ok(upgrade) => upgrade.folder.clone(),
             Err(reason) => {
                 decision.notes.push(Note::GivenUp { what: "taking the upgrade back".to_string(), reason });
                 return self.begin(HomeJob::Heed(record.clone()), decision);
@@ -274,7 +288,7 @@ impl Core {
     /// Data and configuration first, then `current`, wherever that points: somebody may have linked it by hand.
     fn go_back(&mut self, record: &Record, failure: &Failure, facts: &Facts, decision: &mut Decision) {
         self.alarm(record, facts, decision);
-        if !failure.restored {
+        if !failure.restored || facts.restoring {
             self.begin(HomeJob::Restore(record.plan.clone()), decision);
         } else if facts.current == Current::Version(record.from.clone()) {
             if failure.state == FailureState::Retrying {
@@ -354,9 +368,9 @@ fn is_untouched(failure: &Failure, facts: &Facts) -> bool {
 /// Whether an upgrade may be taken back without asking: only where its height is known not to be committed. That is told
 /// by the node's own words: each start says at which height its application stands, so the last one speaks for those before
 /// it, and of itself it has said nothing of a block. What is not known counts as committed.
-fn may_go_back(upgrade: &Upgrade, record: &Record, words: Option<&Words>, facts: &Facts) -> Result<(), String> {
+fn may_go_back(record: &Record, words: Option<&Words>, facts: &Facts) -> Result<(), String> {
     let height = record.plan.height;
-    has_a_way_back(upgrade, record, facts)?;
+    has_a_way_back(record, facts)?;
     match words {
         // Nothing of it ever ran on the data.
         _ if record.starts == 0 => Ok(()),
@@ -371,8 +385,9 @@ fn may_go_back(upgrade: &Upgrade, record: &Record, words: Option<&Words>, facts:
     }
 }
 
-/// Whether there is something to go back to.
-fn has_a_way_back(upgrade: &Upgrade, record: &Record, facts: &Facts) -> Result<(), String> {
+/// The upgrade from which there is something to go back to.
+fn has_a_way_back<'a>(record: &Record, facts: &'a Facts) -> Result<&'a Upgrade, String> {
+    let Some((upgrade, ..)) = info(facts) else { return Err("data/upgrade-info.json names no upgrade".to_string()) };
     if record.from == Version::Upgrade(upgrade.folder.clone()) {
         return Err("the version before it is not known".to_string());
     }
@@ -381,7 +396,7 @@ fn has_a_way_back(upgrade: &Upgrade, record: &Record, facts: &Facts) -> Result<(
     }
     match &facts.signer_unknown {
         Some(why) => Err(format!("it is not known what the validator signed last ({why})")),
-        None => Ok(()),
+        None => Ok(upgrade),
     }
 }
 
@@ -390,9 +405,8 @@ fn way_back(record: &Record, failure: &Failure, facts: &Facts) -> String {
     if failure.state != FailureState::Held {
         return String::new();
     }
-    let gone = || Err("data/upgrade-info.json names no upgrade".to_string());
-    match info(facts).map_or_else(gone, |(upgrade, ..)| has_a_way_back(upgrade, record, facts)) {
-        Ok(()) => "; `watcher rollback` takes it back".to_string(),
+    match has_a_way_back(record, facts) {
+        Ok(_) => "; `watcher rollback` takes it back".to_string(),
         Err(why) => format!("; it cannot be taken back: {why}"),
     }
 }

@@ -80,7 +80,7 @@ pub fn look(home: &Home, now: u64, height: u64) -> Result<Vec<Completion>, At> {
     list::note(home, &backups)?;
     drop(listing);
     let short = |backup: &Completion| is_short(&backup.path).unwrap_or(false) && pinned(backup) > 0;
-    dropped(home, |backup| backup.health.left().is_zero() || short(backup))
+    dropped(home, list::noted(home)?, |backup| backup.health.left().is_zero() || short(backup))
 }
 
 /// Drops the checkpoints of upgrades that have passed, but for the newest that are to stay, and what was copied ahead of them.
@@ -92,9 +92,11 @@ pub fn prune(home: &Home) -> Result<Vec<Completion>, At> {
     if let Some(place) = home.backups.as_ref().and_then(|chosen| place::of(home, chosen).ok()) {
         ahead::clear(home, &place)?;
     }
-    let checkpoints = list::noted(home)?.into_iter().filter(|backup| backup.means == Means::Checkpoint);
-    let newest: Vec<_> = checkpoints.rev().take(home.manner.keep).map(|backup| backup.path).collect();
-    dropped(home, |backup| !newest.contains(&backup.path))
+    // Both by one look: one that could not be read in another would not count as the newest.
+    let there = list::noted(home)?;
+    let checkpoints = there.iter().filter(|backup| backup.means == Means::Checkpoint);
+    let newest: Vec<_> = checkpoints.rev().take(home.manner.keep).map(|backup| backup.path.clone()).collect();
+    dropped(home, there, |backup| !newest.contains(&backup.path))
 }
 
 /// Removes a backup of whatever kind.
@@ -108,7 +110,7 @@ pub fn remove(home: &Home, backup: &Completion) -> Result<(), At> {
     carry::remove(&gone)?;
     let listing = list::listing();
     let others: Vec<_> = list::known(home)?.into_iter().filter(|other| other.path != backup.path).collect();
-    if !list::is_there(backup) {
+    if !list::is(&backup.path, backup)? {
         // What is lost is forgotten.
         return match list::renamed(backup) {
             Ok(Some(path)) => Err(At { source: io::Error::other(ELSEWHERE), path }),
@@ -181,18 +183,21 @@ pub(super) fn check_room(home: &Home, work: &Work) -> Result<(), BackupError> {
 /// Makes room, where there is none, by dropping what may go.
 pub(super) fn make_room(home: &Home, work: &Work) -> Result<(), BackupError> {
     if !work.room()?.iter().all(Room::is_there) {
-        dropped(home, |_| true)?;
+        dropped(home, list::noted(home)?, |_| true)?;
     }
     check_room(home, work)
 }
 
 /// Drops those that may go and are unwanted.
-fn dropped(home: &Home, unwanted: impl Fn(&Completion) -> bool) -> Result<Vec<Completion>, At> {
+fn dropped(
+    home: &Home,
+    mut backups: Vec<Completion>,
+    unwanted: impl Fn(&Completion) -> bool,
+) -> Result<Vec<Completion>, At> {
     let record = record::read(home);
-    let unwanted: Vec<_> =
-        list::noted(home)?.into_iter().filter(|backup| may_go(&record, backup) && unwanted(backup)).collect();
-    unwanted.iter().try_for_each(|backup| remove(home, backup))?;
-    Ok(unwanted)
+    backups.retain(|backup| may_go(&record, backup) && unwanted(backup));
+    backups.iter().try_for_each(|backup| remove(home, backup))?;
+    Ok(backups)
 }
 
 fn held_alone(folder: &Path, each: Measure) -> u64 {

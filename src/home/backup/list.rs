@@ -18,9 +18,6 @@ use crate::{
     home::{Home, write_whole},
 };
 
-/// What earlier builds wrote into a backup instead of its note: the token alone.
-const TOKEN: &str = ".watcher/token";
-
 /// The note that says that a backup is complete.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Completion {
@@ -28,8 +25,7 @@ pub struct Completion {
     pub plan: Plan,
     /// Where it is.
     pub path: PathBuf,
-    /// Where its filesystem was mounted; none where an earlier build made it.
-    #[serde(default)]
+    /// Where its filesystem was mounted, where that can be told.
     pub mount: Option<PathBuf>,
     /// What tells it from another of that name.
     pub token: String,
@@ -45,9 +41,8 @@ pub struct Completion {
     pub ahead: u64,
     /// Bytes that it shares with the node's files.
     pub shared: u64,
-    /// How many files it has; none where an earlier build made it.
-    #[serde(default)]
-    pub files: Option<usize>,
+    /// How many files it has.
+    pub files: usize,
     /// What it covers.
     pub parts: Vec<Part>,
     /// The node's health since its upgrade has passed.
@@ -87,7 +82,7 @@ pub fn of(home: &Home, plan: &Plan) -> Option<Completion> {
 }
 
 /// Whether a backup is there under its name, as far as can be read.
-pub(super) fn is_there(backup: &Completion) -> bool {
+fn is_there(backup: &Completion) -> bool {
     is(&backup.path, backup).unwrap_or(false)
 }
 
@@ -135,15 +130,8 @@ pub(super) fn renamed(backup: &Completion) -> Result<Option<PathBuf>, At> {
 }
 
 /// Whether a folder is this backup.
-fn is(folder: &Path, backup: &Completion) -> Result<bool, At> {
-    if let Some(found) = read(folder)? {
-        return Ok(found.token == backup.token);
-    }
-    let path = folder.join(TOKEN);
-    match fs::read_to_string(&path) {
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(false),
-        read => read.map(|token| token == backup.token).map_err(at(&path)),
-    }
+pub(super) fn is(folder: &Path, backup: &Completion) -> Result<bool, At> {
+    Ok(read(folder)?.is_some_and(|found| found.token == backup.token))
 }
 
 /// What is in a folder, but for what is not complete.
@@ -158,7 +146,7 @@ pub fn flaw(home: &Home) -> Option<String> {
     let Ok(List::Unreadable(error)) = listed(home) else { return None };
     Some(format!(
         "{} cannot be understood: {error}. What counts is what the backups in {} say of themselves, and the next backup \
-         writes the list anew; backups in other places or of earlier builds are not known",
+         writes the list anew; backups in other places are not known",
         index(home).display(),
         home.backups.as_deref().unwrap_or(&home.path).display()
     ))
@@ -371,18 +359,5 @@ mod tests {
         let (_keep, mut other) = home_with(&["genesis"]);
         other.backups = Some(home.path.clone());
         assert_eq!(all(&other), []);
-    }
-
-    #[test]
-    fn a_backup_of_an_earlier_build_that_has_no_note_in_it_is_there_as_long_as_the_list_names_it() {
-        let (_keep, mut home) = home_with(&["genesis"]);
-        home.backups = Some(home.path.clone());
-        let done = taken(&home, 5);
-        fs::remove_file(done.path.join(NOTE)).unwrap();
-        assert_eq!(all(&home), []);
-        for (token, there) in [(done.token.as_str(), Backup::Complete), ("another", Backup::Missing)] {
-            fs::write(done.path.join(TOKEN), token).unwrap();
-            assert_eq!(state(&home, Some(&plan(5))), there);
-        }
     }
 }

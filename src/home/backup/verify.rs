@@ -34,8 +34,8 @@ pub fn verify(backup: &Completion) -> Vec<Flaw> {
     };
     let mut flaws = Vec::new();
     let named = text.lines().count();
-    if let Some(had) = backup.files.filter(|had| *had != named) {
-        flaws.push(flaw(&files, format!("names {named} files, and there were {had}")));
+    if named != backup.files {
+        flaws.push(flaw(&files, format!("names {named} files, and there were {}", backup.files)));
     }
     for line in text.lines() {
         let Ok((_, size, modified, path)) = serde_json::from_str::<(&str, u64, i64, PathBuf)>(line) else {

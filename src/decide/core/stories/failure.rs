@@ -253,28 +253,50 @@ fn what_becomes_of_it_is_as_its_operator_chose() {
     }
 }
 
+/// One look that failed had it held for good.
+#[test]
+fn a_backup_or_a_signing_state_that_cannot_be_read_is_looked_at_for_ten_seconds() {
+    let smudged: fn(&mut Facts) = |facts| facts.signer_unknown = Some("smudged".into());
+    let unsaved: fn(&mut Facts) = |facts| facts.backup = Backup::Missing;
+    for (change, why) in [
+        (smudged, "it is not known what the validator signed last (smudged)"),
+        (unsaved, "there is no complete backup for \"v2\""),
+    ] {
+        for comes_back in [true, false] {
+            let mut scene = at_its_last(by(OnFailure::Rollback), tried(3, 3));
+            change(&mut scene.facts);
+            scene.exits_saying(code(1), at(HEIGHT - 1, HEIGHT - 1)).rests().wakes(scene.now + SECOND);
+            scene.seconds(9).rests().wakes(scene.now + SECOND);
+            if comes_back {
+                (scene.facts.backup, scene.facts.signer_unknown) = (Backup::Complete, None);
+            }
+            scene.seconds(1).does(HomeJob::Weigh(folder("v2")));
+            scene.ends(weighed(1, "bad"));
+            let Some(HomeJob::Remember(Record { failure: Some(failure), .. })) = scene.core.home.job() else {
+                panic!()
+            };
+            let expected = if comes_back {
+                (FailureState::RollingBack, STARTED.to_string())
+            } else {
+                (FailureState::Held, format!("{STARTED}; it is not taken back, because {why}"))
+            };
+            assert_eq!((failure.state, failure.reason.clone()), expected);
+        }
+    }
+}
+
 #[test]
 fn it_is_taken_back_by_itself_only_where_its_height_is_known_not_to_be_committed() {
-    let none = "there is no complete backup for \"v2\"";
     let unknown = "whether it has committed height 1000 is not known: it did not say where it stands (its log_level must be info)";
     let below = || Some(at(HEIGHT - 1, HEIGHT - 1));
     let as_it_is: &dyn Fn(&mut Facts) = &|_| {};
-    let smudged: &dyn Fn(&mut Facts) = &|facts| facts.signer_unknown = Some("smudged".into());
-    let unsaved: &dyn Fn(&mut Facts) = &|facts| facts.backup = Backup::Missing;
     let unwanted: &dyn Fn(&mut Facts) = &|facts| facts.backup = Backup::NotWanted;
     for (what, words, change, why) in [
         ("it said so", below(), as_it_is, None),
         ("it said nothing", None, as_it_is, Some(unknown)),
         ("it said something else", Some(Words::WrongAppHash), as_it_is, Some(unknown)),
         ("it said it began there", Some(at(HEIGHT - 1, HEIGHT)), as_it_is, Some("it may have committed height 1000")),
-        (
-            "nobody knows what was signed",
-            below(),
-            smudged,
-            Some("it is not known what the validator signed last (smudged)"),
-        ),
-        ("no backup", below(), unsaved, Some(none)),
-        ("no backup was wanted", below(), unwanted, Some(none)),
+        ("no backup was wanted", below(), unwanted, Some("there is no complete backup for \"v2\"")),
     ] {
         let mut scene = at_its_last(by(OnFailure::Rollback), tried(3, 3));
         change(&mut scene.facts);

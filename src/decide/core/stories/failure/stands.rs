@@ -76,6 +76,20 @@ fn its_operators_word_sets_it_going_again_unless_it_is_on_its_way_back() {
     scene.done().starts(Version::Genesis);
 }
 
+/// All but the last line of it was done, and that it is under way stood there until `watcher` was started anew.
+#[test]
+fn a_restore_that_is_noted_as_done_is_completed_before_anything_else() {
+    for state in [FailureState::Retrying, FailureState::RollingBack] {
+        let mut scene = found(by(OnFailure::Hold), state);
+        let restored = Failure { restored: true, ..failure(state) };
+        scene.facts.record = present(Record { failure: Some(Box::new(restored)), ..fallen(state) });
+        scene.facts.restoring = true;
+        scene.tick().does(HomeJob::Restore(plan("v2", HEIGHT)));
+        scene.facts.restoring = false;
+        scene.done().does(HomeJob::Choose(Version::Genesis));
+    }
+}
+
 /// Its operator was told that it goes on, and was not heeded: it was tried again for ever.
 #[test]
 fn a_backup_that_cannot_be_brought_back_does_not_keep_its_operator_from_going_on() {
