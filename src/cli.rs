@@ -41,7 +41,8 @@ pub struct Cli {
 pub struct Global {
     /// Path to a configuration file (TOML, JSON or YAML) with variables in lower case; the environment wins over it.
     ///
-    /// For the commands that work on a home, but `init` and `version`. `run` knows only the long form, as two words.
+    /// For the commands that work on a home, but `init` and `version`; for `check` it says how `run` would work on that home,
+    /// and not what is asked. `run` knows only the long form, as two words.
     #[arg(short = 'c', long, global = true, value_name = "FILE", allow_hyphen_values = true)]
     #[arg(overrides_with = "cosmovisor_config")]
     cosmovisor_config: Option<OsString>,

@@ -12,7 +12,8 @@ pub mod upgrade_info;
 pub mod version;
 
 use std::{
-    fs, io,
+    fs,
+    io::{self, Read as _},
     path::{Path, PathBuf},
 };
 
@@ -144,21 +145,29 @@ pub(crate) const SMALL: u64 = 16 << 20;
 /// # Errors
 /// As the file system gives them, and for what is no file or has more than so many bytes.
 pub(crate) fn read_small(path: &Path, longest: u64) -> io::Result<Vec<u8>> {
-    let meta = fs::metadata(path)?;
-    let refused = match meta.len() {
-        _ if !meta.is_file() => "it is not a file".to_owned(),
-        length if length > longest => format!("it has {length} bytes, and at most {longest} are read"),
-        _ => return fs::read(path),
-    };
-    Err(io::Error::new(io::ErrorKind::InvalidData, refused))
+    let refused = |why: String| Err(io::Error::new(io::ErrorKind::InvalidData, why));
+    if !fs::metadata(path)?.is_file() {
+        return refused("it is not a file".to_owned());
+    }
+    // What a file of the kernel's has is not told beforehand.
+    let mut bytes = Vec::new();
+    fs::File::open(path)?.take(longest + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > longest { refused(format!("it has more than {longest} bytes")) } else { Ok(bytes) }
 }
 
-/// A file of the node's configuration. One that cannot be read stops the node as well, which says so; what it does not say
-/// has CometBFT's default.
-pub(crate) fn node_config(home: &Path, name: &str) -> toml::Table {
+/// A file of the node's configuration. One that is missing or says nothing has what it does not say by default, as for the
+/// node.
+///
+/// # Errors
+/// Where it cannot be read now: what it says may matter.
+pub(crate) fn node_config(home: &Path, name: &str) -> io::Result<toml::Table> {
     const LARGEST: u64 = 1 << 20;
-    let text = read_small(&home.join("config").join(name), LARGEST).ok().and_then(|text| String::from_utf8(text).ok());
-    text.and_then(|text| text.parse().ok()).unwrap_or_default()
+    match read_small(&home.join("config").join(name), LARGEST) {
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::InvalidData) => {
+            Ok(toml::Table::new())
+        }
+        read => Ok(String::from_utf8_lossy(&read?).parse().unwrap_or_default()),
+    }
 }
 
 /// Writes a whole file beside its place and renames it there, so that a reader sees the old or the new content.
@@ -247,5 +256,13 @@ pub(crate) mod tests {
         assert_eq!(fs::read(&path).unwrap(), b"two");
         assert!(write_whole(&home.own().join("no/such/folder"), b"x", false).is_err());
         assert_eq!(fs::read_dir(home.own()).unwrap().count(), 4, "three folders and the file");
+    }
+
+    /// It says that it has no bytes, as do files of the kernel that never end.
+    #[test]
+    fn a_file_that_has_more_than_it_says_is_not_read_to_its_end() {
+        let refused = read_small(Path::new("/proc/self/maps"), 16).unwrap_err();
+        assert_eq!(refused.to_string(), "it has more than 16 bytes");
+        assert!(read_small(Path::new("/proc/self/maps"), SMALL).is_ok_and(|maps| maps.len() > 16));
     }
 }

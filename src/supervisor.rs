@@ -110,7 +110,7 @@ impl Supervisor {
             config,
             args,
             core,
-            observer: Observer::new(),
+            observer: Observer::default(),
             jobs: Jobs::new(),
             events: VecDeque::from([Kind::Tick]),
             node: None,

@@ -28,8 +28,8 @@ use crate::decide::{
 
 /// Follows the chain until nobody listens any more, or the future is dropped.
 ///
-/// All are to be on one chain: the own node's, else that of whoever answers first. `trust` is what plans are proven from. `upgrade_of` says what this machine makes of a plan; none
-/// where it cannot be carried out.
+/// All are to be on one chain: the own node's, else that of whoever answers first. `trust` is what plans are proven from.
+/// `upgrade_of` says what this machine makes of a plan; none where it cannot be carried out.
 pub async fn follow(
     endpoints: Vec<Endpoint>,
     clients: Clients,

@@ -31,8 +31,8 @@ pub fn backups(file: Option<&Path>, args: BackupArgs) -> anyhow::Result<Ending> 
     for away in backup::away(&home) {
         let path = away.path.display();
         tracing::warn!(
-            "the backup {path} is not there or cannot be read: mount its disk, give it its name again, or have it forgotten \
-             (`watcher backups prune {}`)",
+            "the backup {path} is not there or cannot be read: mount its disk, give it its name again, or, where it is lost, have \
+             it forgotten (`watcher backups prune {}`)",
             name(&away)
         );
     }

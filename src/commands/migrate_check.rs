@@ -101,7 +101,7 @@ fn look(settings: &Settings, unit: Option<&Unit>, findings: &mut Findings) {
         layout::hook(&config.home, script, findings);
     }
     if let Some(home) = config.map(|config| config.home.clone()).or_else(|| home_alone(settings)) {
-        let facts = Observer::new().observe(&home, &[], false);
+        let facts = Observer::default().observe(&home, &[], false);
         layout::look(&home, &facts, findings);
         data::look(&home, config, &facts, findings);
         // Where a unit names nobody, systemd starts it as root.

@@ -1,6 +1,6 @@
 //! What is true of the home right now: sampled from the disk before every decision, never remembered.
 
-use alloc::{boxed::Box, collections::BTreeMap, string::String, vec::Vec};
+use alloc::{boxed::Box, collections::BTreeMap, format, string::String, vec::Vec};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -23,7 +23,7 @@ pub struct Facts {
     pub stored: Vec<Receipt>,
     /// The backup for the plan in `info`.
     pub backup: Backup,
-    /// Whether a restore has begun to change what is there: it can only be completed.
+    /// Whether a restore for the failure in the record has begun to change what is there: it can only be completed.
     #[serde(default)]
     pub restoring: bool,
     /// Who holds the node's lock.
@@ -236,6 +236,28 @@ pub enum RecordFact {
     Unreadable,
     /// The record.
     Present(Record),
+}
+
+impl RecordFact {
+    /// Why genesis is not started where `current` is missing: for people.
+    #[must_use]
+    pub fn past_genesis(&self) -> Option<String> {
+        const REFUSED: &str = "genesis is not started on data that may be past it";
+        match self {
+            Self::Present(record) if record.plan.height > 0 => {
+                let name = &record.plan.name;
+                Some(format!(
+                    "cosmovisor/current is missing, and the last upgrade here was {name:?}: link it to what is to run, for example \
+                     `ln -s upgrades/{name} current`; {REFUSED}"
+                ))
+            }
+            Self::Unreadable => Some(format!(
+                "cosmovisor/current is missing, and which upgrade was the last here cannot be read: link it to what is to run, \
+                 for example `ln -s upgrades/NAME current`; {REFUSED}"
+            )),
+            _ => None,
+        }
+    }
 }
 
 /// What the disk does not show by itself. Written whole, by rename.

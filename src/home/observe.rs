@@ -1,5 +1,5 @@
-//! Samples the facts of a home. It runs before every decision, so it reads a file again only when its fingerprint says
-//! that it changed.
+//! Samples the facts of a home. It runs before every decision, so the longest file, `upgrade-info.json`, is read again only
+//! when its fingerprint says that it changed.
 
 use std::{
     collections::BTreeMap,
@@ -25,14 +25,12 @@ use crate::{
 };
 
 /// Looks at a home.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Observer {
     info: Option<Seen>,
     /// The record as it was read last: one that cannot be read for a moment is not lost, or the upgrade under way would be taken
     /// for one that nobody began here.
     record: Option<RecordFact>,
-    /// The folders in which something of ours is placed, as of this state of `upgrades/`.
-    placed: Option<(Fingerprint, Vec<Folder>)>,
     /// What is wanted for a version and cannot be understood, as it was told.
     told: BTreeMap<Folder, version::NotUnderstood>,
 }
@@ -51,12 +49,6 @@ struct Seen {
 }
 
 impl Observer {
-    /// An observer that has not looked yet.
-    #[must_use]
-    pub const fn new() -> Self {
-        Self { info: None, record: None, placed: None, told: BTreeMap::new() }
-    }
-
     /// What is true now. `interest` are the folders that matter beside the one of the plan in `upgrade-info.json`;
     /// while a node of ours is `alive`, its lock needs no look.
     pub fn observe(&mut self, home: &Home, interest: &[Folder], alive: bool) -> Facts {
@@ -66,8 +58,7 @@ impl Observer {
             (read, _) => self.record.insert(read).clone(),
         };
         let plan = if let Info::Plan { upgrade, .. } = &info { Some(upgrade) } else { None };
-        let upgrades = home.upgrades();
-        let placed = self.placed(&upgrades).to_vec();
+        let placed = placed(&home.upgrades());
         let failure = if let RecordFact::Present(record) = &record { record.failure.as_ref() } else { None };
         let failed = failure.map(|failure| &failure.folder);
         let folders = interest.iter().chain(plan.map(|upgrade| &upgrade.folder)).chain(&placed).chain(failed);
@@ -118,18 +109,6 @@ impl Observer {
         }
     }
 
-    /// A folder appears by a rename into `upgrades/`, which changes that folder's own time.
-    fn placed(&mut self, upgrades: &Path) -> &[Folder] {
-        let now = fs::metadata(upgrades).map(|meta| artifact::fingerprint(&meta)).unwrap_or_default();
-        if self.placed.as_ref().is_none_or(|(known, _)| *known != now) {
-            let entries = fs::read_dir(upgrades).into_iter().flatten().flatten();
-            let folders = entries.filter_map(|entry| Folder::existing(entry.file_name().to_str()?));
-            let ours = folders.filter(|folder| artifact::has_receipt(upgrades, folder)).collect();
-            self.placed = Some((now, ours));
-        }
-        self.placed.as_ref().map(|(_, folders)| folders.as_slice()).unwrap_or_default()
-    }
-
     fn info(&mut self, home: &Home) -> Info {
         let path = home.upgrade_info();
         let strange = |reason, fingerprint| Info::Unreadable { reason, fingerprint };
@@ -141,7 +120,9 @@ impl Observer {
         let changed = meta.ctime().saturating_mul(1_000_000_000).saturating_add(meta.ctime_nsec());
         let file = artifact::fingerprint(&meta);
         let known = self.info.as_ref().filter(|seen| seen.file == file);
-        if let Some(seen) = known.filter(|seen| seen.changed == changed && !rests_on_a_file(home, &seen.info)) {
+        // One that could not be read may be readable now, and looks the same.
+        let still = |seen: &&Seen| seen.bytes.is_ok() && seen.changed == changed && !rests_on_a_file(home, &seen.info);
+        if let Some(seen) = known.filter(still) {
             return seen.info.clone();
         }
         let bytes = read_small(&path, upgrade_info::LONGEST).map_err(|error| error.to_string());
@@ -157,10 +138,11 @@ impl Observer {
     }
 }
 
-impl Default for Observer {
-    fn default() -> Self {
-        Self::new()
-    }
+/// The folders in which something of ours is placed. Nothing tells when one that was there already gets it.
+fn placed(upgrades: &Path) -> Vec<Folder> {
+    let entries = fs::read_dir(upgrades).into_iter().flatten().flatten();
+    let folders = entries.filter_map(|entry| Folder::existing(entry.file_name().to_str()?));
+    folders.filter(|folder| artifact::has_receipt(upgrades, folder)).collect()
 }
 
 /// What this machine makes of a plan.
@@ -235,14 +217,24 @@ mod tests {
         let plan = Plan { name: "v2".into(), height: 5, info: String::new() };
         let record = Record::new(plan, Version::Genesis);
         record::write(&home, &record).unwrap();
-        let mut observer = Observer::new();
+        let mut observer = Observer::default();
         let known = RecordFact::Present(record);
         assert_eq!(observer.observe(&home, &[], true).record, known);
         fs::remove_file(home.record()).unwrap();
         fs::create_dir(home.record()).unwrap();
         assert_eq!(observer.observe(&home, &[], true).record, known);
-        assert_eq!(Observer::new().observe(&home, &[], true).record, RecordFact::Unreadable);
+        assert_eq!(Observer::default().observe(&home, &[], true).record, RecordFact::Unreadable);
         fs::remove_dir(home.record()).unwrap();
         assert_eq!(observer.observe(&home, &[], true).record, RecordFact::Absent);
+    }
+
+    /// Such a folder was made for the plan's libraries beforehand; what lay in it was never set aside when the plan had gone.
+    #[test]
+    fn what_is_placed_in_a_folder_that_was_there_is_seen() {
+        let (_keep, home) = home_with(&["genesis", "upgrades/v2"]);
+        let (mut observer, v2) = (Observer::default(), Folder::existing("v2").unwrap());
+        assert!(!observer.observe(&home, &[], true).staged.contains_key(&v2));
+        fs::write(home.upgrade(&v2).join("watcher-receipt.json"), "{}").unwrap();
+        assert!(observer.observe(&home, &[], true).staged.contains_key(&v2));
     }
 }

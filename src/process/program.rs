@@ -321,10 +321,13 @@ impl Drop for Child {
             self.signal(Signal::SIGKILL);
             // It may take a while to die, on a disk that does not answer, and nothing waits for it.
             let pid = self.pid;
-            std::thread::spawn(move || {
+            let reap = move || {
                 let _ = waitpid(pid, None);
                 orphans::awaited().remove(&pid.as_raw());
-            });
+            };
+            if std::thread::Builder::new().spawn(reap).is_err() {
+                reap();
+            }
         }
     }
 }

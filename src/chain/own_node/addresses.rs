@@ -17,7 +17,7 @@ pub fn own_rpc_address(
     home: &Path,
     daemon_name: &str,
 ) -> Option<Url> {
-    let sources = Sources { args, env, daemon_name, file: node_config(home, "config.toml") };
+    let sources = Sources { args, env, daemon_name, file: node_config(home, "config.toml").unwrap_or_default() };
     reachable(&sources.value("rpc.laddr").unwrap_or_else(|| String::from("tcp://127.0.0.1:26657")))
 }
 
@@ -30,7 +30,7 @@ pub fn own_rest_address(
     home: &Path,
     daemon_name: &str,
 ) -> Option<Url> {
-    let sources = Sources { args, env, daemon_name, file: node_config(home, "app.toml") };
+    let sources = Sources { args, env, daemon_name, file: node_config(home, "app.toml").unwrap_or_default() };
     // Go's strconv.ParseBool.
     let enabled = matches!(sources.value("api.enable")?.as_str(), "1" | "t" | "T" | "true" | "TRUE" | "True");
     let address = || sources.value("api.address").unwrap_or_else(|| String::from("tcp://localhost:1317"));
@@ -42,7 +42,8 @@ pub fn own_rest_address(
 #[must_use]
 pub fn own_setting(home: &Path, daemon_name: &str, dotted: &str) -> Option<String> {
     let env = |name: &str| std::env::var(name).ok();
-    let sources = Sources { args: &[], env: &env, daemon_name, file: node_config(home, "config.toml") };
+    let sources =
+        Sources { args: &[], env: &env, daemon_name, file: node_config(home, "config.toml").unwrap_or_default() };
     sources.variable(dotted).or_else(|| match sources.in_file(dotted)? {
         toml::Value::String(text) => Some(text.clone()),
         other => Some(other.to_string()),

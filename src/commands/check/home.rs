@@ -105,7 +105,8 @@ pub(super) fn look(wanted: &Wanted<'_>, subject: &Subject, fetched: Option<&Fetc
 }
 
 fn unreadable(place: &Path, error: &impl Display, findings: &mut Findings) {
-    findings.warning("staged-unreadable", format!("{}: {error}", place.display()), "run this as the node's user");
+    let help = "let the node's user read it, and run this as that user";
+    findings.error("staged-unreadable", format!("{}: {error}", place.display()), help);
 }
 
 /// Nothing is staged yet: is there room, and may it be fetched?

@@ -26,7 +26,7 @@ use crate::{
 /// Tells what `run` would do now, and when it would do the rest.
 pub(super) async fn run(config: &Config, endpoints: &[Endpoint]) -> anyhow::Result<Ending> {
     let home = &config.home;
-    let facts = Observer::new().observe(home, &[], false);
+    let facts = Observer::default().observe(home, &[], false);
     super::super::say(Persona::Watcher, of_the_home(config, &facts))?;
     let trust = upcoming::trust(config.trust.clone(), Some(home));
     let survey = upcoming::ask(endpoints, config.settings.quorum, &trust).await?;
@@ -58,7 +58,10 @@ fn of_the_home(config: &Config, facts: &Facts) -> String {
         "current",
         match &facts.current {
             Current::Version(version) => version.to_string(),
-            Current::Absent => "absent; `run` would link it to genesis".to_owned(),
+            Current::Absent => match facts.record.past_genesis() {
+                Some(reason) => format!("absent; `run` would refuse to start: {reason}"),
+                None => "absent; `run` would link it to genesis".to_owned(),
+            },
             Current::Broken { reason } => format!("{reason}; `run` would refuse to start"),
         },
     ));

@@ -170,7 +170,7 @@ impl Core {
         let remedy = match job {
             HomeJob::BackUp(_) => "see to it, or start again with UNSAFE_SKIP_BACKUP=true",
             HomeJob::CustomHook(_) => "mend the script, or start again without COSMOVISOR_CUSTOM_PREUPGRADE",
-            _ => "see to it",
+            _ => "see to it, or have it go on without (`watcher resume`) as long as nothing was brought back",
         };
         // How much room there is changes all the time.
         let told = reason.replace(|letter: char| letter.is_ascii_digit(), "");

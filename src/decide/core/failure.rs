@@ -89,6 +89,7 @@ impl Core {
             _ => self.failing.waits = 0,
         }
         let record = &Record { attempts: record.attempts.max(attempt), ..record.clone() };
+        let written = matches!(&event.facts.record, RecordFact::Present(written) if written.attempts >= attempt);
         if attempt >= self.starts_allowed(record) {
             let (name, height) = (&record.plan.name, record.plan.height);
             let reason = format!(
@@ -96,10 +97,13 @@ impl Core {
             );
             let reason = if self.fails_by_policy() { reason } else { format!("upgrade {name:?}: {reason}") };
             self.fails(upgrade, record, reason, words.as_ref(), event, decision);
+            if !written && decision.exit.is_none() && self.home.is_idle() {
+                self.begin(HomeJob::Remember(record.clone()), decision);
+            }
             return true;
         }
         // Written down at once: a `watcher` that is restarted gives it no more attempts for that.
-        if !matches!(&event.facts.record, RecordFact::Present(written) if written.attempts >= attempt) {
+        if !written {
             self.begin(HomeJob::Remember(record.clone()), decision);
             return true;
         }
@@ -215,7 +219,7 @@ impl Core {
                 self.goes_on(record, facts, "its operator wants it", decision);
             }
             (Some(Ruling::Rollback), failure) if !failure.as_ref().is_some_and(|failure| back(failure.state)) => {
-                self.roll_back_by_hand(record, facts, decision);
+                self.roll_back_by_hand(record, event, decision);
             }
             // What is asked for is so.
             (Some(Ruling::Rollback), _) | (Some(Ruling::Resume), None) => {
@@ -263,14 +267,17 @@ impl Core {
         true
     }
 
-    fn roll_back_by_hand(&mut self, record: &Record, facts: &Facts, decision: &mut Decision) {
+    fn roll_back_by_hand(&mut self, record: &Record, event: &Event, decision: &mut Decision) {
+        let facts = &event.facts;
         let switched = |upgrade: &&Upgrade| facts.current == Current::Version(Version::Upgrade(upgrade.folder.clone()));
         let elsewhere = "cosmovisor/current does not point at its binary";
         let back = has_a_way_back(record, facts)
             .and_then(|upgrade| Some(upgrade).filter(switched).ok_or_else(|| elsewhere.to_string()));
         let folder = match back {
             Ok(upgrade) => upgrade.folder.clone(),
+            Err(_) if self.looks_again(event, decision) => return,
             Err(reason) => {
+                self.failing.unread = None;
                 decision.notes.push(Note::GivenUp { what: "taking the upgrade back".to_string(), reason });
                 return self.begin(HomeJob::Heed(record.clone()), decision);
             }
@@ -334,7 +341,14 @@ impl Core {
     fn goes_on(&mut self, record: &Record, facts: &Facts, why: &'static str, decision: &mut Decision) {
         decision.notes.push(Note::GoesOn { plan: record.plan.clone(), why });
         self.begin_anew();
-        self.begin(HomeJob::Heed(record.anew(false, facts.signed_height)), decision);
+        let under_way = |failure: &Failure| is_on_its_way(failure.state);
+        let record = if record.failure.as_ref().is_some_and(|failure| under_way(failure)) {
+            // Nothing came back: it goes on where it was, and its hooks have run on these data.
+            Record { failure: None, attempts: 0, ..record.clone() }
+        } else {
+            record.anew(false, facts.signed_height)
+        };
+        self.begin(HomeJob::Heed(record), decision);
     }
 
     fn begin_anew(&mut self) {

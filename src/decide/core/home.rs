@@ -60,7 +60,7 @@ impl Core {
         }
         if facts.current == Current::Absent
             && !self.run.is_alive()
-            && let Some(reason) = past_genesis(&facts.record)
+            && let Some(reason) = facts.record.past_genesis()
         {
             decision.exit = Some(Exit::NodeFailed(reason));
             return;
@@ -447,12 +447,14 @@ impl Core {
         if self.learns_the_generation(facts, decision) {
             return;
         }
-        let listen = listen || self.settings.crash_restarts > 0;
         let version = version_of(facts);
         let exact = self.exact_ahead(facts).map(|exact| exact.height);
         let stops_before = self.generation.as_ref().and_then(|(_, before)| *before);
         let halt =
             exact.zip(stops_before).map(|(height, before)| if before { height } else { height.saturating_sub(1) });
+        let goes_beyond = halt.is_some() && stops_before == Some(false);
+        // One that would execute the height if it stood before it already says so at once, and may end before it is asked.
+        let listen = listen || self.settings.crash_restarts > 0 || goes_beyond;
         let id = RunId(self.next_identity());
         let before = match &facts.info {
             Info::Absent => None,
@@ -462,7 +464,7 @@ impl Core {
         self.run = Run::Alive(Life {
             began: self.now,
             halt: halt.and(exact),
-            goes_beyond: halt.is_some() && stops_before == Some(false),
+            goes_beyond,
             ear: if listen { Ear::Open } else { Ear::Closed },
             ..life
         });
@@ -502,25 +504,6 @@ impl Core {
         let id = JobId(self.next_identity());
         self.home.begin(id, job.clone());
         decision.home = Some((id, job));
-    }
-}
-
-/// Why genesis is not started where `current` is missing: for people.
-fn past_genesis(record: &RecordFact) -> Option<String> {
-    const REFUSED: &str = "genesis is not started on data that may be past it";
-    match record {
-        RecordFact::Present(record) if record.plan.height > 0 => {
-            let name = &record.plan.name;
-            Some(format!(
-                "cosmovisor/current is missing, and the last upgrade here was {name:?}: link it to what is to run, for example \
-                 `ln -s upgrades/{name} current`; {REFUSED}"
-            ))
-        }
-        RecordFact::Unreadable => Some(format!(
-            "cosmovisor/current is missing, and which upgrade was the last here cannot be read: link it to what is to run, \
-             for example `ln -s upgrades/NAME current`; {REFUSED}"
-        )),
-        _ => None,
     }
 }
 

@@ -9,12 +9,12 @@ use alloc::{
 use super::{
     super::{
         decision::{Decision, HomeJob},
-        event::{Event, NodeExit},
+        event::{Event, NodeExit, Words},
         facts::{Facts, Info, NodeLock, Record, RecordFact, Version},
         note::Note,
         orders::{Exact, Orders},
         plan::{Plan, Upgrade},
-        run::{Life, Run},
+        run::{Ear, Life, Run},
         schedule,
     },
     Core, asked_about, info, version_of, wake_by,
@@ -225,7 +225,8 @@ impl Core {
         let Some(life) = self.run.life() else { return exact.missed };
         let unarmed = life.halt != Some(exact.height) && life.height().is_some_and(|height| height >= exact.height);
         // One that stood before it and interrupted itself had committed it before it could be killed.
-        let interrupted = life.stands_before(exact.height)
+        let began_before = matches!(life.ear, Ear::Heard(Words::At { began, .. }) if began + 1 == exact.height);
+        let interrupted = (life.stands_before(exact.height) || life.goes_beyond && began_before)
             && matches!(self.run, Run::Ended { exit, .. } if exit == NodeExit::Code(130));
         let executed = interrupted || life.committed.is_some_and(|committed| committed >= exact.height);
         if !exact.missed && (unarmed || executed) {

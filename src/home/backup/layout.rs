@@ -79,7 +79,8 @@ impl Layout {
     /// # Errors
     /// Where `data` or what `WATCHER_BACKUP_PATHS` names is not there.
     pub(super) fn of(home: &Home) -> io::Result<Self> {
-        let config = node_config(&home.path, "config.toml");
+        let config = node_config(&home.path, "config.toml")
+            .map_err(|error| at(&home.path.join("config/config.toml"), &error))?;
         let named = |section: Option<&str>, key: &str, default: &str| {
             let table = section.map_or(Some(&config), |section| config.get(section).and_then(toml::Value::as_table));
             let text = table.and_then(|table| table.get(key)?.as_str()).filter(|text| !text.is_empty());

@@ -102,7 +102,7 @@ struct Change {
 /// Whether a restore was interrupted where it could not be taken back any more: nothing may be started before [`resume`].
 #[must_use]
 pub fn is_pending(home: &Home) -> bool {
-    fs::symlink_metadata(swap_path(home)).is_ok()
+    !matches!(fs::symlink_metadata(swap_path(home)), Err(error) if error.kind() == io::ErrorKind::NotFound)
 }
 
 /// Why the backup before an upgrade would not be brought back: nobody knows what the validator signed last.
@@ -178,7 +178,13 @@ pub fn restore(
     }
     let (mut done, total) = (0, works.iter().map(|work| work.bytes(Way::Copy)).sum());
     for (work, change) in works.iter().zip(&swap.folders) {
-        done += carry::carry(work, &change.new, stop, &|copied, _| progress(done + copied, total))?;
+        let copied = carry::carry(work, &change.new, stop, &|copied, _| progress(done + copied, total));
+        done += copied.inspect_err(|error| {
+            // Its room may be what is missing, and nobody may try again. One that was asked to stop is in a hurry.
+            if !matches!(error, CarryError::Stopped) {
+                swap.folders.iter().for_each(|change| drop(carry::remove(&change.new)));
+            }
+        })?;
     }
     swap.keep_personal(&layout, signed.as_ref())?;
     let path = swap_path(home);

@@ -265,7 +265,8 @@ fn a_backup_or_a_signing_state_that_cannot_be_read_is_looked_at_for_ten_seconds(
         for comes_back in [true, false] {
             let mut scene = at_its_last(by(OnFailure::Rollback), tried(3, 3));
             change(&mut scene.facts);
-            scene.exits_saying(code(1), at(HEIGHT - 1, HEIGHT - 1)).rests().wakes(scene.now + SECOND);
+            scene.exits_saying(code(1), at(HEIGHT - 1, HEIGHT - 1)).remembers(tried(4, 4));
+            scene.done().rests().wakes(scene.now + SECOND);
             scene.seconds(9).rests().wakes(scene.now + SECOND);
             if comes_back {
                 (scene.facts.backup, scene.facts.signer_unknown) = (Backup::Complete, None);

@@ -237,8 +237,22 @@ fn a_node_is_started_with_the_halt_height_that_has_it_stop_before_the_exact_one(
         scene.facts.orders = to_stop();
         scene.tick().does(HomeJob::Generation);
         let told = scene.ends(Outcome::HaltsBefore(stops_before));
-        told.does(HomeJob::Start { run: RunId(2), version: Version::Genesis, halt, listen: false });
+        // What would go beyond it is listened to: it says at once where it stands.
+        told.does(HomeJob::Start { run: RunId(2), version: Version::Genesis, halt, listen: goes_beyond });
         let Life { halt: of, goes_beyond: beyond, .. } = scene.life();
         assert_eq!((*of, *beyond), (halt.map(|_| HEIGHT), goes_beyond), "{stops_before:?}");
     }
+}
+
+/// An earlier run had stopped there, and this one was over before anybody could ask it.
+#[test]
+fn a_node_that_says_it_began_before_the_height_and_interrupted_itself_has_executed_it() {
+    let ended = |began, stops_before| {
+        let mut scene = armed(stops_before);
+        scene.exits_saying(code(130), Words::At { began, reached: began });
+        scene.core.home.job() == Some(&is_missed())
+    };
+    assert!(ended(HEIGHT - 1, false));
+    assert!(!ended(HEIGHT - 2, false), "it stopped in time");
+    assert!(!ended(HEIGHT - 1, true), "it stops before it begins");
 }
