@@ -155,6 +155,21 @@ pub(crate) fn read_small(path: &Path, longest: u64) -> io::Result<Vec<u8>> {
     if bytes.len() as u64 > longest { refused(format!("it has more than {longest} bytes")) } else { Ok(bytes) }
 }
 
+/// None where nothing is there, or nothing that this user may see. Every other error may be of the moment and says nothing of
+/// what is there.
+pub(crate) fn if_there<T>(found: io::Result<T>) -> io::Result<Option<T>> {
+    use io::ErrorKind::{NotADirectory, NotFound, PermissionDenied};
+    match found {
+        Err(error)
+            if matches!(error.kind(), NotFound | NotADirectory | PermissionDenied)
+                || error.raw_os_error() == Some(nix::Error::ELOOP as i32) =>
+        {
+            Ok(None)
+        }
+        found => found.map(Some),
+    }
+}
+
 /// A file of the node's configuration. One that is missing or says nothing has what it does not say by default, as for the
 /// node.
 ///

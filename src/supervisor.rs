@@ -29,7 +29,7 @@ use crate::{
         decision::{Attention, Decision, Exit, JobId, NodeSignal},
         event::{Event, Heard, Kind, NodeExit, Outcome, Words},
     },
-    home::{backup, changes::Changes, lock, observe::Observer, orders},
+    home::{backup, changes::Changes, lock, observe::Observer, orders, record},
     http::Web,
     persona::spoken,
     process::{
@@ -98,6 +98,8 @@ impl Supervisor {
     pub fn new(config: Config, args: Vec<OsString>, ears: Ears) -> anyhow::Result<Self> {
         config.home.prepare().with_context(|| format!("cannot work in {}", config.home.root().display()))?;
         let lock = lock::supervise(&config.home)?;
+        // A failure that stands in it keeps every node from being started.
+        record::readable(&config.home).with_context(|| format!("cannot read {}", config.home.record().display()))?;
         if backup::restore::is_pending(&config.home) {
             tracing::warn!("a restore was interrupted, and is completed");
             backup::restore::resume(&config.home)?;

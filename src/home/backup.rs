@@ -161,7 +161,7 @@ pub fn take(
     let place = place::made(home, chosen)?;
     let before = list::known(home)?;
     clear(home, &place, &place, &before)?;
-    let path = place::free_name(home, &place, now, &before);
+    let path = place::free_name(home, &place, now, &before)?;
     let layout = Layout::of(home).map_err(at(&home.path))?;
     let (work, means) = work_for(home, &layout, &place, &layout::file_name(&path))?;
     for part in &work.parts {

@@ -181,8 +181,8 @@ pub fn make_executable(binary: &Path) -> io::Result<()> {
 fn version(home: &Home, target: &Path) -> Version {
     let elsewhere = || Version::Elsewhere(target.display().to_string());
     let inside = if target.is_absolute() {
-        let Ok(root) = fs::canonicalize(home.root()) else { return elsewhere() };
-        match target.strip_prefix(home.root()).or_else(|_| target.strip_prefix(root)) {
+        let resolved = |_| target.strip_prefix(fs::canonicalize(home.root()).unwrap_or_default());
+        match target.strip_prefix(home.root()).or_else(resolved) {
             Ok(inside) => inside,
             Err(_) => return elsewhere(),
         }

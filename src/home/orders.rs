@@ -176,7 +176,7 @@ pub fn ordered(home: &Home) -> Option<u64> {
 fn put_in_place(home: &Home, version: &Version) -> io::Result<()> {
     let folder = version_folder(home, version);
     let (new, old) = (new_binary(home), home.executable(&folder));
-    if new.exists() {
+    if new.try_exists()? {
         let moment = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
         let label = version.to_string().replace('/', "-");
         let kept = home.own().join("aside").join(format!("{label}-{moment}-{}", home.daemon));

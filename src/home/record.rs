@@ -25,6 +25,18 @@ pub fn read(home: &Home) -> RecordFact {
     }
 }
 
+/// Whether the record can be read, whatever it says.
+///
+/// # Errors
+/// Where it is there and cannot be: then nobody knows what it says.
+pub fn readable(home: &Home) -> io::Result<()> {
+    use io::ErrorKind::{InvalidData, NotFound};
+    match read_small(&home.record(), SMALL) {
+        Err(error) if !matches!(error.kind(), NotFound | InvalidData) => Err(error),
+        _ => Ok(()),
+    }
+}
+
 /// Writes the record. One that settles an upgrade or gives it up is durable, and renamed into place. One on the way of the swap is
 /// written over the old one in a single page, which a kill cannot tear: a rename over an existing file makes ext4 flush it
 /// (`auto_da_alloc`), and that is a millisecond or two of disk between stop and start. A power cut may lose it; then an
@@ -69,7 +81,12 @@ pub fn sync(home: &Home) -> io::Result<()> {
 /// # Errors
 /// As the file system gives them.
 pub fn restored(home: &Home, plan: &Plan) -> io::Result<()> {
-    let RecordFact::Present(mut record) = read(home) else { return Ok(()) };
+    let bytes = match read_small(&home.record(), SMALL) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        bytes => bytes?,
+    };
+    // One that is damaged says nothing of a failure.
+    let Ok(mut record) = serde_json::from_slice::<Record>(&bytes) else { return Ok(()) };
     let is_of_it = record.is_of(plan);
     match &mut record.failure {
         Some(failure) if is_of_it && !failure.restored => failure.restored = true,

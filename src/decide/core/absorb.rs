@@ -19,6 +19,9 @@ use super::{
     info, key, pending, version_of,
 };
 
+/// How often `pre-upgrade` is tried where it cannot even be run.
+const HOOK_TRIES: u32 = 3;
+
 impl Core {
     pub(super) fn absorb(&mut self, event: &Event, decision: &mut Decision) {
         match &event.kind {
@@ -139,7 +142,10 @@ impl Core {
                 self.counted = None;
                 self.exited(*run, NOT_EXECUTED, None, event.now, decision);
             }
-            HomeJob::AppHook => self.failing.refused = Some(reason.to_string()),
+            // It did not even run: what kept it from that may be over in a moment.
+            HomeJob::AppHook if !self.fails_by_policy() || self.acting.failures >= HOOK_TRIES => {
+                self.failing.refused = Some(reason.to_string());
+            }
             HomeJob::Start { run, .. } => {
                 if self.running() == Some(*run) {
                     self.run = Run::Never;

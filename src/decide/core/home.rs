@@ -24,6 +24,8 @@ use super::{
 enum Situation<'a> {
     /// Nothing to do.
     Nothing,
+    /// The plan that is on the ladder cannot be read for the moment.
+    Unread,
     /// A plan that may become due.
     Candidate { upgrade: &'a Upgrade, fingerprint: Fingerprint, origin: Origin },
     /// A plan that is due and somewhere on the ladder.
@@ -31,6 +33,9 @@ enum Situation<'a> {
     /// A plan that needs no switch: it is to be recorded as this.
     Settled(Record),
 }
+
+/// For so long nothing is started in the middle of a swap because its plan cannot be read.
+const UNREAD: Duration = Duration::from_secs(10);
 
 impl Core {
     pub(super) fn choose_home(&mut self, event: &Event, decision: &mut Decision) {
@@ -102,6 +107,8 @@ impl Core {
                 }
             }
             Situation::Nothing => self.keep_running(event, decision),
+            // A node that is started now would be the wrong one, or would be started without its hooks.
+            Situation::Unread => {}
         }
     }
 
@@ -132,6 +139,12 @@ impl Core {
                 if event.now >= since + self.settings.poll_interval {
                     let reason = reason.clone();
                     self.tell(format!("unreadable {fingerprint:?}"), decision, || Note::Unreadable(reason));
+                }
+                let is_pending = |record: &Record| record.verdict == Verdict::Pending;
+                let under_way = matches!(&facts.record, RecordFact::Present(record) if is_pending(record));
+                if under_way && !self.run.is_alive() && event.now < since + UNREAD {
+                    wake_by(decision, event.now + self.settings.poll_interval);
+                    return Situation::Unread;
                 }
                 return Situation::Nothing;
             }

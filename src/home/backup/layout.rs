@@ -8,7 +8,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::home::{Home, node_config};
+use crate::home::{Home, if_there, node_config};
 
 /// The folder within a backup that holds everything but `data`.
 pub(super) const INNER: &str = ".watcher";
@@ -94,9 +94,11 @@ impl Layout {
             named(None, "node_key_file", "config/node_key.json"),
         ];
         let data = fs::canonicalize(home.data()).map_err(|error| at(&home.data(), &error))?;
+        let known = personal.iter().map(|path| if_there(identity(path)).map_err(|error| at(path, &error)));
+        let known: Vec<_> = known.collect::<io::Result<_>>()?;
         let mut layout = Self {
             snapshots: data.join("snapshots"),
-            personal: personal.iter().filter_map(|path| identity(path).ok()).collect(),
+            personal: known.into_iter().flatten().collect(),
             roots: vec![Root { live: data, at: PathBuf::new(), only: Pattern::default() }],
             signing,
             wal,
@@ -110,7 +112,7 @@ impl Layout {
             (logs, "wal", Pattern::beginning(&base)),
         ] {
             // What is not there is not there to be lost.
-            if let Ok(live) = fs::canonicalize(&path) {
+            if let Some(live) = if_there(fs::canonicalize(&path)).map_err(|error| self::at(&path, &error))? {
                 layout.add(live, at.to_owned(), only);
             }
         }
@@ -142,7 +144,7 @@ impl Layout {
             let (entry, path) = entry.map(|entry| (entry.file_type(), entry.path()))?;
             if entry?.is_dir() {
                 found.extend(self.personal_in(&path)?);
-            } else if fs::metadata(&path).is_ok_and(|meta| self.is_personal(&file_name(&path), &meta)) {
+            } else if if_there(fs::metadata(&path))?.is_some_and(|meta| self.is_personal(&file_name(&path), &meta)) {
                 found.push(path);
             }
         }

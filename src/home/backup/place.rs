@@ -10,11 +10,11 @@ use jiff::Zoned;
 use nix::unistd::{AccessFlags, access};
 
 use super::{
-    APART, BackupError, Completion, Means, NAME, at,
+    APART, At, BackupError, Completion, Means, NAME, at,
     layout::{OURS, beside, file_name, ours},
     list,
 };
-use crate::home::Home;
+use crate::home::{Home, if_there};
 
 /// Refuses a place for backups that lies within what is copied, is not there, or cannot be written.
 ///
@@ -95,22 +95,27 @@ fn is_mount(folder: &Path) -> bool {
 }
 
 /// The name that cosmovisor would use, without leading zeros, or the next that is free, also of parts of one that was renamed.
-pub(super) fn free_name(home: &Home, place: &Path, now: &Zoned, known: &[Completion]) -> PathBuf {
+pub(super) fn free_name(home: &Home, place: &Path, now: &Zoned, known: &[Completion]) -> Result<PathBuf, At> {
     let parts = known.iter().flat_map(|backup| &backup.parts).map(|part| file_name(&part.at));
     let taken: Vec<_> = parts.filter_map(|part| Some(part.rsplit_once('-')?.0.to_owned())).collect();
-    let is_free = |path: &PathBuf| !taken.contains(&ours(home, &format!("{APART}{}", file_name(path))));
-    let name = format!("{NAME}{}-{}-{}", now.year(), now.month(), now.day());
-    numbered(place, &name).find(is_free).unwrap_or_else(|| unreachable!("a folder cannot hold every number"))
+    let is_free = |path: &Path| !taken.contains(&ours(home, &format!("{APART}{}", file_name(path))));
+    free_of(place, &format!("{NAME}{}-{}-{}", now.year(), now.month(), now.day()), is_free)
 }
 
 /// This name, with a number behind it where it is taken.
-pub(super) fn free(folder: &Path, name: &str) -> PathBuf {
-    numbered(folder, name).next().unwrap_or_else(|| unreachable!("a folder cannot hold every number"))
+pub(super) fn free(folder: &Path, name: &str) -> Result<PathBuf, At> {
+    free_of(folder, name, |_| true)
 }
 
-fn numbered(folder: &Path, name: &str) -> impl Iterator<Item = PathBuf> {
-    let names = std::iter::once(name.to_owned()).chain((2..).map(move |number| format!("{name}-{number}")));
-    names.map(|name| folder.join(name)).filter(|path| fs::symlink_metadata(path).is_err())
+fn free_of(folder: &Path, name: &str, is_free: impl Fn(&Path) -> bool) -> Result<PathBuf, At> {
+    let names = std::iter::once(name.to_owned()).chain((2_u64..).map(|number| format!("{name}-{number}")));
+    for path in names.map(|name| folder.join(name)) {
+        let there = if_there(fs::symlink_metadata(&path)).map_err(at(&path))?;
+        if there.is_none() && is_free(&path) {
+            return Ok(path);
+        }
+    }
+    unreachable!("a folder cannot hold every number")
 }
 
 #[cfg(test)]

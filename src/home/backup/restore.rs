@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     decide::plan::Plan,
-    home::{Home, record, sync_folder, write_whole, write_with_mode},
+    home::{Home, if_there, record, sync_folder, write_whole, write_with_mode},
 };
 
 /// What was restored.
@@ -162,7 +162,7 @@ pub fn restore(
         carry::remove(&new)?;
         let (year, month, day) = (now.year(), now.month(), now.day());
         let prefix = if beside == part.live { OURS.to_owned() } else { format!("{}-", file_name(&part.live)) };
-        let failed = place::free(&beside, &format!("{prefix}failed-{year}-{month}-{day}"));
+        let failed = place::free(&beside, &format!("{prefix}failed-{year}-{month}-{day}"))?;
         // Two parts of one folder.
         let taken = swap.folders.iter().filter(|change| change.failed == failed).count();
         let failed =
@@ -210,7 +210,8 @@ impl Swap {
                     continue;
                 }
                 let to = change.new.join(inner);
-                let is_state = identity(&path).ok() == identity(&layout.signing).ok();
+                let own = identity(&path).map_err(at(&path))?;
+                let is_state = if_there(identity(&layout.signing)).map_err(at(&layout.signing))? == Some(own);
                 let content = signed.filter(|_| is_state).map(|signed| signed.content.clone());
                 let content = content.map_or_else(|| fs::read(&path), Ok).map_err(at(&path))?;
                 let folder = to.parent().unwrap_or(&change.new);
@@ -225,7 +226,10 @@ impl Swap {
     /// Every step can be taken again: what was moved is not there any more.
     fn carry_out(&self) -> Result<(), RestoreError> {
         // Once it is all done a node may have signed since, and this may be tried much later.
-        let is_done = self.folders.iter().all(|change| !change.new.exists());
+        let mut is_done = true;
+        for change in &self.folders {
+            is_done &= !change.new.try_exists().map_err(at(&change.new))?;
+        }
         if let Some((path, content)) = self.signing.as_ref().filter(|_| !is_done) {
             write_with_mode(path, &mut content.as_bytes(), 0o600, true).map_err(at(path))?;
         }
@@ -236,11 +240,11 @@ impl Swap {
     }
 
     fn change(&self, Change { live, only, new, failed }: &Change) -> Result<(), At> {
-        if !new.exists() {
+        if !new.try_exists().map_err(at(new))? {
             return Ok(());
         }
         // It has its name once everything old is in it.
-        if !failed.exists() {
+        if !failed.try_exists().map_err(at(failed))? {
             let leaving = failed.with_file_name(format!("{OURS}leaving-{}", file_name(failed)));
             fs::create_dir_all(&leaving).map_err(at(&leaving))?;
             let here = fs::metadata(live).map_err(at(live))?;
@@ -262,6 +266,9 @@ impl Swap {
         for entry in fs::read_dir(new).map_err(at(new))? {
             let entry = entry.map_err(at(new))?;
             let to = live.join(entry.file_name());
+            if self.stay.contains(&to) {
+                continue;
+            }
             fs::rename(entry.path(), &to).map_err(at(&to))?;
         }
         sync_folder(live).map_err(at(live))?;

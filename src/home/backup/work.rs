@@ -15,6 +15,7 @@ use super::{
     At, Means, at,
     layout::{INNER, LOST_AND_FOUND, Layout, OURS, Pattern, beside, file_name, identity},
 };
+use crate::home::if_there;
 
 /// A folder of the node that a backup covers, and where the backup has it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -351,7 +352,8 @@ impl<'a> Walk<'a> {
     /// A link within a part stays a link, and so does one that leads nowhere or to what is covered already.
     fn link(&mut self, path: &Path, to: PathBuf, point: Point<'_>) -> Result<(), At> {
         let text = fs::read_link(path).map_err(at(path))?;
-        let target = fs::canonicalize(path).ok().filter(|target| self.follows && !target.starts_with(point.live));
+        let target = if_there(fs::canonicalize(path)).map_err(at(path))?;
+        let target = target.filter(|target| self.follows && !target.starts_with(point.live));
         let Some(target) = target else {
             self.work.links.push((text, to));
             return Ok(());

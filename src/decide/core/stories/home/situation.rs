@@ -187,3 +187,23 @@ fn what_was_signed_before_an_upgrade_was_due_says_nothing_of_it_nor_does_what_co
         told.remembers(Record { signed_before: before, ..record() });
     }
 }
+
+/// One look at it failed, and the new binary was started without its hooks, or the old one at the halt.
+#[test]
+fn nothing_is_started_in_the_middle_of_a_swap_while_its_plan_cannot_be_read() {
+    let unreadable = || Info::Unreadable { reason: "it broke".into(), fingerprint: Fingerprint::default() };
+    let stopped = || {
+        let mut scene = Scene::switched(Settings::default());
+        scene.facts.record = present(record());
+        let readable = core::mem::replace(&mut scene.facts.info, unreadable());
+        scene.tick().rests();
+        scene.seconds(9).rests();
+        (scene, readable)
+    };
+    let (mut scene, readable) = stopped();
+    scene.facts.info = readable;
+    scene.seconds(1).does(HomeJob::AppHook);
+    // It stays that way, and a node is better than none.
+    let (mut scene, _) = stopped();
+    scene.seconds(1).starts(v2());
+}
