@@ -58,7 +58,8 @@ impl Observer {
             (read, _) => self.record.insert(read).clone(),
         };
         let plan = if let Info::Plan { upgrade, .. } = &info { Some(upgrade) } else { None };
-        let placed = placed(&home.upgrades());
+        // What was withdrawn is set aside while a node runs: the look costs nothing between two of them.
+        let placed = if alive { placed(&home.upgrades()) } else { Vec::new() };
         let failure = if let RecordFact::Present(record) = &record { record.failure.as_ref() } else { None };
         let failed = failure.map(|failure| &failure.folder);
         let folders = interest.iter().chain(plan.map(|upgrade| &upgrade.folder)).chain(&placed).chain(failed);
