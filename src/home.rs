@@ -15,6 +15,8 @@ use std::{
     fs,
     io::{self, Read as _},
     path::{Path, PathBuf},
+    thread,
+    time::Duration,
 };
 
 use nix::sys::statvfs::statvfs;
@@ -145,6 +147,10 @@ pub(crate) const SMALL: u64 = 16 << 20;
 /// # Errors
 /// As the file system gives them, and for what is no file or has more than so many bytes.
 pub(crate) fn read_small(path: &Path, longest: u64) -> io::Result<Vec<u8>> {
+    patiently(|| read_once(path, longest))
+}
+
+fn read_once(path: &Path, longest: u64) -> io::Result<Vec<u8>> {
     let refused = |why: String| Err(io::Error::new(io::ErrorKind::InvalidData, why));
     if !fs::metadata(path)?.is_file() {
         return refused("it is not a file".to_owned());
@@ -158,16 +164,28 @@ pub(crate) fn read_small(path: &Path, longest: u64) -> io::Result<Vec<u8>> {
 /// None where nothing is there, or nothing that this user may see. Every other error may be of the moment and says nothing of
 /// what is there.
 pub(crate) fn if_there<T>(found: io::Result<T>) -> io::Result<Option<T>> {
-    use io::ErrorKind::{NotADirectory, NotFound, PermissionDenied};
     match found {
-        Err(error)
-            if matches!(error.kind(), NotFound | NotADirectory | PermissionDenied)
-                || error.raw_os_error() == Some(nix::Error::ELOOP as i32) =>
-        {
-            Ok(None)
-        }
+        Err(error) if is_absence(&error) => Ok(None),
         found => found.map(Some),
     }
+}
+
+/// Looks again where a look failed for a reason that may be of the moment: too many open files, a disk that did not answer.
+pub(crate) fn patiently<T>(look: impl Fn() -> io::Result<T>) -> io::Result<T> {
+    const PAUSE: Duration = Duration::from_millis(10);
+    for _ in 0..2 {
+        match look() {
+            Err(error) if !is_absence(&error) && error.raw_os_error().is_some() => thread::sleep(PAUSE),
+            found => return found,
+        }
+    }
+    look()
+}
+
+fn is_absence(error: &io::Error) -> bool {
+    use io::ErrorKind::{NotADirectory, NotFound, PermissionDenied};
+    matches!(error.kind(), NotFound | NotADirectory | PermissionDenied)
+        || error.raw_os_error() == Some(nix::Error::ELOOP as i32)
 }
 
 /// A file of the node's configuration. One that is missing or says nothing has what it does not say by default, as for the
@@ -271,6 +289,23 @@ pub(crate) mod tests {
         assert_eq!(fs::read(&path).unwrap(), b"two");
         assert!(write_whole(&home.own().join("no/such/folder"), b"x", false).is_err());
         assert_eq!(fs::read_dir(home.own()).unwrap().count(), 4, "three folders and the file");
+    }
+
+    #[test]
+    fn a_look_that_fails_for_a_moment_is_made_again_and_what_is_not_there_is_believed_at_once() {
+        for (error, enough, looks) in [
+            (nix::Error::EMFILE, 2, (true, 2)),
+            (nix::Error::EIO, 3, (true, 3)),
+            (nix::Error::EIO, 4, (false, 3)),
+            (nix::Error::ENOENT, 2, (false, 1)),
+        ] {
+            let made = std::cell::Cell::new(0);
+            let found = patiently(|| {
+                made.set(made.get() + 1);
+                if made.get() < enough { Err(io::Error::from(error)) } else { Ok(()) }
+            });
+            assert_eq!((found.is_ok(), made.get()), looks, "{error}");
+        }
     }
 
     /// It says that it has no bytes, as do files of the kernel that never end.

@@ -8,6 +8,7 @@ use std::{
 };
 
 use super::disk::naming;
+use crate::home::patiently;
 
 /// The folder.
 const LIB: &str = "lib";
@@ -18,7 +19,7 @@ const MARK: &str = ".from-archive";
 #[must_use]
 pub fn is_operators(lib: &Path) -> bool {
     let has_entries = || fs::read_dir(lib).is_ok_and(|mut entries| entries.next().is_some());
-    has_entries() && fs::symlink_metadata(lib.join(MARK)).is_err()
+    has_entries() && patiently(|| fs::symlink_metadata(lib.join(MARK))).is_err()
 }
 
 /// Of what an archive holds, what is to be placed in a folder: nothing in an operator's `lib/`, and the mark before what it

@@ -13,9 +13,12 @@ use serde::{Deserialize, Serialize};
 use super::disk::{
     below, fingerprint, link_or_copy, move_anywhere, naming, read_anew, read_json, sha256_of, sync_folder, write_json,
 };
-use crate::decide::{
-    facts::{Fingerprint, Receipt, Staged},
-    plan::Folder,
+use crate::{
+    decide::{
+        facts::{Fingerprint, Receipt, Staged},
+        plan::Folder,
+    },
+    home::patiently,
 };
 
 const RECEIPT: &str = "watcher-receipt.json";
@@ -46,7 +49,7 @@ pub(super) fn binary_in(folder: &Path, daemon_name: &str) -> PathBuf {
 #[must_use]
 pub fn read_staged(upgrades: &Path, folder: &Folder, daemon_name: &str) -> Staged {
     let folder = upgrades.join(folder.as_str());
-    match fs::metadata(binary_in(&folder, daemon_name)) {
+    match patiently(|| fs::metadata(binary_in(&folder, daemon_name))) {
         Ok(found) if found.is_file() => match read_placed(&folder) {
             None if is_fresh(&found) => Staged::Arriving,
             None => Staged::Operator,

@@ -8,7 +8,7 @@ use std::{
 
 use nix::unistd::{AccessFlags, access, geteuid};
 
-use super::{Home, SMALL, read_small, sync_folder, upgrade_info, write_whole};
+use super::{Home, SMALL, patiently, read_small, sync_folder, upgrade_info, write_whole};
 use crate::decide::{
     facts::{Current, Marker, Version},
     plan::{Folder, Plan},
@@ -21,7 +21,7 @@ const ALL_EXECUTE: u32 = 0o111;
 #[must_use]
 pub fn read(home: &Home) -> Current {
     let link = home.current();
-    let target = match fs::read_link(&link) {
+    let target = match patiently(|| fs::read_link(&link)) {
         Ok(target) => target,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Current::Absent,
         Err(error) => {
@@ -32,7 +32,7 @@ pub fn read(home: &Home) -> Current {
         }
     };
     let binary = home.executable(&home.root().join(&target));
-    match fs::metadata(&binary) {
+    match patiently(|| fs::metadata(&binary)) {
         Ok(meta) if meta.is_file() => Current::Version(version(home, &target)),
         Ok(_) => Current::Broken { reason: format!("current binary is invalid: {} is not a file", binary.display()) },
         Err(error) => {

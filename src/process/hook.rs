@@ -39,10 +39,16 @@ pub async fn halts_before(home: &Home) -> io::Result<Option<bool>> {
         Current::Absent => home.executable(&home.root().join("genesis")),
         _ => current::executable(home)?,
     };
-    let version = beside_the_node(home, &binary)?.arguments(["version", "--long"]);
-    let Ok(Ok(Output { stdout, stderr, .. })) = tokio::time::timeout(STATUS_LIMIT, version.output()).await else {
-        return Ok(None);
+    let ask = || async {
+        let version = beside_the_node(home, &binary)?.arguments(["version", "--long"]);
+        tokio::time::timeout(STATUS_LIMIT, version.output()).await.unwrap_or_else(|late| Err(late.into()))
     };
+    let asked = match ask().await {
+        // It is asked once for as long as we run.
+        Err(error) if error.raw_os_error().is_some() => ask().await,
+        asked => asked,
+    };
+    let Ok(Output { stdout, stderr, .. }) = asked else { return Ok(None) };
     Ok([stdout, stderr].iter().find_map(|said| is_of_sdk_50(&String::from_utf8_lossy(said))))
 }
 
