@@ -99,7 +99,12 @@ pub enum HomeJob {
         grace: Duration,
     },
     /// Look whether a backup for this plan would find its place and room for it: asked while the node still runs.
-    Room(Plan),
+    Room {
+        /// The plan.
+        plan: Plan,
+        /// Whether its height is near.
+        near: bool,
+    },
     /// Copy the data directory.
     BackUp(Plan),
     /// Run the operator's script `COSMOVISOR_CUSTOM_PREUPGRADE`.

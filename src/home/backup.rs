@@ -163,12 +163,16 @@ pub fn take(
     clear(home, &place, &place, &before)?;
     let path = place::free_name(home, &place, now, &before)?;
     let layout = Layout::of(home).map_err(at(&home.path))?;
-    let (work, means) = work_for(home, &layout, &place, &layout::file_name(&path))?;
+    let (mut work, means) = work_for(home, &layout, &place, &layout::file_name(&path))?;
     for part in &work.parts {
         clear(home, &beside(&part.live), &place, &before)?;
     }
+    let unfinished = match means {
+        Means::Checkpoint => ahead::tree(home, &place),
+        Means::Copy => place.join(ours(home, UNFINISHED)),
+    };
+    ahead::keep_in(&mut work, &unfinished)?;
     keep::make_room(home, &work)?;
-    let unfinished = place.join(ours(home, UNFINISHED));
     let complete = |bytes, shared| Completion {
         plan: plan.clone(),
         mount: place::mount_of(&place).map(Path::to_owned),
@@ -189,7 +193,7 @@ pub fn take(
         // A copy that is not whole is worth nothing, and its room may be what the node needs. One that was asked to
         // stop is in a hurry; the next one takes it away.
         if !matches!(error, BackupError::Stopped) {
-            let _ = clear(home, &place, &place, &before);
+            let _ = clear(home, &place, &place, &before).and(ahead::clear(home, &place));
         }
     })?;
     // Noted under a name that is not there yet: the rename completes it.
@@ -199,6 +203,8 @@ pub fn take(
     list::note(home, &backups)?;
     drop(listing);
     carry::rename(&unfinished, &completion.path)?;
+    // What is left there is the list of what lay ready.
+    let _ = ahead::clear(home, &place);
     Ok(completion)
 }
 
@@ -237,23 +243,18 @@ const FILES: &str = ".watcher/files";
 
 /// What is to be done, and whether that makes a checkpoint: on another filesystem than the data everything is copied.
 fn work_for(home: &Home, layout: &Layout, place: &Path, name: &str) -> Result<(Work, Means), At> {
-    let (mut work, means) = work_without(home, layout, place, name)?;
+    // What is not there yet will be made within what is.
+    let there = place.ancestors().find(|folder| folder.is_dir()).unwrap_or(place);
+    let device = |path: &Path| fs::metadata(path).map(|meta| meta.dev()).map_err(at(path));
+    let near = device(there)? == device(&layout.roots[0].live)?;
+    let means = if near { home.manner.means } else { Means::Copy };
+    let apart = (means == Means::Checkpoint).then_some(name);
+    let apart = apart.map(|name| ours(home, &format!("{APART}{name}")));
+    let mut work = Work::of_backup(layout, there, apart.as_deref(), means)?;
     if means == Means::Checkpoint {
         ahead::use_in(&mut work, home, place);
     }
     Ok((work, means))
-}
-
-/// The same without what lies ready.
-fn work_without(home: &Home, layout: &Layout, place: &Path, name: &str) -> Result<(Work, Means), At> {
-    // What is not there yet will be made within what is.
-    let place = place.ancestors().find(|folder| folder.is_dir()).unwrap_or(place);
-    let device = |path: &Path| fs::metadata(path).map(|meta| meta.dev()).map_err(at(path));
-    let near = device(place)? == device(&layout.roots[0].live)?;
-    let means = if near { home.manner.means } else { Means::Copy };
-    let apart = (means == Means::Checkpoint).then_some(name);
-    let apart = apart.map(|name| ours(home, &format!("{APART}{name}")));
-    Work::of_backup(layout, place, apart.as_deref(), means).map(|work| (work, means))
 }
 
 fn saved<Note: Serialize>(

@@ -81,8 +81,8 @@ impl Supervisor {
             HomeJob::StopStray { grace } => {
                 self.jobs.spawn_heeding(id, |requests| async move { done(stray::stop(&home, grace, requests).await) });
             }
-            HomeJob::Room(plan) => {
-                self.ahead.begin(home.clone(), plan);
+            HomeJob::Room { plan, near } => {
+                self.ahead.begin(home.clone(), plan, near);
                 self.jobs.spawn_blocking(id, move |_| backup::room(&home).map_or_else(failed, |()| Outcome::Done));
             }
             HomeJob::BackUp(plan) => self.back_up(id, home, plan),

@@ -1,4 +1,4 @@
-//! What is done for backups beside the node's work: copying ahead of one, and dropping it once nobody can need it any more.
+//! What is done for backups beside the node's work: making one ahead, and dropping it once nobody can need it any more.
 
 use std::{
     collections::HashSet,
@@ -23,7 +23,7 @@ use crate::{
 /// Between two looks.
 const PAUSE: Duration = Duration::from_mins(10);
 
-/// The copying ahead of a backup, which goes on until it is told to end.
+/// The making of a backup ahead, which goes on until it is told to end.
 #[derive(Debug, Default)]
 pub(super) struct Ahead {
     stop: Arc<AtomicBool>,
@@ -34,18 +34,22 @@ pub(super) struct Ahead {
 }
 
 impl Ahead {
-    /// Copies ahead, and tells what the backup will cost; at the halt itself nothing is rehearsed any more.
-    pub(super) fn begin(&mut self, home: Home, plan: Plan) {
+    /// Makes it ahead, and tells what the backup will cost; at the halt itself nothing is done any more.
+    pub(super) fn begin(&mut self, home: Home, plan: Plan, near: bool) {
         let working = self.end();
         self.stop = Arc::default();
         let (stop, told) = (Arc::clone(&self.stop), Arc::clone(&self.told));
         tokio::task::spawn_blocking(move || {
             let _working = working.lock().unwrap_or_else(PoisonError::into_inner);
-            let rehearsed = ahead::copy(&home, &stop).and_then(|files| {
-                tracing::debug!(files, "copied ahead of the backup");
-                let halted = upgrade_info::read(&home).is_some_and(|at| at == plan);
-                let wanted = !halted && !stop.load(Ordering::Relaxed);
-                if wanted { estimate::estimate(&home, &stop) } else { Ok(None) }
+            let wanted = || !stop.load(Ordering::Relaxed) && upgrade_info::read(&home).is_none_or(|at| at != plan);
+            let made = if wanted() { ahead::make(&home, plan.height, near, &stop) } else { return };
+            let rehearsed = made.and_then(|files| {
+                tracing::debug!(files, "made ahead of the backup");
+                match (wanted(), near) {
+                    (true, true) => estimate::of_made(&home, &stop),
+                    (true, false) => estimate::estimate(&home, &stop),
+                    (false, _) => Ok(None),
+                }
             });
             match rehearsed {
                 Ok(Some(estimate)) => tracing::info!(

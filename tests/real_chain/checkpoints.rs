@@ -78,7 +78,7 @@ fn goes_on(rounds: u32, blocks: u64) {
         let behind = if catches_up { chain.height() } else { node.chain.height() };
         node.chain.wait_for_blocks_by("v2", behind, LIMIT);
         node.chain.wait_for_blocks_by("v2", node.chain.height() + blocks, LIMIT);
-        ahead::copy(&node.home, &AtomicBool::new(false)).expect("it fits");
+        ahead::make(&node.home, u64::MAX, true, &AtomicBool::new(false)).expect("it fits");
         kill(running.pid(), signal).expect("it runs");
         wait::until("it ends", LIMIT, || running.ended());
         number += blocks;

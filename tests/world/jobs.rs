@@ -45,7 +45,7 @@ impl Work {
             Self::Home(HomeJob::Place { .. } | HomeJob::Renew { .. }) => Moment::Place,
             Self::Home(HomeJob::SetAside(_)) => Moment::SetAside,
             Self::Home(HomeJob::Stop { .. } | HomeJob::StopStray { .. }) => Moment::Stop,
-            Self::Home(HomeJob::Room(_)) => Moment::Room,
+            Self::Home(HomeJob::Room { .. }) => Moment::Room,
             Self::Home(HomeJob::BackUp(_)) => Moment::BackUp,
             Self::Home(HomeJob::CustomHook(_)) => Moment::CustomHook,
             Self::Home(HomeJob::Switch { .. }) => Moment::Switch,
@@ -112,7 +112,7 @@ impl World {
             | Work::Home(
                 HomeJob::Ask
                 | HomeJob::Greet
-                | HomeJob::Room(_)
+                | HomeJob::Room { .. }
                 | HomeJob::BackUp(_)
                 | HomeJob::CustomHook(_)
                 | HomeJob::AppHook,
@@ -180,7 +180,7 @@ impl World {
                 self.past.checkpoint = Some((self.data, self.disk.home.info.clone()));
                 Next::End(Outcome::Done)
             }
-            HomeJob::Room(_) => Next::End(Outcome::Done),
+            HomeJob::Room { .. } => Next::End(Outcome::Done),
             HomeJob::CustomHook(plan) => {
                 self.past.custom.insert((plan.name.clone(), plan.height));
                 Next::End(Outcome::Done)

@@ -103,7 +103,7 @@ impl Core {
                 }
             }
             // What was free when it was staged may be taken at the halt.
-            (HomeJob::Room(plan), Outcome::Done) if pending(&event.facts).is_some() => self.roomy = Some(plan),
+            (HomeJob::Room { plan, .. }, Outcome::Done) if pending(&event.facts).is_some() => self.roomy = Some(plan),
             (HomeJob::CustomHook(plan), Outcome::Done) => self.hooks_for(&plan).custom = true,
             (HomeJob::AppHook, Outcome::PreUpgrade(code)) => self.pre_upgrade_ended(*code, event, decision),
             (HomeJob::Start { .. }, Outcome::Started) => {
@@ -121,7 +121,7 @@ impl Core {
     pub(super) fn home_failed(&mut self, job: &HomeJob, reason: &str, event: &Event, decision: &mut Decision) {
         match job {
             HomeJob::Generation => self.generation = Some((version_of(&event.facts), None)),
-            HomeJob::Room(plan) => {
+            HomeJob::Room { plan, .. } => {
                 decision.notes.push(Note::NoRoom { plan: plan.clone(), reason: reason.to_string() });
                 if pending(&event.facts).is_some() {
                     self.acting.failed(event.now, FAST_RETRY, None);
@@ -355,7 +355,7 @@ pub(super) const fn name_of(job: &HomeJob) -> &'static str {
         HomeJob::Renew { .. } => "writing the receipt",
         HomeJob::Stop { .. } => "stopping the node",
         HomeJob::StopStray { .. } => "stopping the node of an earlier watcher",
-        HomeJob::Room(_) => "looking for room for the backup",
+        HomeJob::Room { .. } => "looking for room for the backup",
         HomeJob::BackUp(_) => "backing up the data directory",
         HomeJob::CustomHook(_) => "running the custom pre-upgrade script",
         HomeJob::Switch { .. } => "switching the current link",

@@ -256,7 +256,7 @@ impl Core {
             Rung::Place(receipt) => self.begin(HomeJob::Place { receipt, upgrade: upgrade.clone() }, decision),
             // Whoever has no room for a backup learns it while the node still stands.
             Rung::Stop if event.facts.backup == Backup::Missing && self.roomy.as_ref() != Some(&plan) => {
-                self.begin(HomeJob::Room(plan), decision);
+                self.begin(HomeJob::Room { plan, near: true }, decision);
             }
             Rung::Stop => self.stop(decision),
             Rung::StopStray => self.stop_stray(decision),
@@ -444,9 +444,10 @@ impl Core {
         }
         for upgrade in scheduled {
             let staged = matches!(facts.staged.get(&upgrade.folder), Some(Staged::Operator | Staged::Ours(_)));
-            let asked = format!("room {} {}", self.is_near(&upgrade.folder), key(&upgrade.plan));
+            let near = self.is_near(&upgrade.folder);
+            let asked = format!("room {near} {}", key(&upgrade.plan));
             if staged && self.is_ahead(upgrade, facts) && self.told.insert(asked) {
-                return self.begin(HomeJob::Room(upgrade.plan.clone()), decision);
+                return self.begin(HomeJob::Room { plan: upgrade.plan.clone(), near }, decision);
             }
         }
     }

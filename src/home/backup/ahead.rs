@@ -1,104 +1,194 @@
-//! What a checkpoint would have to copy or to clone is made ahead, while the node runs. At the halt each file that is still
-//! what it was only gets one more name; what has changed since is done as ever.
+//! A checkpoint is made ahead, while the node runs: at the halt it is only brought up to date. What is still what it was costs
+//! a look; what has changed since is done as ever, and what is gone is taken away.
 
 use std::{
     collections::{HashMap, HashSet},
     fs::{self, File},
+    io,
     path::{Path, PathBuf},
     sync::atomic::{AtomicBool, Ordering},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use serde::{Deserialize, Serialize};
+
 use super::{
-    BackupError, Means, at, carry, keep,
-    layout::{Layout, ours},
+    At, BackupError, Means, at, carry, keep,
+    layout::{Layout, identity, ours},
     place,
     work::{State, Way, Work},
-    work_without,
+    work_for,
 };
-use crate::home::{Home, write_whole};
+use crate::home::{Home, if_there, write_whole};
 
 /// The folder within the place of backups.
 const FOLDER: &str = "ahead";
 /// Filesystems keep times in ticks: a change within one is seen by no time.
 const QUIET: Duration = Duration::from_secs(2);
 
-/// Copies what a checkpoint made now would copy. Gives how many files lie ready.
+/// What lies ready that is no second name.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Ready {
+    /// The upgrade's. Once it is committed nobody needs any of it.
+    height: u64,
+    /// Where each file lies, and what it was made of.
+    files: Vec<(PathBuf, State)>,
+}
+
+/// Copies what a checkpoint before this height would copy, and where that is near makes all the rest of it: until then its
+/// names and clones would hold what the node takes away. Gives how many files lie ready.
 ///
 /// # Errors
 /// [`BackupError`], also where there is no room.
-pub fn copy(home: &Home, stop: &AtomicBool) -> Result<usize, BackupError> {
-    copied(home, stop, QUIET)
+pub fn make(home: &Home, height: u64, near: bool, stop: &AtomicBool) -> Result<usize, BackupError> {
+    made(home, height, near, stop, QUIET)
 }
 
 /// The same with files that were left alone for so long.
-pub(super) fn copied(home: &Home, stop: &AtomicBool, quiet: Duration) -> Result<usize, BackupError> {
+pub(super) fn made(
+    home: &Home,
+    height: u64,
+    near: bool,
+    stop: &AtomicBool,
+    quiet: Duration,
+) -> Result<usize, BackupError> {
     let Some(chosen) = &home.backups else { return Ok(0) };
     let place = place::of(home, chosen)?;
     let layout = Layout::of(home).map_err(at(&home.path))?;
-    let (mut work, means) = work_without(home, &layout, &place, FOLDER)?;
-    let folder = place.join(ours(home, FOLDER));
+    let (mut work, means) = work_for(home, &layout, &place, FOLDER)?;
     if means == Means::Copy {
         // That would be everything, twice.
         return Ok(0);
     }
     keep::check_room(home, &work)?;
-    work.files.retain(|file| !file.way.is_a_name());
-    let wanted: HashSet<State> = work.files.iter().map(|file| file.state).collect();
-    let (mut kept, dropped): (HashMap<_, _>, HashMap<_, _>) =
-        ready(&folder).into_iter().partition(|(state, _)| wanted.contains(state));
-    fs::create_dir_all(&folder).map_err(at(&folder))?;
-    for path in dropped.values() {
-        let _ = fs::remove_file(path);
+    work.retain(Path::is_relative);
+    work.files.retain(|file| near || matches!(file.way, Way::Copy | Way::Copied));
+    let tree = tree(home, &place);
+    fs::create_dir_all(&tree).map_err(at(&tree))?;
+    keep_in(&mut work, &tree)?;
+    let there = work.files.iter().filter(|file| file.is_there && file.way != Way::Link);
+    let mut ready = Ready { height, files: there.map(|file| (file.to.clone(), file.state)).collect() };
+    note(home, &place, &ready)?;
+    for (_, to) in &work.folders {
+        let to = tree.join(to);
+        fs::create_dir_all(&to).map_err(at(&to))?;
     }
-    work.files.retain(|file| !kept.contains_key(&file.state) && file.is_for(&place));
-    for (number, file) in work.files.iter().enumerate() {
+    let mut files = work.files.iter().filter(|file| file.is_there).count();
+    for file in work.files.iter().filter(|file| !file.is_there) {
         if stop.load(Ordering::Relaxed) {
             break;
         }
-        let name = folder.join(format!("{}-{number}", file.state.inode));
-        // One that was left there by whoever was killed, and is in no list.
-        let _ = fs::remove_file(&name);
+        let to = tree.join(&file.to);
+        let is_made = if file.way == Way::Link {
+            fs::hard_link(&file.from, &to).is_ok()
+        } else {
+            is_quiet(&file.from, &file.state, quiet)
+                && carry::carried(file, &to, stop, &|_| {}).is_ok()
+                && State::of(&file.from).is_ok_and(|now| now == file.state)
+        };
         // A file that is gone or changes is nobody's fault: the node works.
-        if is_quiet(&file.from, &file.state, quiet) && carry::carried(file, &name, stop, &|_| {}).is_ok() {
-            let still = State::of(&file.from).is_ok_and(|now| now == file.state);
-            if still {
-                kept.insert(file.state, name);
-                continue;
-            }
+        if !is_made {
+            let _ = fs::remove_file(&to);
+            continue;
         }
-        let _ = fs::remove_file(&name);
+        files += 1;
+        if file.way != Way::Link {
+            ready.files.push((file.to.clone(), file.state));
+        }
     }
-    if work.files.iter().any(|file| file.way.shares()) {
-        // What shares its blocks is not durable one by one.
-        File::open(&folder).and_then(|folder| Ok(rustix::fs::syncfs(folder)?)).map_err(at(&folder))?;
-    }
-    let list = folder.join("list");
-    let text = serde_json::to_vec(&kept.iter().collect::<Vec<_>>()).map_err(std::io::Error::other);
-    text.and_then(|text| write_whole(&list, &text, false)).map_err(at(&list))?;
-    Ok(kept.len())
+    // What shares its blocks is not durable one by one, and neither are names.
+    File::open(&tree).and_then(|tree| Ok(rustix::fs::syncfs(tree)?)).map_err(at(&tree))?;
+    note(home, &place, &ready)?;
+    Ok(files)
 }
 
-/// Has what lies ready and is still what it was linked in the place of copied.
+/// Has what lies ready, and is of what is there still, taken from there.
 pub(super) fn use_in(work: &mut Work, home: &Home, place: &Path) {
-    let ready = ready(&place.join(ours(home, FOLDER)));
+    let tree = tree(home, place);
+    let ready: HashMap<_, _> = read(home, place).unwrap_or_default().files.into_iter().collect();
     for file in work.files.iter_mut().filter(|file| !file.way.is_a_name()) {
-        if let Some(path) = ready.get(&file.state) {
-            file.from.clone_from(path);
+        if ready.get(&file.to) != Some(&file.state) {
+            continue;
+        }
+        let path = tree.join(&file.to);
+        // Its time was set to the one that it was made of.
+        if State::of(&path).is_ok_and(|it| (it.size, it.modified) == (file.state.size, file.state.modified)) {
+            file.from = path;
             file.way = if file.way.shares() { Way::Cloned } else { Way::Copied };
         }
     }
 }
 
-/// Takes away what lies ready.
-pub(super) fn clear(home: &Home, place: &Path) -> Result<(), super::At> {
-    carry::remove(&place.join(ours(home, FOLDER)))
+/// Leaves in a tree what is to be there and is, which is then not done again, and takes away everything else.
+pub(super) fn keep_in(work: &mut Work, tree: &Path) -> Result<(), At> {
+    let mut folders = HashSet::new();
+    for (_, to) in &work.folders {
+        folders.extend(to.ancestors().map(Path::to_owned));
+    }
+    let links: HashMap<_, _> = work.links.iter().map(|(text, to)| (to.clone(), text.clone())).collect();
+    let mut there = HashMap::new();
+    let mut left = vec![PathBuf::new()];
+    while let Some(folder) = left.pop() {
+        let path = tree.join(&folder);
+        let Some(entries) = if_there(fs::read_dir(&path)).map_err(at(&path))? else { continue };
+        for entry in entries {
+            let entry = entry.map_err(at(&path))?;
+            let (path, to) = (entry.path(), folder.join(entry.file_name()));
+            let kind = entry.file_type().map_err(at(&path))?;
+            if kind.is_dir() {
+                if folders.contains(&to) {
+                    left.push(to);
+                } else {
+                    carry::remove(&path)?;
+                }
+            } else if kind.is_file() {
+                there.insert(to, path);
+            } else if links.get(&to).is_none_or(|text| fs::read_link(&path).ok().as_ref() != Some(text)) {
+                fs::remove_file(&path).map_err(at(&path))?;
+            }
+        }
+    }
+    for file in &mut work.files {
+        let Some(path) = there.get(&file.to).filter(|_| file.way.is_a_name()) else { continue };
+        if file.from == *path || identity(path).ok() == Some((file.state.device, file.state.inode)) {
+            file.is_there = true;
+            there.remove(&file.to);
+        }
+    }
+    there.values().try_for_each(|path| fs::remove_file(path).map_err(at(path)))
 }
 
-fn ready(folder: &Path) -> HashMap<State, PathBuf> {
-    let list = fs::read(folder.join("list")).ok();
-    let list = list.and_then(|text| serde_json::from_slice::<Vec<(State, PathBuf)>>(&text).ok());
-    list.unwrap_or_default().into_iter().filter(|(_, path)| path.is_file()).collect()
+/// Where it is made.
+pub(super) fn tree(home: &Home, place: &Path) -> PathBuf {
+    place.join(ours(home, FOLDER)).join("tree")
+}
+
+fn list(home: &Home, place: &Path) -> PathBuf {
+    place.join(ours(home, FOLDER)).join("list")
+}
+
+fn read(home: &Home, place: &Path) -> Option<Ready> {
+    serde_json::from_slice(&fs::read(list(home, place)).ok()?).ok()
+}
+
+fn note(home: &Home, place: &Path, ready: &Ready) -> Result<(), At> {
+    let list = list(home, place);
+    let text = serde_json::to_vec(ready).map_err(io::Error::other);
+    text.and_then(|text| write_whole(&list, &text, false)).map_err(at(&list))
+}
+
+/// Takes away what lies ready for a height that is committed: its upgrade has passed, or was called off.
+pub(super) fn expire(home: &Home, height: u64) -> Result<(), At> {
+    let Some(place) = home.backups.as_ref().and_then(|chosen| place::of(home, chosen).ok()) else { return Ok(()) };
+    match read(home, &place) {
+        Some(ready) if ready.height <= height => clear(home, &place),
+        _ => Ok(()),
+    }
+}
+
+/// Takes away what lies ready.
+pub(super) fn clear(home: &Home, place: &Path) -> Result<(), At> {
+    carry::remove(&place.join(ours(home, FOLDER)))
 }
 
 /// Whether every later change of a file will change its times: what is mapped and not written back changes without.
@@ -126,9 +216,9 @@ mod tests {
         fs::write(home.path.join("wasm/code"), "code").unwrap();
         fs::write(home.data().join("state"), "before").unwrap();
         let never = AtomicBool::new(false);
-        assert_eq!(copied(&home, &never, std::time::Duration::from_hours(1)).unwrap(), 0, "too fresh");
+        assert_eq!(made(&home, 5, true, &never, std::time::Duration::from_hours(1)).unwrap(), 0, "too fresh");
         for _ in 0..2 {
-            assert_eq!(copied(&home, &never, std::time::Duration::ZERO).unwrap(), 2);
+            assert_eq!(made(&home, 5, true, &never, std::time::Duration::ZERO).unwrap(), 2);
         }
         assert_eq!(estimate::estimate(&home, &never).unwrap().unwrap().bytes, 0);
         fs::write(home.data().join("state"), "after it").unwrap();
@@ -141,5 +231,75 @@ mod tests {
         assert_eq!((fs::read(&code).unwrap(), verify::verify(&done)), (b"code".to_vec(), Vec::new()));
         keep::prune(&home).unwrap();
         assert_eq!(fs::metadata(&code).unwrap().nlink(), 1, "what lay ready is gone");
+    }
+
+    #[test]
+    fn what_was_made_ahead_is_brought_up_to_date_at_the_halt() {
+        let (_keep, mut home) = home_with(&["genesis"]);
+        home.backups = Some(home.path.clone());
+        let live = home.data().join("state.db");
+        database(&live);
+        fs::create_dir(home.data().join("gone.db")).unwrap();
+        for gone in ["gone.db/000001.ldb", "gone.db/000009.log", "becomes-a-folder"] {
+            fs::write(home.data().join(gone), gone).unwrap();
+        }
+        std::os::unix::fs::symlink("state.db", home.data().join("link")).unwrap();
+        let never = AtomicBool::new(false);
+        let made = || made(&home, 5, true, &never, Duration::ZERO).unwrap();
+        assert_eq!(made(), 6);
+        let tree = tree(&home, &home.path);
+        let before = inode(&tree.join("state.db/000001.ldb"));
+        assert_eq!(estimate::of_made(&home, &never).unwrap().unwrap().bytes, 0);
+        assert_eq!(fs::read_link(tree.join("link")).unwrap(), Path::new("state.db"));
+
+        fs::remove_dir_all(home.data().join("gone.db")).unwrap();
+        fs::remove_file(home.data().join("becomes-a-folder")).unwrap();
+        fs::create_dir(home.data().join("becomes-a-folder")).unwrap();
+        fs::write(home.data().join("becomes-a-folder/file"), "in it").unwrap();
+        fs::remove_file(home.data().join("link")).unwrap();
+        std::os::unix::fs::symlink("becomes-a-folder", home.data().join("link")).unwrap();
+        // The table that may be written anew is, and one is new; what lay there by nobody's note is not believed.
+        fs::write(live.join("000003.ldb"), "anew").unwrap();
+        fs::write(live.join("000004.ldb"), "new").unwrap();
+        fs::write(tree.join("state.db/000004.ldb"), "of an earlier try").unwrap();
+        let done = taken(&home, 5);
+        assert!(!tree.exists());
+        assert_eq!(inode(&done.path.join("state.db/000001.ldb")), before, "it lay there already");
+        for (path, content) in
+            [("state.db/000003.ldb", "anew"), ("state.db/000004.ldb", "new"), ("becomes-a-folder/file", "in it")]
+        {
+            assert_eq!(fs::read_to_string(done.path.join(path)).unwrap(), content);
+        }
+        assert_eq!(fs::read_link(done.path.join("link")).unwrap(), Path::new("becomes-a-folder"));
+        assert!(!done.path.join("gone.db").exists());
+        assert_eq!((verify::verify(&done), done.files), (Vec::new(), 5));
+    }
+
+    #[test]
+    fn until_the_halt_is_near_nothing_is_made_that_holds_what_the_node_takes_away() {
+        let (_keep, mut home) = home_with(&["genesis"]);
+        home.backups = Some(home.path.clone());
+        database(&home.data().join("state.db"));
+        let never = AtomicBool::new(false);
+        let copies = if shares_blocks(&home.data()) { 0 } else { 2 };
+        assert_eq!(made(&home, 5, false, &never, Duration::ZERO).unwrap(), copies);
+        assert_eq!(made(&home, 5, true, &never, Duration::ZERO).unwrap(), 3);
+        let tree = tree(&home, &home.path);
+        for (height, is_there) in [(4, true), (5, false)] {
+            keep::look(&home, 1_000_000, height).unwrap();
+            assert_eq!(tree.exists(), is_there, "{height}");
+        }
+    }
+
+    #[test]
+    fn a_making_ahead_that_is_stopped_keeps_what_lies_ready() {
+        let (_keep, mut home) = home_with(&["genesis"]);
+        home.backups = Some(home.path.clone());
+        database(&home.data().join("state.db"));
+        let stopped = AtomicBool::new(true);
+        assert_eq!(made(&home, 5, true, &stopped, Duration::ZERO).unwrap(), 0);
+        made(&home, 5, true, &AtomicBool::new(false), Duration::ZERO).unwrap();
+        assert_eq!(made(&home, 5, true, &stopped, Duration::ZERO).unwrap(), 3);
+        assert_eq!(estimate::of_made(&home, &AtomicBool::new(false)).unwrap().unwrap().bytes, 0);
     }
 }

@@ -38,7 +38,7 @@ pub enum CarryError {
 /// Hears how many bytes are copied, of how many.
 pub type Progress<'a> = &'a (dyn Fn(u64, u64) + Sync);
 
-/// Carries everything below a folder that is not there yet, and makes it durable. Gives the bytes that were copied.
+/// Carries everything below a folder that lies there not yet, and makes it durable. Gives the bytes that were copied.
 pub(super) fn carry(work: &Work, folder: &Path, stop: &AtomicBool, progress: Progress<'_>) -> Result<u64, CarryError> {
     for (_, to) in &work.folders {
         let to = folder.join(to);
@@ -47,11 +47,16 @@ pub(super) fn carry(work: &Work, folder: &Path, stop: &AtomicBool, progress: Pro
     }
     for (text, to) in &work.links {
         let to = folder.join(to);
-        symlink(text, &to).map_err(at(&to))?;
+        match symlink(text, &to) {
+            // Brought up to date: another one would have been taken away.
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(at(&to)(error).into()),
+            _ => {}
+        }
     }
     let total = work.bytes(Way::Copy);
     let (copied, next, failed) = (AtomicU64::new(0), AtomicUsize::new(0), Mutex::new(None));
-    let (quick, slow): (Vec<_>, Vec<_>) = work.files.iter().partition(|file| file.way.is_a_name());
+    let (quick, slow): (Vec<_>, Vec<_>) =
+        work.files.iter().filter(|file| !file.is_there).partition(|file| file.way.is_a_name());
     let tell = |bytes: u64| progress(copied.fetch_add(bytes, Ordering::Relaxed) + bytes, total);
     let one = |file: &work::File| {
         if stop.load(Ordering::Relaxed) {

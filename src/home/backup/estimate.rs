@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    APART, BackupError, at, carry,
+    APART, BackupError, Means, ahead, at, carry,
     layout::{Layout, ours},
     place, saved,
     work::{Way, Work},
@@ -42,12 +42,24 @@ pub struct Estimate {
 /// # Errors
 /// [`BackupError`], also where there is no room.
 pub fn estimate(home: &Home, stop: &AtomicBool) -> Result<Option<Estimate>, BackupError> {
+    estimated(home, false, stop)
+}
+
+/// The same where it is made ahead, by bringing that up to date.
+///
+/// # Errors
+/// [`BackupError`], also where there is no room.
+pub fn of_made(home: &Home, stop: &AtomicBool) -> Result<Option<Estimate>, BackupError> {
+    estimated(home, true, stop)
+}
+
+fn estimated(home: &Home, made: bool, stop: &AtomicBool) -> Result<Option<Estimate>, BackupError> {
     let Some(chosen) = &home.backups else { return Ok(None) };
     let place = place::of(home, chosen)?;
     super::fits(home)?;
     let mut tries = 1..TRIES;
     loop {
-        match rehearsed(home, &place, stop) {
+        match rehearsed(home, &place, made, stop) {
             Err(BackupError::Disk(error))
                 if error.source.kind() == std::io::ErrorKind::NotFound && tries.next().is_some() => {}
             other => return other.map(Some),
@@ -55,25 +67,29 @@ pub fn estimate(home: &Home, stop: &AtomicBool) -> Result<Option<Estimate>, Back
     }
 }
 
-/// Does it, but for what would take long, and takes it away again.
-fn rehearsed(home: &Home, place: &Path, stop: &AtomicBool) -> Result<Estimate, BackupError> {
+/// Does it, but for what would take long, and takes away again what was not there.
+fn rehearsed(home: &Home, place: &Path, made: bool, stop: &AtomicBool) -> Result<Estimate, BackupError> {
     let began = Instant::now();
     let layout = Layout::of(home).map_err(at(&home.path))?;
-    let (mut work, _) = work_for(home, &layout, place, "rehearsal")?;
+    let (mut work, means) = work_for(home, &layout, place, "rehearsal")?;
     let (bytes, shared, files) = (work.bytes(Way::Copy), work.shared(), work.files.len());
     let free = work.room()?.first().map_or(0, |room| room.free);
     let chosen = sampled(&mut work, MOST);
-    let folder = place.join(ours(home, &format!("{APART}rehearsed")));
-    let clear = || {
-        let apart = work.parts.iter().map(|part| &part.at).filter(|at| at.is_absolute());
-        apart.chain([&folder, &folder.with_extension("done")]).try_for_each(|folder| carry::remove(folder))
-    };
+    let apart: Vec<_> = work.parts.iter().map(|part| part.at.clone()).filter(|at| at.is_absolute()).collect();
+    let own = place.join(ours(home, &format!("{APART}rehearsed")));
+    let done = own.with_extension("done");
+    let clear = || apart.iter().chain([&own, &done]).try_for_each(|folder| carry::remove(folder));
     clear()?;
+    let in_place = made && means == Means::Checkpoint;
+    let folder = if in_place { ahead::tree(home, place) } else { own.clone() };
+    ahead::keep_in(&mut work, &folder)?;
     let result = saved(&layout, &work, &folder, |_, _| (), stop, &|_, _| {});
-    let done_folder = folder.with_extension("done");
     let noted = write_whole(&folder.join("note"), &[], true).map_err(at(&folder));
-    let noted = noted.and_then(|()| carry::rename(&folder, &done_folder));
+    let noted = noted.and_then(|()| carry::rename(&folder, &done));
     let time = began.elapsed();
+    if in_place && noted.is_ok() {
+        carry::rename(&done, &folder)?;
+    }
     clear()?;
     result?;
     noted?;

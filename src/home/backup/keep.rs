@@ -68,6 +68,7 @@ impl Health {
 /// # Errors
 /// [`At`].
 pub fn look(home: &Home, now: u64, height: u64) -> Result<Vec<Completion>, At> {
+    ahead::expire(home, height)?;
     let listing = list::listing();
     let (mut backups, record) = (list::known(home)?, record::read(home));
     let mut passed: Vec<_> = backups.iter_mut().filter(|backup| may_go(&record, backup)).collect();

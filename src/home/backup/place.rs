@@ -143,7 +143,7 @@ mod tests {
         assert!(matches!(taken(), Err(BackupError::NotMounted { .. })));
         assert!(
             matches!(fits(&home), Err(BackupError::NotMounted { .. }))
-                && ahead::copy(&home, &AtomicBool::new(false)).is_err()
+                && ahead::make(&home, 5, true, &AtomicBool::new(false)).is_err()
         );
         assert_eq!((fs::read_dir(place.path()).unwrap().count(), all(&home)), (0, Vec::new()));
         fs::rename(&aside, &done.path).unwrap();

@@ -42,9 +42,9 @@ pub(super) enum Way {
     Clone,
     /// A second name: it never changes again.
     Link,
-    /// A second name of what was cloned ahead.
+    /// It was cloned ahead.
     Cloned,
-    /// A second name of what was copied ahead.
+    /// It was copied ahead.
     Copied,
     /// Byte by byte.
     Copy,
@@ -73,6 +73,8 @@ pub(super) struct File {
     pub(super) way: Way,
     /// It never changes again.
     pub(super) settled: bool,
+    /// It lies where it goes to already.
+    pub(super) is_there: bool,
     /// Where it is and where it goes are one filesystem.
     near: bool,
     /// Device number of the filesystem that it goes to.
@@ -177,6 +179,13 @@ impl Work {
         Ok(walk.work.chosen(means))
     }
 
+    /// Leaves out what goes elsewhere.
+    pub(super) fn retain(&mut self, goes: impl Fn(&Path) -> bool) {
+        self.folders.retain(|(_, to)| goes(to));
+        self.links.retain(|(_, to)| goes(to));
+        self.files.retain(|file| goes(&file.to));
+    }
+
     /// Bytes that go this way.
     pub(super) fn bytes(&self, way: Way) -> u64 {
         self.files.iter().filter(|file| file.way == way).map(|file| file.state.size).sum()
@@ -238,13 +247,6 @@ impl Work {
             }
         }
         self
-    }
-}
-
-impl File {
-    /// Whether it goes to the filesystem of this folder.
-    pub(super) fn is_for(&self, folder: &Path) -> bool {
-        fs::metadata(folder).is_ok_and(|meta| meta.dev() == self.device)
     }
 }
 
@@ -346,7 +348,7 @@ impl<'a> Walk<'a> {
         }
         let near = meta.dev() == point.device;
         let (state, settled, device) = (State::from(meta), point.settled, point.device);
-        self.work.files.push(File { from, to, state, way: Way::Copy, settled, near, device });
+        self.work.files.push(File { from, to, state, way: Way::Copy, settled, is_there: false, near, device });
     }
 
     /// A link within a part stays a link, and so does one that leads nowhere or to what is covered already.

@@ -3,7 +3,7 @@
 use super::*;
 
 fn room() -> HomeJob {
-    HomeJob::Room(plan("v2", HEIGHT))
+    HomeJob::Room { plan: plan("v2", HEIGHT), near: true }
 }
 
 #[test]
@@ -28,14 +28,15 @@ fn room_that_was_found_for_one_plan_is_looked_for_again_for_another_and_at_the_h
     let mut scene = Scene::running(Settings::default());
     scene.facts.backup = Backup::Missing;
     scene.facts.staged.insert(folder("v2"), Staged::Operator);
-    scene.hears(EndpointId(1), scheduled(upgrade("v2", HEIGHT))).does(room());
+    let early = HomeJob::Room { plan: plan("v2", HEIGHT), near: false };
+    scene.hears(EndpointId(1), scheduled(upgrade("v2", HEIGHT))).does(early);
     scene.done().rests();
     scene.is_due();
     scene.tick().does(room());
     let other = Info::Plan { upgrade: upgrade("v2", HEIGHT + 1), fingerprint: file(11), origin: Origin::Node };
     scene.facts.info = other;
     scene.facts.record = present(Record::new(plan("v2", HEIGHT + 1), Version::Genesis));
-    scene.done().does(HomeJob::Room(plan("v2", HEIGHT + 1)));
+    scene.done().does(HomeJob::Room { plan: plan("v2", HEIGHT + 1), near: true });
 }
 
 #[test]
