@@ -145,7 +145,8 @@ impl From<CarryError> for BackupError {
 
 /// Saves the node to `<backup dir>/data-backup-<year>-<month>-<day>`, with a number behind it where the name is taken: what
 /// is in `data/` as it is there, everything else in `.watcher/`. Links are followed; sockets and keys are left out. It is
-/// complete only once everything is on the disk, noted, and under its name; what an earlier try left is taken away first.
+/// complete only once everything is on the disk, noted, and under its name; what was made ahead, or left by an earlier try, is
+/// brought up to date.
 ///
 /// # Errors
 /// [`BackupError`]; then there is none.
@@ -163,14 +164,12 @@ pub fn take(
     clear(home, &place, &place, &before)?;
     let path = place::free_name(home, &place, now, &before)?;
     let layout = Layout::of(home).map_err(at(&home.path))?;
-    let (mut work, means) = work_for(home, &layout, &place, &layout::file_name(&path))?;
+    let unfinished = place.join(ours(home, UNFINISHED));
+    ahead::begin(home, &place, &unfinished)?;
+    let (mut work, means) = work_for(home, &layout, &place, &layout::file_name(&path), &unfinished)?;
     for part in &work.parts {
         clear(home, &beside(&part.live), &place, &before)?;
     }
-    let unfinished = match means {
-        Means::Checkpoint => ahead::tree(home, &place),
-        Means::Copy => place.join(ours(home, UNFINISHED)),
-    };
     ahead::keep_in(&mut work, &unfinished)?;
     keep::make_room(home, &work)?;
     let complete = |bytes, shared| Completion {
@@ -193,7 +192,7 @@ pub fn take(
         // A copy that is not whole is worth nothing, and its room may be what the node needs. One that was asked to
         // stop is in a hurry; the next one takes it away.
         if !matches!(error, BackupError::Stopped) {
-            let _ = clear(home, &place, &place, &before).and(ahead::clear(home, &place));
+            let _ = carry::remove(&unfinished).and(clear(home, &place, &place, &before));
         }
     })?;
     // Noted under a name that is not there yet: the rename completes it.
@@ -203,8 +202,8 @@ pub fn take(
     list::note(home, &backups)?;
     drop(listing);
     carry::rename(&unfinished, &completion.path)?;
-    // What is left there is the list of what lay ready.
-    let _ = ahead::clear(home, &place);
+    // What is left is a list of what lay ready.
+    let _ = ahead::clear(home);
     Ok(completion)
 }
 
@@ -227,11 +226,11 @@ pub fn fits(home: &Home) -> Result<(), BackupError> {
     let Some(chosen) = &home.backups else { return Ok(()) };
     let place = place::of(home, chosen)?;
     let layout = Layout::of(home).map_err(at(&home.path))?;
-    keep::check_room(home, &work_for(home, &layout, &place, UNFINISHED)?.0)
+    keep::check_room(home, &work_for(home, &layout, &place, UNFINISHED, &ahead::tree(home, &place))?.0)
 }
 
 /// What lies in a place until it is complete.
-const UNFINISHED: &str = "backup-unfinished";
+const UNFINISHED: &str = "unfinished";
 /// How the name of everything begins that a backup leaves outside its own folder.
 const APART: &str = "backup-";
 /// How the name of every backup begins.
@@ -241,8 +240,9 @@ const NOTE: &str = ".watcher/note.json";
 /// Within a backup: each file, how it was saved, and how it was then.
 const FILES: &str = ".watcher/files";
 
-/// What is to be done, and whether that makes a checkpoint: on another filesystem than the data everything is copied.
-fn work_for(home: &Home, layout: &Layout, place: &Path, name: &str) -> Result<(Work, Means), At> {
+/// What is to be done, and whether that makes a checkpoint: on another filesystem than the data everything is copied. What
+/// lies ready lies in `tree`.
+fn work_for(home: &Home, layout: &Layout, place: &Path, name: &str, tree: &Path) -> Result<(Work, Means), At> {
     // What is not there yet will be made within what is.
     let there = place.ancestors().find(|folder| folder.is_dir()).unwrap_or(place);
     let device = |path: &Path| fs::metadata(path).map(|meta| meta.dev()).map_err(at(path));
@@ -252,7 +252,7 @@ fn work_for(home: &Home, layout: &Layout, place: &Path, name: &str) -> Result<(W
     let apart = apart.map(|name| ours(home, &format!("{APART}{name}")));
     let mut work = Work::of_backup(layout, there, apart.as_deref(), means)?;
     if means == Means::Checkpoint {
-        ahead::use_in(&mut work, home, place);
+        ahead::use_in(&mut work, home, tree);
     }
     Ok((work, means))
 }

@@ -53,9 +53,9 @@ const LINK: &str = "cosmovisor/watcher/.current";
 const STORE: &str = "cosmovisor/watcher/artifacts";
 const PLACING: &str = "cosmovisor/upgrades/.watcher-new";
 /// Where a backup is until it has its name. What begins with `-` has the numbers of the home before it.
-const UNFINISHED: &str = "-backup-unfinished";
+const UNFINISHED: &str = "-unfinished";
 /// What is written behind everything that it saves.
-const SAVED: &str = "-backup-unfinished/.watcher/files";
+const SAVED: &str = "-unfinished/.watcher/files";
 const HALTS: &str = "NEEDED at height";
 const SPAWNED: &str = "upgrade detected, relaunching";
 const REPLAYS: &str = "ABCI Handshake App Info";
@@ -106,7 +106,8 @@ const FAULTS: [(&str, Fault); 32] = [
     ("watcher killed as it writes down what is due", Hit(KillsWatcher, Calls("pwrite64", RECORD, 1))),
     ("watcher killed as it stops the node", Hit(KillsWatcher, Calls("kill", "", 1))),
     ("watcher killed in the backup", Hit(KillsWatcher, Calls("openat", SAVED, 1))),
-    ("watcher killed as it ends the backup", Hit(KillsWatcher, Calls("rename", UNFINISHED, 1))),
+    // It begins with what was made ahead, by another one.
+    ("watcher killed as it ends the backup", Hit(KillsWatcher, Calls("rename", UNFINISHED, 2))),
     ("watcher killed in the custom script", Hit(KillsWatcher, Says("looking for COSMOVISOR_CUSTOM_PREUPGRADE file"))),
     ("watcher killed between marker and link", Hit(KillsWatcher, Calls("unlink", LINK, 1))),
     ("watcher killed as it moves the link", Hit(KillsWatcher, Calls("rename", LINK, 1))),

@@ -442,13 +442,15 @@ impl Core {
         if facts.backup == Backup::NotWanted {
             return;
         }
-        for upgrade in scheduled {
+        let staged = |upgrade: &&Upgrade| {
             let staged = matches!(facts.staged.get(&upgrade.folder), Some(Staged::Operator | Staged::Ours(_)));
-            let near = self.is_near(&upgrade.folder);
-            let asked = format!("room {near} {}", key(&upgrade.plan));
-            if staged && self.is_ahead(upgrade, facts) && self.told.insert(asked) {
-                return self.begin(HomeJob::Room { plan: upgrade.plan.clone(), near }, decision);
-            }
+            staged && self.is_ahead(upgrade, facts)
+        };
+        // For a later one nothing is made before this one has passed.
+        let Some(next) = scheduled.iter().filter(staged).min_by_key(|upgrade| upgrade.plan.height) else { return };
+        let near = self.is_near(&next.folder);
+        if self.told.insert(format!("room {near} {}", key(&next.plan))) {
+            self.begin(HomeJob::Room { plan: next.plan.clone(), near }, decision);
         }
     }
 

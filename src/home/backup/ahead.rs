@@ -13,7 +13,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    At, BackupError, Means, at, carry, keep,
+    APART, At, BackupError, CarryError, Means, at, carry, keep,
     layout::{Layout, identity, ours},
     place,
     work::{State, Way, Work},
@@ -26,20 +26,23 @@ const FOLDER: &str = "ahead";
 /// Filesystems keep times in ticks: a change within one is seen by no time.
 const QUIET: Duration = Duration::from_secs(2);
 
-/// What lies ready that is no second name.
-#[derive(Debug, Default, Serialize, Deserialize)]
+/// What lies ready, as it is noted in the home, whatever becomes of the settings.
+#[derive(Debug, Serialize, Deserialize)]
 struct Ready {
+    /// Where.
+    folder: PathBuf,
     /// The upgrade's. Once it is committed nobody needs any of it.
     height: u64,
-    /// Where each file lies, and what it was made of.
+    /// Where each file lies that is no second name, and what it was made of.
     files: Vec<(PathBuf, State)>,
 }
 
 /// Copies what a checkpoint before this height would copy, and where that is near makes all the rest of it: until then its
-/// names and clones would hold what the node takes away. Gives how many files lie ready.
+/// names and clones would hold what the node takes away. Nothing is made where room is short: the node needs it. Gives how
+/// many files lie ready.
 ///
 /// # Errors
-/// [`BackupError`], also where there is no room.
+/// [`BackupError`], also where there would be no room at the halt.
 pub fn make(home: &Home, height: u64, near: bool, stop: &AtomicBool) -> Result<usize, BackupError> {
     made(home, height, near, stop, QUIET)
 }
@@ -54,58 +57,73 @@ pub(super) fn made(
 ) -> Result<usize, BackupError> {
     let Some(chosen) = &home.backups else { return Ok(0) };
     let place = place::of(home, chosen)?;
+    let (folder, tree) = (folder(home, &place), tree(home, &place));
+    if read(home).is_some_and(|ready| ready.folder != folder) {
+        clear(home)?;
+    }
     let layout = Layout::of(home).map_err(at(&home.path))?;
-    let (mut work, means) = work_for(home, &layout, &place, FOLDER)?;
-    if means == Means::Copy {
-        // That would be everything, twice.
+    let (mut work, means) = work_for(home, &layout, &place, FOLDER, &tree)?;
+    keep::check_room(home, &work)?;
+    // Byte by byte it would be everything, twice.
+    if means == Means::Copy || !keep::has_room_to_spare(&work)? {
+        clear(home)?;
         return Ok(0);
     }
-    keep::check_room(home, &work)?;
     work.retain(Path::is_relative);
     work.files.retain(|file| near || matches!(file.way, Way::Copy | Way::Copied));
-    let tree = tree(home, &place);
     fs::create_dir_all(&tree).map_err(at(&tree))?;
     keep_in(&mut work, &tree)?;
-    let there = work.files.iter().filter(|file| file.is_there && file.way != Way::Link);
-    let mut ready = Ready { height, files: there.map(|file| (file.to.clone(), file.state)).collect() };
-    note(home, &place, &ready)?;
+    let (there, new): (Vec<_>, Vec<_>) = work.files.iter().partition(|file| file.is_there);
+    let mut files = there.len();
+    let copies = there.iter().filter(|file| file.way != Way::Link);
+    let mut ready = Ready { folder, height, files: copies.map(|file| (file.to.clone(), file.state)).collect() };
+    note(home, &ready)?;
     for (_, to) in &work.folders {
         let to = tree.join(to);
         fs::create_dir_all(&to).map_err(at(&to))?;
     }
-    let mut files = work.files.iter().filter(|file| file.is_there).count();
-    for file in work.files.iter().filter(|file| !file.is_there) {
+    let mut clones = Vec::new();
+    for file in new {
         if stop.load(Ordering::Relaxed) {
             break;
         }
         let to = tree.join(&file.to);
-        let is_made = if file.way == Way::Link {
-            fs::hard_link(&file.from, &to).is_ok()
-        } else {
-            is_quiet(&file.from, &file.state, quiet)
-                && carry::carried(file, &to, stop, &|_| {}).is_ok()
-                && State::of(&file.from).is_ok_and(|now| now == file.state)
+        let made = match file.way {
+            Way::Link => fs::hard_link(&file.from, &to).is_ok(),
+            // What has a name that is no text cannot be noted.
+            _ if file.to.to_str().is_none() || !is_quiet(&file.from, &file.state, quiet) => continue,
+            _ => match carry::carried(file, &to, stop, &|_| {}) {
+                Err(CarryError::Disk(error)) if carry::is_of_target(&error.source) => {
+                    let _ = fs::remove_file(&to);
+                    break;
+                }
+                carried => carried.is_ok() && State::of(&file.from).is_ok_and(|now| now == file.state),
+            },
         };
         // A file that is gone or changes is nobody's fault: the node works.
-        if !is_made {
+        if !made {
             let _ = fs::remove_file(&to);
             continue;
         }
         files += 1;
-        if file.way != Way::Link {
-            ready.files.push((file.to.clone(), file.state));
+        match file.way {
+            Way::Link => {}
+            Way::Clone => clones.push((file.to.clone(), file.state)),
+            _ => ready.files.push((file.to.clone(), file.state)),
         }
     }
-    // What shares its blocks is not durable one by one, and neither are names.
-    File::open(&tree).and_then(|tree| Ok(rustix::fs::syncfs(tree)?)).map_err(at(&tree))?;
-    note(home, &place, &ready)?;
+    // What shares its blocks is not durable one by one, and whoever stops waits for no disk.
+    if !clones.is_empty() && !stop.load(Ordering::Relaxed) {
+        File::open(&tree).and_then(|tree| Ok(rustix::fs::syncfs(tree)?)).map_err(at(&tree))?;
+        ready.files.append(&mut clones);
+    }
+    note(home, &ready)?;
     Ok(files)
 }
 
-/// Has what lies ready, and is of what is there still, taken from there.
-pub(super) fn use_in(work: &mut Work, home: &Home, place: &Path) {
-    let tree = tree(home, place);
-    let ready: HashMap<_, _> = read(home, place).unwrap_or_default().files.into_iter().collect();
+/// Has what lies ready in a tree, and is of what is there still, taken from there.
+pub(super) fn use_in(work: &mut Work, home: &Home, tree: &Path) {
+    let ready: HashMap<_, _> = read(home).into_iter().flat_map(|ready| ready.files).collect();
     for file in work.files.iter_mut().filter(|file| !file.way.is_a_name()) {
         if ready.get(&file.to) != Some(&file.state) {
             continue;
@@ -117,6 +135,17 @@ pub(super) fn use_in(work: &mut Work, home: &Home, place: &Path) {
             file.way = if file.way.shares() { Way::Cloned } else { Way::Copied };
         }
     }
+}
+
+/// Has a backup begin with what lies ready, where there is any, and else with what an earlier try left. What lies ready may be
+/// taken away by others at any time, what has this name not.
+pub(super) fn begin(home: &Home, place: &Path, unfinished: &Path) -> Result<(), At> {
+    let tree = tree(home, place);
+    if if_there(fs::symlink_metadata(&tree)).map_err(at(&tree))?.is_some() {
+        carry::remove(unfinished)?;
+        if_there(fs::rename(&tree, unfinished)).map_err(at(unfinished))?;
+    }
+    Ok(())
 }
 
 /// Leaves in a tree what is to be there and is, which is then not done again, and takes away everything else.
@@ -158,37 +187,47 @@ pub(super) fn keep_in(work: &mut Work, tree: &Path) -> Result<(), At> {
     there.values().try_for_each(|path| fs::remove_file(path).map_err(at(path)))
 }
 
+fn folder(home: &Home, place: &Path) -> PathBuf {
+    place.join(ours(home, FOLDER))
+}
+
 /// Where it is made.
 pub(super) fn tree(home: &Home, place: &Path) -> PathBuf {
-    place.join(ours(home, FOLDER)).join("tree")
+    folder(home, place).join("tree")
 }
 
-fn list(home: &Home, place: &Path) -> PathBuf {
-    place.join(ours(home, FOLDER)).join("list")
+fn list(home: &Home) -> PathBuf {
+    home.own().join("ahead.json")
 }
 
-fn read(home: &Home, place: &Path) -> Option<Ready> {
-    serde_json::from_slice(&fs::read(list(home, place)).ok()?).ok()
+fn read(home: &Home) -> Option<Ready> {
+    serde_json::from_slice(&fs::read(list(home)).ok()?).ok()
 }
 
-fn note(home: &Home, place: &Path, ready: &Ready) -> Result<(), At> {
-    let list = list(home, place);
+fn note(home: &Home, ready: &Ready) -> Result<(), At> {
+    let list = list(home);
     let text = serde_json::to_vec(ready).map_err(io::Error::other);
-    text.and_then(|text| write_whole(&list, &text, false)).map_err(at(&list))
+    text.and_then(|text| write_whole(&list, &text, true)).map_err(at(&list))
 }
 
 /// Takes away what lies ready for a height that is committed: its upgrade has passed, or was called off.
 pub(super) fn expire(home: &Home, height: u64) -> Result<(), At> {
-    let Some(place) = home.backups.as_ref().and_then(|chosen| place::of(home, chosen).ok()) else { return Ok(()) };
-    match read(home, &place) {
-        Some(ready) if ready.height <= height => clear(home, &place),
+    match read(home) {
+        Some(ready) if ready.height <= height => clear(home),
         _ => Ok(()),
     }
 }
 
-/// Takes away what lies ready.
-pub(super) fn clear(home: &Home, place: &Path) -> Result<(), At> {
-    carry::remove(&place.join(ours(home, FOLDER)))
+/// Takes away what lies ready. It gets another name first, so that nothing is taken out of a backup that is being made of it.
+pub(super) fn clear(home: &Home) -> Result<(), At> {
+    let Some(ready) = read(home) else { return Ok(()) };
+    let gone = ready.folder.with_file_name(ours(home, &format!("{APART}{FOLDER}-gone")));
+    carry::remove(&gone)?;
+    if if_there(fs::rename(&ready.folder, &gone)).map_err(at(&gone))?.is_some() {
+        carry::remove(&gone)?;
+    }
+    let list = list(home);
+    if_there(fs::remove_file(&list)).map_err(at(&list)).map(drop)
 }
 
 /// Whether every later change of a file will change its times: what is mapped and not written back changes without.

@@ -145,7 +145,7 @@ pub(super) fn carried(file: &work::File, to: &Path, stop: &AtomicBool, tell: &dy
 }
 
 /// Whether only where something is written can fail like this.
-fn is_of_target(error: &io::Error) -> bool {
+pub(super) fn is_of_target(error: &io::Error) -> bool {
     matches!(
         error.kind(),
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::ReadOnlyFilesystem

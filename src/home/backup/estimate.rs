@@ -1,6 +1,7 @@
 //! What a backup will cost, before anything is stopped: counted, and timed by a rehearsal beside the running node.
 
 use std::{
+    fs,
     path::{Path, PathBuf},
     sync::atomic::AtomicBool,
     time::{Duration, Instant},
@@ -13,7 +14,7 @@ use super::{
     work::{Way, Work},
     work_for,
 };
-use crate::home::{Home, write_whole};
+use crate::home::{Home, if_there, write_whole};
 
 /// Bytes copied for a rehearsal; where there is more to copy, it takes so much longer.
 const MOST: u64 = 1 << 30;
@@ -56,7 +57,6 @@ pub fn of_made(home: &Home, stop: &AtomicBool) -> Result<Option<Estimate>, Backu
 fn estimated(home: &Home, made: bool, stop: &AtomicBool) -> Result<Option<Estimate>, BackupError> {
     let Some(chosen) = &home.backups else { return Ok(None) };
     let place = place::of(home, chosen)?;
-    super::fits(home)?;
     let mut tries = 1..TRIES;
     loop {
         match rehearsed(home, &place, made, stop) {
@@ -70,8 +70,11 @@ fn estimated(home: &Home, made: bool, stop: &AtomicBool) -> Result<Option<Estima
 /// Does it, but for what would take long, and takes away again what was not there.
 fn rehearsed(home: &Home, place: &Path, made: bool, stop: &AtomicBool) -> Result<Estimate, BackupError> {
     let began = Instant::now();
+    // At the halt this is asked first.
+    super::fits(home)?;
     let layout = Layout::of(home).map_err(at(&home.path))?;
-    let (mut work, means) = work_for(home, &layout, place, "rehearsal")?;
+    let tree = ahead::tree(home, place);
+    let (mut work, means) = work_for(home, &layout, place, "rehearsal", &tree)?;
     let (bytes, shared, files) = (work.bytes(Way::Copy), work.shared(), work.files.len());
     let free = work.room()?.first().map_or(0, |room| room.free);
     let chosen = sampled(&mut work, MOST);
@@ -81,16 +84,19 @@ fn rehearsed(home: &Home, place: &Path, made: bool, stop: &AtomicBool) -> Result
     let clear = || apart.iter().chain([&own, &done]).try_for_each(|folder| carry::remove(folder));
     clear()?;
     let in_place = made && means == Means::Checkpoint;
-    let folder = if in_place { ahead::tree(home, place) } else { own.clone() };
-    ahead::keep_in(&mut work, &folder)?;
-    let result = saved(&layout, &work, &folder, |_, _| (), stop, &|_, _| {});
-    let noted = write_whole(&folder.join("note"), &[], true).map_err(at(&folder));
-    let noted = noted.and_then(|()| carry::rename(&folder, &done));
+    let folder = if in_place { &tree } else { &own };
+    ahead::keep_in(&mut work, folder)?;
+    let result = saved(&layout, &work, folder, |_, _| (), stop, &|_, _| {});
+    fs::create_dir_all(&own).map_err(at(&own))?;
+    let noted = write_whole(&own.join("note"), &[], true).map_err(at(&own));
+    let noted = noted.and_then(|()| carry::rename(&own, &done));
     let time = began.elapsed();
-    if in_place && noted.is_ok() {
-        carry::rename(&done, &folder)?;
-    }
     clear()?;
+    // What was not quiet is copied again at the halt, and needs this room.
+    for file in work.files.iter().filter(|file| in_place && !file.way.is_a_name()) {
+        let path = tree.join(&file.to);
+        if_there(fs::remove_file(&path)).map_err(at(&path))?;
+    }
     result?;
     noted?;
     let time = time.as_nanos() * u128::from(bytes.max(1)) / u128::from(chosen.max(1));
@@ -119,8 +125,6 @@ pub(super) fn sampled(work: &mut Work, most: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-
     use super::*;
     use crate::home::backup::{Means, tests::*};
 
@@ -133,7 +137,7 @@ mod tests {
                 fs::write(home.data().join(number.to_string()), vec![1; size]).unwrap();
             }
             let layout = Layout::of(&home).unwrap();
-            let mut work = work_for(&home, &layout, &home.path, "rehearsal").unwrap().0;
+            let mut work = work_for(&home, &layout, &home.path, "rehearsal", &home.path).unwrap().0;
             sampled(&mut work, 100)
         };
         assert_eq!([sampled(1, 50), sampled(1, 500), sampled(2, 150), sampled(100, 10)], [50, 100, 100, 100]);

@@ -12,9 +12,9 @@ use nix::sys::statvfs::statvfs;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    APART, At, BackupError, Completion, Means, Part, ahead, all, carry,
+    APART, At, BackupError, Completion, Means, Part, ahead, all, at, carry,
     layout::ours,
-    list, place, verify,
+    list, verify,
     work::{INODES, Room, State, Work},
 };
 use crate::{
@@ -68,12 +68,12 @@ impl Health {
 /// # Errors
 /// [`At`].
 pub fn look(home: &Home, now: u64, height: u64) -> Result<Vec<Completion>, At> {
-    ahead::expire(home, height)?;
+    let expired = ahead::expire(home, height);
     let listing = list::listing();
     let (mut backups, record) = (list::known(home)?, record::read(home));
     let mut passed: Vec<_> = backups.iter_mut().filter(|backup| may_go(&record, backup)).collect();
     if passed.is_empty() {
-        return Ok(Vec::new());
+        return expired.map(|()| Vec::new());
     }
     for backup in &mut passed {
         backup.health = backup.health.with(now, height);
@@ -81,7 +81,8 @@ pub fn look(home: &Home, now: u64, height: u64) -> Result<Vec<Completion>, At> {
     list::note(home, &backups)?;
     drop(listing);
     let short = |backup: &Completion| is_short(&backup.path).unwrap_or(false) && pinned(backup) > 0;
-    dropped(home, list::noted(home)?, |backup| backup.health.left().is_zero() || short(backup))
+    let dropped = dropped(home, list::noted(home)?, |backup| backup.health.left().is_zero() || short(backup))?;
+    expired.map(|()| dropped)
 }
 
 /// Drops the checkpoints of upgrades that have passed, but for the newest that are to stay, and what was copied ahead of them.
@@ -90,9 +91,7 @@ pub fn look(home: &Home, now: u64, height: u64) -> Result<Vec<Completion>, At> {
 /// # Errors
 /// [`At`].
 pub fn prune(home: &Home) -> Result<Vec<Completion>, At> {
-    if let Some(place) = home.backups.as_ref().and_then(|chosen| place::of(home, chosen).ok()) {
-        ahead::clear(home, &place)?;
-    }
+    ahead::clear(home)?;
     // Both by one look: one that could not be read in another would not count as the newest.
     let there = list::noted(home)?;
     let checkpoints = there.iter().filter(|backup| backup.means == Means::Checkpoint);
@@ -179,6 +178,13 @@ pub(super) fn check_room(home: &Home, work: &Work) -> Result<(), BackupError> {
         }
         None => Ok(()),
     }
+}
+
+/// Whether there is room with nothing dropped, and the node keeps enough of it.
+pub(super) fn has_room_to_spare(work: &Work) -> Result<bool, At> {
+    let short = |place: &Path| is_short(place).map_err(at(place));
+    Ok(work.room()?.iter().all(Room::is_there)
+        && !work.places().map(short).collect::<Result<Vec<_>, _>>()?.contains(&true))
 }
 
 /// Makes room, where there is none, by dropping what may go.
