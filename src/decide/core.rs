@@ -22,7 +22,7 @@ use alloc::{
 
 use super::{
     decision::{Attention, Decision, Exit, FetchJob, HomeJob, RunId},
-    event::{Comparison, Event, Heard, Kind, News},
+    event::{Comparison, Event, Heard, Kind, News, Words},
     facts::{Current, DataIdentity, Facts, Fingerprint, Info, NodeLock, Record, RecordFact, Verdict, Version},
     knowledge::Knowledge,
     lane::Lane,
@@ -137,6 +137,8 @@ struct Failing {
     replaced: Option<(Fingerprint, Duration)>,
     /// Why the new binary's `pre-upgrade` refused.
     refused: Option<String>,
+    /// Where the new binary said last that its application stands, if the last start that ran said it.
+    stood: Option<Words>,
     /// Since when something stands in the way of going back that may be there again.
     unread: Option<Duration>,
 }

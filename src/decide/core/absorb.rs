@@ -108,6 +108,8 @@ impl Core {
             (HomeJob::AppHook, Outcome::PreUpgrade(code)) => self.pre_upgrade_ended(*code, event, decision),
             (HomeJob::Start { .. }, Outcome::Started) => {
                 self.counted = None;
+                // What it does now, no earlier word tells.
+                self.failing.stood = None;
                 // A stop that was asked for in the middle of the start found no process to signal.
                 if self.stops > 0 && self.run.is_alive() {
                     decision.signal = Some(NodeSignal::Forward(Signal::Terminate));
@@ -140,7 +142,9 @@ impl Core {
                 let what = name_of(job).to_string();
                 decision.notes.push(Note::GivenUp { what, reason: reason.to_string() });
                 self.counted = None;
-                self.exited(*run, NOT_EXECUTED, None, event.now, decision);
+                // Nothing ran, so that it stands where it stood.
+                let stood = self.failing.stood.clone();
+                self.exited(*run, NOT_EXECUTED, stood.as_ref(), event.now, decision);
             }
             // It did not even run: what kept it from that may be over in a moment.
             HomeJob::AppHook if !self.fails_by_policy() || self.acting.failures >= HOOK_TRIES => {

@@ -49,6 +49,7 @@ impl Core {
         let (Run::Ended { life, exit, at }, Some(attempt)) = (&self.run, self.attempt) else { return false };
         let (exit, at) = (*exit, *at);
         let words = if let Ear::Heard(words) = &life.ear { Some(words.clone()) } else { None };
+        self.failing.stood = words.clone().filter(|words| matches!(words, Words::At { .. }));
         // A height not committed is a failure, whatever the code; the reference ends with it.
         if exit == NodeExit::Code(0) && !self.fails_by_policy() {
             decision.exit = Some(Exit::Fine);

@@ -220,6 +220,28 @@ fn a_new_binary_that_cannot_be_executed_has_failed_an_attempt() {
     scene.fails().leaves(Exit::NodeFailed("it broke".into()));
 }
 
+/// A disk that was full for a moment had an upgrade held that could have been taken back.
+#[test]
+fn a_start_that_could_not_be_made_changes_nothing_of_where_the_one_before_stood() {
+    let unknown = "is not known: it did not say where it stands (its log_level must be info)";
+    for (words, state, end) in [
+        (Some(at(HEIGHT - 1, HEIGHT - 1)), FailureState::RollingBack, "exit status 126"),
+        (Some(at(HEIGHT - 1, HEIGHT)), FailureState::Held, "it may have committed height 1000"),
+        (None, FailureState::Held, unknown),
+    ] {
+        let mut scene = at_its_last(by(OnFailure::Rollback), tried(2, 2));
+        scene.exits_saying(code(1), words).remembers(tried(3, 3));
+        scene.done();
+        scene.seconds(60);
+        scene.climbs_to(|job| matches!(job, HomeJob::Start { .. }));
+        scene.fails().does(HomeJob::Weigh(folder("v2")));
+        scene.done();
+        let Some(HomeJob::Remember(Record { failure: Some(failure), .. })) = scene.core.home.job() else { panic!() };
+        assert_eq!(failure.state, state);
+        assert!(failure.reason.ends_with(end), "{}", failure.reason);
+    }
+}
+
 #[test]
 fn a_pre_upgrade_that_refuses_is_a_failure() {
     let refused = "pre-upgrade command failed : exit status 30";
