@@ -85,6 +85,9 @@ impl World {
         let (work, step, fails) = (job.work.clone(), job.step, job.fails);
         job.step = job.step.saturating_add(1);
         let late = self.ways.fails_late && !matches!(work, Work::Home(HomeJob::Start { .. }));
+        if let (Work::Home(HomeJob::Start { .. }), Some(watcher)) = (&work, &mut self.watcher) {
+            watcher.could_start(!fails);
+        }
         if fails && !late {
             self.ends(id, failed("the disk is full"));
             return;

@@ -196,6 +196,8 @@ pub struct Watcher {
     /// It moved `current`, and started the new binary so often before the height was passed.
     pub switched: bool,
     pub starts: u32,
+    /// How many starts in a row could not be made.
+    unmade: u32,
     /// When jobs began.
     begun: VecDeque<u64>,
     asked_to_stop: Option<u64>,
@@ -228,6 +230,16 @@ pub enum Thing {
         generation: u64,
         number: u64,
     },
+}
+
+impl Watcher {
+    /// One that cannot be made is tried three times more before it counts.
+    pub fn could_start(&mut self, made: bool) {
+        self.unmade = if made { 0 } else { self.unmade + 1 };
+        if !made && !self.unmade.is_multiple_of(4) {
+            self.starts = self.starts.saturating_sub(1);
+        }
+    }
 }
 
 impl World {
@@ -364,6 +376,7 @@ impl World {
             spins: 0,
             switched: false,
             starts: 0,
+            unmade: 0,
             begun: VecDeque::new(),
             asked_to_stop: None,
             node_ignored_it: false,

@@ -19,8 +19,8 @@ use super::{
     info, key, pending, version_of,
 };
 
-/// How often `pre-upgrade` is tried where it cannot even be run.
-const HOOK_TRIES: u32 = 3;
+/// How often the new binary is tried again where it could not even be run: what kept it from that may be over in a moment.
+const TRIES: u32 = 3;
 
 impl Core {
     pub(super) fn absorb(&mut self, event: &Event, decision: &mut Decision) {
@@ -136,8 +136,15 @@ impl Core {
                 decision.notes.push(Note::GivenUp { what, reason: reason.to_string() });
             }
             HomeJob::Choose(_) => self.fatal = Some(Exit::NodeFailed(reason.to_string())),
-            // It cannot even be executed: for the new binary that is one way to fail.
             HomeJob::Start { run, .. } if self.fails_by_policy() && self.runs_new(&event.facts) => {
+                if self.acting.failures < TRIES {
+                    // It is counted, and nothing ran.
+                    if self.running() == Some(*run) {
+                        self.run = Run::Never;
+                    }
+                    return self.tries_again(job, reason, event, decision);
+                }
+                // It cannot be executed: for the new binary that is one way to fail.
                 const NOT_EXECUTED: NodeExit = NodeExit::Code(126);
                 let what = name_of(job).to_string();
                 decision.notes.push(Note::GivenUp { what, reason: reason.to_string() });
@@ -146,8 +153,7 @@ impl Core {
                 let stood = self.failing.stood.clone();
                 self.exited(*run, NOT_EXECUTED, stood.as_ref(), event.now, decision);
             }
-            // It did not even run: what kept it from that may be over in a moment.
-            HomeJob::AppHook if !self.fails_by_policy() || self.acting.failures >= HOOK_TRIES => {
+            HomeJob::AppHook if !self.fails_by_policy() || self.acting.failures >= TRIES => {
                 self.failing.refused = Some(reason.to_string());
             }
             HomeJob::Start { run, .. } => {
@@ -163,13 +169,15 @@ impl Core {
             HomeJob::BackUp(_) | HomeJob::CustomHook(_) => {
                 self.fatal = Some(Exit::UpgradeFailed(reason.to_string()));
             }
-            other => {
-                self.acting.failed(event.now, FAST_RETRY, None);
-                let again = self.acting.not_before.saturating_sub(event.now);
-                let what = name_of(other).to_string();
-                decision.notes.push(Note::Failed { what, reason: reason.to_string(), again });
-            }
+            other => self.tries_again(other, reason, event, decision),
         }
+    }
+
+    fn tries_again(&mut self, job: &HomeJob, reason: &str, event: &Event, decision: &mut Decision) {
+        self.acting.failed(event.now, FAST_RETRY, None);
+        let again = self.acting.not_before.saturating_sub(event.now);
+        let what = name_of(job).to_string();
+        decision.notes.push(Note::Failed { what, reason: reason.to_string(), again });
     }
 
     /// No node runs before this works: somebody has to look at once, and it is tried again, for it may work in a minute.

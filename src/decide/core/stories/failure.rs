@@ -208,9 +208,10 @@ fn the_attempts_of_an_earlier_watcher_count() {
 }
 
 #[test]
-fn a_new_binary_that_cannot_be_executed_has_failed_an_attempt() {
+fn a_new_binary_that_cannot_be_executed_is_tried_again_and_then_has_failed_an_attempt() {
     let mut scene = Scene::switched(by(OnFailure::Hold));
     scene.climbs_to(|job| matches!(job, HomeJob::Start { .. }));
+    is_tried_again(&mut scene);
     scene
         .fails()
         .remembers(tried(1, 1))
@@ -234,11 +235,21 @@ fn a_start_that_could_not_be_made_changes_nothing_of_where_the_one_before_stood(
         scene.done();
         scene.seconds(60);
         scene.climbs_to(|job| matches!(job, HomeJob::Start { .. }));
+        is_tried_again(&mut scene);
         scene.fails().does(HomeJob::Weigh(folder("v2")));
         scene.done();
         let Some(HomeJob::Remember(Record { failure: Some(failure), .. })) = scene.core.home.job() else { panic!() };
         assert_eq!(failure.state, state);
         assert!(failure.reason.ends_with(end), "{}", failure.reason);
+    }
+}
+
+/// A start cannot be made, and is not counted anew where it is tried again.
+#[track_caller]
+fn is_tried_again(scene: &mut Scene) {
+    for pause in [1, 2, 4] {
+        scene.fails().rests().wakes(scene.now + Duration::from_secs(pause));
+        scene.seconds(pause).starts(v2());
     }
 }
 
