@@ -11,6 +11,12 @@ mod ports;
 mod release_host;
 #[path = "support/say.rs"]
 mod say;
+#[path = "support/servers.rs"]
+#[expect(dead_code, reason = "other tests open servers at any address")]
+mod servers;
+#[path = "support/sim_network.rs"]
+#[expect(dead_code, reason = "what is asked is counted in other tests")]
+mod sim_network;
 #[path = "support/strace.rs"]
 #[expect(dead_code, reason = "what is killed here runs already")]
 mod strace;
@@ -38,7 +44,6 @@ use say::say;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use strace::{Harm, Moment};
-use supervisor::Supervisor;
 use trial::{LIMIT, NAME, Stage, Story, Trial, fixture};
 
 /// How long `watcher` is watched after the end of a story, for what it still has to write then.
@@ -61,6 +66,11 @@ fn harm_at_some_changes_of_a_swap_that_fetches_its_binary_is_made_good_by_the_ne
 }
 
 #[test]
+fn harm_at_some_changes_of_a_swap_that_is_known_beforehand_is_made_good_by_the_next_start() {
+    harm_is_made_good(&known(), SAMPLE);
+}
+
+#[test]
 fn harm_at_some_changes_of_a_rollback_is_made_good_by_the_next_start() {
     harm_is_made_good(&rollback(), SAMPLE);
 }
@@ -79,6 +89,12 @@ fn harm_at_any_change_of_a_swap_that_fetches_its_binary_is_made_good_by_the_next
 
 #[test]
 #[ignore = "takes minutes: `cargo test --test kill -- --ignored --nocapture`"]
+fn harm_at_any_change_of_a_swap_that_is_known_beforehand_is_made_good_by_the_next_start() {
+    harm_is_made_good(&known(), usize::MAX);
+}
+
+#[test]
+#[ignore = "takes minutes: `cargo test --test kill -- --ignored --nocapture`"]
 fn harm_at_any_change_of_a_rollback_is_made_good_by_the_next_start() {
     harm_is_made_good(&rollback(), usize::MAX);
 }
@@ -89,8 +105,14 @@ fn swap() -> Story {
         settings: &[("COSMOVISOR_CUSTOM_PREUPGRADE", "before-upgrade")],
         plan: fs::read_to_string(fixture().join("plan.json")).expect("the fixture has a plan"),
         staged: true,
+        known: false,
         fails: false,
     }
+}
+
+/// The chain has told of it, so that the backup is made ahead.
+fn known() -> Story {
+    Story { known: true, ..swap() }
 }
 
 /// The new binary fails, and everything is brought back.
@@ -119,6 +141,7 @@ fn fetching(most: usize) {
         ],
         plan: json!({ "name": "v2", "height": 10, "info": info }).to_string(),
         staged: false,
+        known: false,
         fails: false,
     };
     if harm_is_made_good(&story, most) {
@@ -215,6 +238,7 @@ fn clean_run(story: &Story) -> BTreeSet<Moment> {
     let log = trial.trace();
     trial.stop(&mut watcher);
     trial.expect_ended_well();
+    trial.expect_nothing_left();
     strace::moments(&log, &trial.home)
 }
 
@@ -273,7 +297,7 @@ fn harmed_at(story: &Story, moment: &Moment, harm: Harm) -> End {
         // Half of the next starts come while the node is still on its way out.
         trial.wait_until_no_node_runs();
     }
-    let mut watcher = Supervisor::start(&trial.home, NAME, story.settings);
+    let mut watcher = trial.start();
     trial.wait_for_the_end(&watcher);
     trial.stop(&mut watcher);
     trial.expect_ended_well();

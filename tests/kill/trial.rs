@@ -6,20 +6,28 @@ use std::{
     path::{Path, PathBuf},
     process::Command,
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
+use jiff::Timestamp;
 use serde_json::Value;
+use watcher::sim::chain::Chain;
 
 use crate::{
     nodes::alive,
+    sim_network::Network,
     strace::{self, Harm, Moment},
-    supervisor::Supervisor,
+    supervisor::{Supervisor, log_of},
     wait,
 };
 
 pub(crate) const NAME: &str = "noded";
 pub(crate) const LIMIT: Duration = Duration::from_mins(1);
+
+/// A file that was left alone for so long is copied ahead.
+const QUIET: Duration = Duration::from_millis(2_200);
+/// How long a backup that is made ahead is waited for: harm may keep it from being made.
+const AHEAD: Duration = Duration::from_secs(5);
 
 /// What belongs to a node, and what is in it at the halt.
 const SAVED: [&str; 5] = [
@@ -46,6 +54,8 @@ pub(crate) struct Story {
     pub(crate) plan: String,
     /// Whether the operator has put v2 in its place.
     pub(crate) staged: bool,
+    /// Whether the chain tells of it before the halt.
+    pub(crate) known: bool,
     /// Whether v2 fails, and is taken back.
     pub(crate) fails: bool,
 }
@@ -66,6 +76,8 @@ pub(crate) struct Trial<'story> {
     pub(crate) home: PathBuf,
     story: &'story Story,
     signed: Cell<u64>,
+    /// The chain that tells of it.
+    network: Option<Network>,
     _folder: tempfile::TempDir,
 }
 
@@ -90,18 +102,48 @@ impl<'story> Trial<'story> {
         if story.fails {
             write("cosmovisor/upgrades/v2/bin/noded", FAILING);
         }
-        Self { home, story, signed: Cell::new(0), _folder: folder }
+        let network =
+            story.known.then(|| Network::open(&folder.path().join("chain"), Chain::new("demo-1", 1_000, vec![])));
+        Self { home, story, signed: Cell::new(0), network, _folder: folder }
+    }
+
+    /// Starts `watcher`.
+    pub(crate) fn start(&self) -> Supervisor {
+        let url = self.network.as_ref().map(|network| network.rpc.url());
+        let told = url.iter().map(|url| ("WATCHER_RPC", url.as_str()));
+        let settings: Vec<_> = self.story.settings.iter().copied().chain(told).collect();
+        Supervisor::start(&self.home, NAME, &settings)
     }
 
     /// Starts `watcher`, sets strace on it, and lets the node halt.
     pub(crate) fn up_to_the_halt(&self, harm: Option<(&Moment, Harm)>) -> Supervisor {
-        let watcher = Supervisor::start(&self.home, NAME, self.story.settings);
+        let mut watcher = self.start();
         wait::until("the old node runs", LIMIT, || self.home.join("data/LOCK").exists().then_some(()));
         let mut strace = strace::attach(watcher.pid(), &self.home.with_extension("strace"), harm);
         // It ends with the process it is attached to.
         thread::spawn(move || strace.wait());
+        if let Some(network) = &self.network {
+            thread::sleep(QUIET);
+            let plan = serde_json::from_str(&self.story.plan).expect("it is a plan");
+            network.site.change(|chain| {
+                chain.plan = Some(plan);
+                chain.save(u64::try_from(Timestamp::now().as_millisecond()).expect("it is later than 1970"));
+                chain.apply(&[]).expect("no plan is due");
+            });
+            let deadline = Instant::now() + AHEAD;
+            while !self.is_ahead() && watcher.ended().is_none() && Instant::now() < deadline {
+                thread::sleep(Duration::from_millis(10));
+            }
+        }
         fs::write(self.home.join("data/halt"), "").expect("the home can be written");
         watcher
+    }
+
+    /// Whether the next backup lies ready, as far as that was tried.
+    fn is_ahead(&self) -> bool {
+        let list = fs::read(self.home.join("cosmovisor/watcher/ahead.json")).unwrap_or_default();
+        let list: Option<Value> = serde_json::from_slice(&list).ok();
+        list.is_some_and(|list| list["files"].as_array().is_some_and(|files| !files.is_empty()))
     }
 
     /// What strace has seen.
@@ -217,6 +259,18 @@ impl<'story> Trial<'story> {
                 unfinished.is_empty() && !self.home.join("cosmovisor/watcher/restore.json").exists(),
                 "{unfinished:?}"
             );
+        }
+    }
+
+    /// What nobody needs any more is gone, where no harm came.
+    pub(crate) fn expect_nothing_left(&self) {
+        let names = fs::read_dir(&self.home).expect("it is there").flatten().map(|entry| entry.file_name());
+        let left: Vec<_> = names.filter(|name| name.to_string_lossy().starts_with(".watcher-")).collect();
+        assert!(left.is_empty() && !self.home.join("cosmovisor/watcher/ahead.json").exists(), "{left:?}");
+        if self.story.known {
+            let log = fs::read_to_string(log_of(&self.home)).unwrap_or_default();
+            let done = log.lines().find(|line| line.contains("backup completed")).expect("a backup was made");
+            assert!(!done.contains(" ahead=0 "), "a part of it was made ahead: {done}");
         }
     }
 

@@ -21,6 +21,8 @@ use super::{
 
 /// How often the new binary is tried again where it could not even be run: what kept it from that may be over in a moment.
 const TRIES: u32 = 3;
+/// How a shell tells of a program that cannot be executed.
+const NOT_EXECUTED: NodeExit = NodeExit::Code(126);
 
 impl Core {
     pub(super) fn absorb(&mut self, event: &Event, decision: &mut Decision) {
@@ -145,7 +147,6 @@ impl Core {
                     return self.tries_again(job, reason, event, decision);
                 }
                 // It cannot be executed: for the new binary that is one way to fail.
-                const NOT_EXECUTED: NodeExit = NodeExit::Code(126);
                 let what = name_of(job).to_string();
                 decision.notes.push(Note::GivenUp { what, reason: reason.to_string() });
                 self.counted = None;
