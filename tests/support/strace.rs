@@ -125,8 +125,12 @@ pub(crate) fn usable() -> bool {
 pub(crate) fn attach(process: Pid, log: &Path, harm: Option<(&Moment, Harm)>) -> Child {
     let mut command = command(log, process);
     command.args(harm.into_iter().flat_map(|(moment, harm)| harm.at(moment)));
-    let strace = command.spawn().expect("strace is here");
-    wait::until("strace attaches", Duration::from_secs(10), || traced(process.as_raw().cast_unsigned()).then_some(()));
+    let mut strace = command.spawn().expect("strace is here");
+    // Where harm comes at once, both may be gone again by now.
+    wait::until("strace attaches", Duration::from_secs(10), || {
+        let mut gone = || strace.try_wait().expect("a child can be asked").is_some();
+        (traced(process.as_raw().cast_unsigned()) || gone()).then_some(())
+    });
     strace
 }
 
