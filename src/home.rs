@@ -175,11 +175,16 @@ pub(crate) fn patiently<T>(look: impl Fn() -> io::Result<T>) -> io::Result<T> {
     const PAUSE: Duration = Duration::from_millis(10);
     for _ in 0..2 {
         match look() {
-            Err(error) if !is_absence(&error) && error.raw_os_error().is_some() => thread::sleep(PAUSE),
+            Err(error) if may_pass(&error) => thread::sleep(PAUSE),
             found => return found,
         }
     }
     look()
+}
+
+/// A folder in the place of a link is one again at the next look.
+fn may_pass(error: &io::Error) -> bool {
+    !is_absence(error) && error.raw_os_error().is_some() && error.kind() != io::ErrorKind::InvalidInput
 }
 
 fn is_absence(error: &io::Error) -> bool {

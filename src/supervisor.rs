@@ -100,6 +100,9 @@ impl Supervisor {
         let lock = lock::supervise(&config.home)?;
         // A failure that stands in it keeps every node from being started.
         record::readable(&config.home).with_context(|| format!("cannot read {}", config.home.record().display()))?;
+        if let Err(error) = backup::ahead::put_back(&config.home) {
+            tracing::warn!(%error, "what a backup left that did not end is in the way");
+        }
         if backup::restore::is_pending(&config.home) {
             tracing::warn!("a restore was interrupted, and is completed");
             backup::restore::resume(&config.home)?;

@@ -60,6 +60,17 @@ pub enum NodeSignal {
     Kill,
 }
 
+/// How near the height of an upgrade is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Approach {
+    /// Hours or days away, as far as is known.
+    Far,
+    /// It comes in the next blocks.
+    Near,
+    /// It is due.
+    There,
+}
+
 /// Jobs on the home and the node, in the order of the ladder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum HomeJob {
@@ -102,8 +113,8 @@ pub enum HomeJob {
     Room {
         /// The plan.
         plan: Plan,
-        /// Whether its height is near.
-        near: bool,
+        /// Where its height is.
+        approach: Approach,
     },
     /// Copy the data directory.
     BackUp(Plan),

@@ -158,23 +158,43 @@ pub fn take(
     progress: Progress<'_>,
 ) -> Result<Completion, BackupError> {
     let Some(chosen) = &home.backups else { return Err(BackupError::Stopped) };
-    let began = Instant::now();
     let place = place::made(home, chosen)?;
+    let unfinished = ahead::begin(home, &place, plan.height)?;
+    let completion = taken(home, plan, &place, &unfinished, now, stop, progress).inspect_err(|error| {
+        // What lay ready is gone on with by the next one, but where its room may be what the node needs.
+        let _ = match error {
+            BackupError::Disk(error) if carry::is_of_target(&error.source) => carry::remove(&unfinished),
+            _ => ahead::put_back(home),
+        };
+    })?;
+    // What is left is a list of what lay ready.
+    let _ = ahead::clear(home);
+    Ok(completion)
+}
+
+fn taken(
+    home: &Home,
+    plan: &Plan,
+    place: &Path,
+    unfinished: &Path,
+    now: &Zoned,
+    stop: &AtomicBool,
+    progress: Progress<'_>,
+) -> Result<Completion, BackupError> {
+    let began = Instant::now();
     let before = list::known(home)?;
-    clear(home, &place, &place, &before)?;
-    let path = place::free_name(home, &place, now, &before)?;
+    clear(home, place, place, &before)?;
+    let path = place::free_name(home, place, now, &before)?;
     let layout = Layout::of(home).map_err(at(&home.path))?;
-    let unfinished = place.join(ours(home, UNFINISHED));
-    ahead::begin(home, &place, &unfinished)?;
-    let (mut work, means) = work_for(home, &layout, &place, &layout::file_name(&path), &unfinished)?;
+    let (mut work, means) = work_for(home, &layout, place, &layout::file_name(&path), unfinished)?;
     for part in &work.parts {
-        clear(home, &beside(&part.live), &place, &before)?;
+        clear(home, &beside(&part.live), place, &before)?;
     }
-    ahead::keep_in(&mut work, &unfinished)?;
+    ahead::keep_in(&mut work, unfinished)?;
     keep::make_room(home, &work)?;
     let complete = |bytes, shared| Completion {
         plan: plan.clone(),
-        mount: place::mount_of(&place).map(Path::to_owned),
+        mount: place::mount_of(place).map(Path::to_owned),
         path,
         token: ours(home, &now.timestamp().as_nanosecond().to_string()),
         means,
@@ -187,23 +207,14 @@ pub fn take(
         parts: work.parts.clone(),
         health: keep::Health::default(),
     };
-    let made = saved(&layout, &work, &unfinished, complete, stop, progress);
-    let completion = made.inspect_err(|error| {
-        // A copy that is not whole is worth nothing, and its room may be what the node needs. One that was asked to
-        // stop is in a hurry; the next one takes it away.
-        if !matches!(error, BackupError::Stopped) {
-            let _ = carry::remove(&unfinished).and(clear(home, &place, &place, &before));
-        }
-    })?;
+    let completion = saved(&layout, &work, unfinished, complete, stop, progress)?;
     // Noted under a name that is not there yet: the rename completes it.
     let listing = list::listing();
     let mut backups = list::known(home)?;
     backups.push(completion.clone());
     list::note(home, &backups)?;
     drop(listing);
-    carry::rename(&unfinished, &completion.path)?;
-    // What is left is a list of what lay ready.
-    let _ = ahead::clear(home);
+    carry::rename(unfinished, &completion.path)?;
     Ok(completion)
 }
 

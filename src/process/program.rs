@@ -205,7 +205,13 @@ impl Program {
         };
         let (pid, end) = birth::start(&plan)?;
         orphans::awaited().insert(pid.as_raw());
-        Ok(Child { pid, end: Readable::new(end)?, exit: None, killed_on_drop: false })
+        let end = Readable::new(end).inspect_err(|_| {
+            // What cannot be waited for must not run.
+            let _ = kill(pid, Signal::SIGKILL);
+            let _ = waitpid(pid, None);
+            orphans::awaited().remove(&pid.as_raw());
+        })?;
+        Ok(Child { pid, end, exit: None, killed_on_drop: false })
     }
 
     /// Starts it, and waits until it has ended, with what it printed. It is killed where nobody waits any more.

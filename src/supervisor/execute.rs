@@ -23,7 +23,7 @@ use crate::{
     },
     config::go_text,
     decide::{
-        decision::{FetchJob, HomeJob, JobId, RunId},
+        decision::{Approach, FetchJob, HomeJob, JobId, RunId},
         event::{Kind, NodeAnswer, NodeExit, Outcome},
         facts::{Current, Verdict, Version},
         plan::Plan,
@@ -81,8 +81,11 @@ impl Supervisor {
             HomeJob::StopStray { grace } => {
                 self.jobs.spawn_heeding(id, |requests| async move { done(stray::stop(&home, grace, requests).await) });
             }
-            HomeJob::Room { plan, near } => {
-                self.ahead.begin(home.clone(), plan, near);
+            HomeJob::Room { plan, approach } => {
+                match approach {
+                    Approach::Far | Approach::Near => self.ahead.begin(home.clone(), plan, approach == Approach::Near),
+                    Approach::There => drop(self.ahead.end()),
+                }
                 self.jobs.spawn_blocking(id, move |_| backup::room(&home).map_or_else(failed, |()| Outcome::Done));
             }
             HomeJob::BackUp(plan) => self.back_up(id, home, plan),

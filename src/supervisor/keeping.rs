@@ -16,7 +16,6 @@ use crate::{
     home::{
         Home,
         backup::{BackupError, ahead, estimate, keep},
-        upgrade_info,
     },
 };
 
@@ -34,21 +33,19 @@ pub(super) struct Ahead {
 }
 
 impl Ahead {
-    /// Makes it ahead, and tells what the backup will cost; at the halt itself nothing is done any more.
+    /// Makes it ahead, and tells what the backup will cost.
     pub(super) fn begin(&mut self, home: Home, plan: Plan, near: bool) {
         let working = self.end();
         self.stop = Arc::default();
         let (stop, told) = (Arc::clone(&self.stop), Arc::clone(&self.told));
         tokio::task::spawn_blocking(move || {
             let _working = working.lock().unwrap_or_else(PoisonError::into_inner);
-            let wanted = || !stop.load(Ordering::Relaxed) && upgrade_info::read(&home).is_none_or(|at| at != plan);
-            let made = if wanted() { ahead::make(&home, plan.height, near, &stop) } else { return };
-            let rehearsed = made.and_then(|files| {
+            let rehearsed = ahead::make(&home, plan.height, near, &stop).and_then(|files| {
                 tracing::debug!(files, "made ahead of the backup");
-                match (wanted(), near) {
-                    (true, true) => estimate::of_made(&home, &stop),
-                    (true, false) => estimate::estimate(&home, &stop),
-                    (false, _) => Ok(None),
+                match near {
+                    _ if stop.load(Ordering::Relaxed) => Ok(None),
+                    true => estimate::of_made(&home, &stop),
+                    false => estimate::estimate(&home, &stop),
                 }
             });
             match rehearsed {

@@ -1,9 +1,11 @@
 //! A scheduled plan is staged, and what is staged follows the plan.
 
+use std::{fs, os::unix::fs::MetadataExt as _};
+
 use crate::{
     host::{Answer, Request, sha256},
     supervisor::Supervisor,
-    world::{FAR, NAME, World, aside_name, inode, plan, program},
+    world::{FAR, HEIGHT, NAME, World, aside_name, inode, plan, program},
 };
 
 #[test]
@@ -110,4 +112,31 @@ fn what_the_operator_puts_over_a_staged_binary_wins() {
     world.staged("v3", FAR);
     assert_eq!(world.binary("v2"), Some(own));
     assert_eq!(world.host.requests(), [Request { path: "/v2".into(), from: None, if_range: None }]);
+}
+
+#[test]
+fn a_backup_lies_ready_before_a_near_height_and_what_keeps_it_from_that_is_told() {
+    for in_the_way in [false, true] {
+        let mut world = World::new();
+        world.put("cosmovisor/upgrades/v2/bin/noded", &program("v2"));
+        world.put("data/application.db/000001.ldb", b"table");
+        world.put("data/application.db/000002.log", b"log");
+        let own = fs::metadata(&world.home).expect("it is there");
+        let ahead = world.home.join(format!(".watcher-{:x}-{:x}-ahead", own.dev(), own.ino()));
+        if in_the_way {
+            fs::write(&ahead, "").expect("the home can be written");
+        }
+        world.start(&[]);
+        world.schedule(plan("v2", HEIGHT + 20, String::new()));
+        if in_the_way {
+            let name = ahead.file_name().and_then(|name| name.to_str()).expect("it is text");
+            world.until_told(1, &["WARN", "was rehearsed and failed", name]);
+        } else {
+            world.until_told(1, &["as rehearsed", "bytes="]);
+            let table = ahead.join("tree/application.db/000001.ldb");
+            assert_eq!(fs::read(table).expect("it lies ready"), b"table");
+        }
+        let status = world.watcher.as_mut().map(Supervisor::stop);
+        assert!(status.is_some_and(|status| status.success()), "{status:?}");
+    }
 }

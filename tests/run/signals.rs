@@ -1,7 +1,7 @@
 //! Requests to stop: the node gets them, is waited for, and nothing is started any more; the next start goes on where this
 //! one was.
 
-use std::fs;
+use std::{fs, os::unix::fs::MetadataExt as _};
 
 use nix::sys::signal::Signal;
 
@@ -19,13 +19,12 @@ fn a_stop_in_the_middle_of_a_backup_starts_nothing_and_the_next_start_makes_it_w
     }
     let mut watcher = home.start(&[]);
     home.halt();
-    let begun = wait::until("the backup begins", LIMIT, || {
-        let mut unfinished = home.backups().into_iter().map(|path| path.join("application.db"));
-        unfinished.find(|begun| begun.exists())
-    });
+    let own = fs::metadata(home.at(".")).expect("it is there");
+    let named = |what: &str| home.at(&format!(".watcher-{:x}-{:x}-{what}/application.db", own.dev(), own.ino()));
+    wait::until("the backup begins", LIMIT, || named("unfinished").exists().then_some(()));
     signal(&watcher, Signal::SIGTERM);
     assert_eq!(ended(&mut watcher).code(), Some(0));
-    let copied = fs::read_dir(&begun).expect("the backup was stopped on its way").count();
+    let copied = fs::read_dir(named("ahead/tree")).expect("the backup was stopped on its way").count();
     assert!(copied < FILES, "it was made to the end");
     assert_eq!((home.calls().len(), home.current().as_str()), (2, "genesis"), "{:?}", home.calls());
 

@@ -5,7 +5,7 @@ use alloc::{format, string::String, vec::Vec};
 
 use super::{
     super::{
-        decision::{Decision, Exit, FetchJob, HomeJob, JobId, RunId},
+        decision::{Approach, Decision, Exit, FetchJob, HomeJob, JobId, RunId},
         event::{Event, NodeExit},
         facts::{
             Backup, Current, Facts, Fingerprint, Info, NodeLock, Origin, Receipt, Record, RecordFact, Staged, Verdict,
@@ -256,7 +256,7 @@ impl Core {
             Rung::Place(receipt) => self.begin(HomeJob::Place { receipt, upgrade: upgrade.clone() }, decision),
             // Whoever has no room for a backup learns it while the node still stands.
             Rung::Stop if event.facts.backup == Backup::Missing && self.roomy.as_ref() != Some(&plan) => {
-                self.begin(HomeJob::Room { plan, near: true }, decision);
+                self.begin(HomeJob::Room { plan, approach: Approach::There }, decision);
             }
             Rung::Stop => self.stop(decision),
             Rung::StopStray => self.stop_stray(decision),
@@ -446,11 +446,11 @@ impl Core {
             let staged = matches!(facts.staged.get(&upgrade.folder), Some(Staged::Operator | Staged::Ours(_)));
             staged && self.is_ahead(upgrade, facts)
         };
-        // For a later one nothing is made before this one has passed.
+        // What is made ahead is made of one.
         let Some(next) = scheduled.iter().filter(staged).min_by_key(|upgrade| upgrade.plan.height) else { return };
-        let near = self.is_near(&next.folder);
-        if self.told.insert(format!("room {near} {}", key(&next.plan))) {
-            self.begin(HomeJob::Room { plan: next.plan.clone(), near }, decision);
+        let approach = if self.is_near(&next.folder) { Approach::Near } else { Approach::Far };
+        if self.told.insert(format!("room {approach:?} {}", key(&next.plan))) {
+            self.begin(HomeJob::Room { plan: next.plan.clone(), approach }, decision);
         }
     }
 

@@ -21,7 +21,7 @@ use alloc::{
 
 use super::{
     super::{
-        decision::{Decision, Exit, FetchJob, HomeJob, JobId, RunId},
+        decision::{Approach, Decision, Exit, FetchJob, HomeJob, JobId, RunId},
         event::{EndpointId, Event, Heard, Kind, News, NodeAnswer, NodeExit, OWN_NODE, Outcome, Signal, Words},
         facts::{
             Backup, Current, DataIdentity, Facts, Fingerprint, Info, Marker, NodeLock, Origin, Receipt, Record,

@@ -13,7 +13,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    APART, At, BackupError, CarryError, Means, at, carry, keep,
+    APART, At, BackupError, CarryError, Means, UNFINISHED, at, carry, keep,
     layout::{Layout, identity, ours},
     place,
     work::{State, Way, Work},
@@ -23,6 +23,8 @@ use crate::home::{Home, if_there, write_whole};
 
 /// The folder within the place of backups.
 const FOLDER: &str = "ahead";
+/// Bytes copied until that is noted.
+const NOTED_EVERY: u64 = 1 << 30;
 /// Filesystems keep times in ticks: a change within one is seen by no time.
 const QUIET: Duration = Duration::from_secs(2);
 
@@ -38,8 +40,8 @@ struct Ready {
 }
 
 /// Copies what a checkpoint before this height would copy, and where that is near makes all the rest of it: until then its
-/// names and clones would hold what the node takes away. Nothing is made where room is short: the node needs it. Gives how
-/// many files lie ready.
+/// names and clones would hold what the node takes away. Nothing is made where that would leave little room: the node needs it.
+/// Gives how many files lie ready.
 ///
 /// # Errors
 /// [`BackupError`], also where there would be no room at the halt.
@@ -63,10 +65,10 @@ pub(super) fn made(
     }
     let layout = Layout::of(home).map_err(at(&home.path))?;
     let (mut work, means) = work_for(home, &layout, &place, FOLDER, &tree)?;
-    keep::check_room(home, &work)?;
-    // Byte by byte it would be everything, twice.
-    if means == Means::Copy || !keep::has_room_to_spare(&work)? {
+    // Byte by byte it would be everything, twice. In the last blocks what is made is needed at once.
+    if means == Means::Copy || !(near && keep::has_room(&work)? || keep::has_room_to_spare(&work)?) {
         clear(home)?;
+        keep::check_room(home, &work)?;
         return Ok(0);
     }
     work.retain(Path::is_relative);
@@ -77,12 +79,12 @@ pub(super) fn made(
     let mut files = there.len();
     let copies = there.iter().filter(|file| file.way != Way::Link);
     let mut ready = Ready { folder, height, files: copies.map(|file| (file.to.clone(), file.state)).collect() };
-    note(home, &ready)?;
+    note(home, &ready, true)?;
     for (_, to) in &work.folders {
         let to = tree.join(to);
         fs::create_dir_all(&to).map_err(at(&to))?;
     }
-    let mut clones = Vec::new();
+    let (mut clones, mut unnoted) = (Vec::new(), 0);
     for file in new {
         if stop.load(Ordering::Relaxed) {
             break;
@@ -109,15 +111,23 @@ pub(super) fn made(
         match file.way {
             Way::Link => {}
             Way::Clone => clones.push((file.to.clone(), file.state)),
-            _ => ready.files.push((file.to.clone(), file.state)),
+            _ => {
+                ready.files.push((file.to.clone(), file.state));
+                unnoted += file.state.size;
+                // Others count what lies ready meanwhile.
+                if unnoted >= NOTED_EVERY {
+                    note(home, &ready, true)?;
+                    unnoted = 0;
+                }
+            }
         }
     }
-    // What shares its blocks is not durable one by one, and whoever stops waits for no disk.
+    // What shares its blocks is not durable one by one, and who was told to stop before this does not wait for it.
     if !clones.is_empty() && !stop.load(Ordering::Relaxed) {
         File::open(&tree).and_then(|tree| Ok(rustix::fs::syncfs(tree)?)).map_err(at(&tree))?;
         ready.files.append(&mut clones);
     }
-    note(home, &ready)?;
+    note(home, &ready, true)?;
     Ok(files)
 }
 
@@ -137,15 +147,34 @@ pub(super) fn use_in(work: &mut Work, home: &Home, tree: &Path) {
     }
 }
 
-/// Has a backup begin with what lies ready, where there is any, and else with what an earlier try left. What lies ready may be
-/// taken away by others at any time, what has this name not.
-pub(super) fn begin(home: &Home, place: &Path, unfinished: &Path) -> Result<(), At> {
-    let tree = tree(home, place);
-    if if_there(fs::symlink_metadata(&tree)).map_err(at(&tree))?.is_some() {
-        carry::remove(unfinished)?;
-        if_there(fs::rename(&tree, unfinished)).map_err(at(unfinished))?;
+/// Has a backup begin with what lies ready, and gives where it goes on. What lies ready may be taken away by others at any time,
+/// what has this name not.
+pub(super) fn begin(home: &Home, place: &Path, height: u64) -> Result<PathBuf, At> {
+    put_back(home)?;
+    let folder = folder(home, place);
+    if read(home).is_none_or(|ready| ready.folder != folder) {
+        clear(home)?;
+        note(home, &Ready { folder, height, files: Vec::new() }, false)?;
     }
-    Ok(())
+    let (tree, unfinished) = (tree(home, place), place.join(ours(home, UNFINISHED)));
+    carry::remove(&unfinished)?;
+    if_there(fs::rename(&tree, &unfinished)).map_err(at(&unfinished))?;
+    Ok(unfinished)
+}
+
+/// Has what a backup left that did not end lie ready again.
+///
+/// # Errors
+/// [`At`].
+pub fn put_back(home: &Home) -> Result<(), At> {
+    let Some(Ready { folder, .. }) = read(home) else { return Ok(()) };
+    let unfinished = folder.with_file_name(ours(home, UNFINISHED));
+    let tree = folder.join("tree");
+    if if_there(fs::symlink_metadata(&unfinished)).map_err(at(&unfinished))?.is_none() {
+        return Ok(());
+    }
+    carry::remove(&tree)?;
+    fs::create_dir_all(&folder).and_then(|()| fs::rename(&unfinished, &tree)).map_err(at(&tree))
 }
 
 /// Leaves in a tree what is to be there and is, which is then not done again, and takes away everything else.
@@ -201,19 +230,22 @@ fn list(home: &Home) -> PathBuf {
 }
 
 fn read(home: &Home) -> Option<Ready> {
-    serde_json::from_slice(&fs::read(list(home)).ok()?).ok()
+    let ready: Ready = serde_json::from_slice(&fs::read(list(home)).ok()?).ok()?;
+    // That of a home of which this one is a copy is not ours.
+    Some(ready).filter(|ready| ready.folder.ends_with(ours(home, FOLDER)))
 }
 
-fn note(home: &Home, ready: &Ready) -> Result<(), At> {
+fn note(home: &Home, ready: &Ready, durable: bool) -> Result<(), At> {
     let list = list(home);
     let text = serde_json::to_vec(ready).map_err(io::Error::other);
-    text.and_then(|text| write_whole(&list, &text, true)).map_err(at(&list))
+    text.and_then(|text| write_whole(&list, &text, durable)).map_err(at(&list))
 }
 
-/// Takes away what lies ready for a height that is committed: its upgrade has passed, or was called off.
+/// Takes away what lies ready for a height that is committed, as its upgrade has passed or was called off; and where the node
+/// needs the room.
 pub(super) fn expire(home: &Home, height: u64) -> Result<(), At> {
     match read(home) {
-        Some(ready) if ready.height <= height => clear(home),
+        Some(ready) if ready.height <= height || keep::is_short(&ready.folder).unwrap_or(false) => clear(home),
         _ => Ok(()),
     }
 }
@@ -340,5 +372,40 @@ mod tests {
         made(&home, 5, true, &AtomicBool::new(false), Duration::ZERO).unwrap();
         assert_eq!(made(&home, 5, true, &stopped, Duration::ZERO).unwrap(), 3);
         assert_eq!(estimate::of_made(&home, &AtomicBool::new(false)).unwrap().unwrap().bytes, 0);
+    }
+
+    /// Its operator goes on without a backup then, and nobody would ever have taken it away.
+    #[test]
+    fn what_a_backup_leaves_that_did_not_end_lies_ready_again_and_goes_once_the_height_is_committed() {
+        let (_keep, mut home) = home_with(&["genesis"]);
+        home.backups = Some(home.path.clone());
+        database(&home.data().join("state.db"));
+        made(&home, 5, true, &AtomicBool::new(false), Duration::ZERO).unwrap();
+        let (tree, table) = (tree(&home, &home.path), "state.db/000001.ldb");
+        let before = inode(&tree.join(table));
+        fs::write(home.data().join("new"), "").unwrap();
+        let stopped = || take(&home, &plan(5), &Zoned::now(), &AtomicBool::new(true), &|_, _| {}).unwrap_err();
+        assert!(matches!(stopped(), BackupError::Stopped));
+        assert_eq!(inode(&tree.join(table)), before);
+        // As where it was killed.
+        let unfinished = begin(&home, &home.path, 5).unwrap();
+        assert_eq!((inode(&unfinished.join(table)), tree.exists()), (before, false));
+        put_back(&home).unwrap();
+        assert_eq!((inode(&tree.join(table)), unfinished.exists()), (before, false));
+        home.backups = None;
+        keep::look(&home, 1_000_000, 5).unwrap();
+        assert!(!tree.exists() && !list(&home).exists());
+    }
+
+    #[test]
+    fn what_lies_ready_in_the_home_of_which_this_one_is_a_copy_is_left_alone() {
+        let [(_one, mut one), (_other, mut other)] = [(); 2].map(|()| home_with(&["genesis"]));
+        (one.backups, other.backups) = (Some(one.path.clone()), Some(other.path.clone()));
+        database(&one.data().join("state.db"));
+        made(&one, 5, true, &AtomicBool::new(false), Duration::ZERO).unwrap();
+        fs::copy(list(&one), list(&other)).unwrap();
+        keep::look(&other, 1_000_000, 9).unwrap();
+        taken(&other, 5);
+        assert!(tree(&one, &one.path).join("state.db/000001.ldb").exists());
     }
 }

@@ -14,7 +14,7 @@ use super::{
     work::{Way, Work},
     work_for,
 };
-use crate::home::{Home, if_there, write_whole};
+use crate::home::{Home, write_whole};
 
 /// Bytes copied for a rehearsal; where there is more to copy, it takes so much longer.
 const MOST: u64 = 1 << 30;
@@ -83,22 +83,20 @@ fn rehearsed(home: &Home, place: &Path, made: bool, stop: &AtomicBool) -> Result
     let done = own.with_extension("done");
     let clear = || apart.iter().chain([&own, &done]).try_for_each(|folder| carry::remove(folder));
     clear()?;
-    let in_place = made && means == Means::Checkpoint;
+    let in_place = made && means == Means::Checkpoint && tree.is_dir();
     let folder = if in_place { &tree } else { &own };
     ahead::keep_in(&mut work, folder)?;
-    let result = saved(&layout, &work, folder, |_, _| (), stop, &|_, _| {});
-    fs::create_dir_all(&own).map_err(at(&own))?;
-    let noted = write_whole(&own.join("note"), &[], true).map_err(at(&own));
-    let noted = noted.and_then(|()| carry::rename(&own, &done));
+    let rehearsed = saved(&layout, &work, folder, |_, _| (), stop, &|_, _| {}).and_then(|()| {
+        fs::create_dir_all(&own).and_then(|()| write_whole(&own.join("note"), &[], true)).map_err(at(&own))?;
+        Ok(carry::rename(&own, &done)?)
+    });
     let time = began.elapsed();
-    clear()?;
     // What was not quiet is copied again at the halt, and needs this room.
     for file in work.files.iter().filter(|file| in_place && !file.way.is_a_name()) {
-        let path = tree.join(&file.to);
-        if_there(fs::remove_file(&path)).map_err(at(&path))?;
+        let _ = fs::remove_file(tree.join(&file.to));
     }
-    result?;
-    noted?;
+    clear()?;
+    rehearsed?;
     let time = time.as_nanos() * u128::from(bytes.max(1)) / u128::from(chosen.max(1));
     let time = Duration::from_nanos(u64::try_from(time).unwrap_or(u64::MAX));
     Ok(Estimate { place: place.to_owned(), bytes, shared, files, time, free })

@@ -12,7 +12,7 @@ use nix::sys::statvfs::statvfs;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    APART, At, BackupError, Completion, Means, Part, ahead, all, at, carry,
+    APART, At, BackupError, Completion, Means, Part, ahead, all, carry,
     layout::ours,
     list, verify,
     work::{INODES, Room, State, Work},
@@ -91,7 +91,11 @@ pub fn look(home: &Home, now: u64, height: u64) -> Result<Vec<Completion>, At> {
 /// # Errors
 /// [`At`].
 pub fn prune(home: &Home) -> Result<Vec<Completion>, At> {
-    ahead::clear(home)?;
+    if let RecordFact::Present(record) = record::read(home)
+        && record.verdict.has_passed()
+    {
+        ahead::expire(home, record.plan.height)?;
+    }
     // Both by one look: one that could not be read in another would not count as the newest.
     let there = list::noted(home)?;
     let checkpoints = there.iter().filter(|backup| backup.means == Means::Checkpoint);
@@ -180,16 +184,26 @@ pub(super) fn check_room(home: &Home, work: &Work) -> Result<(), BackupError> {
     }
 }
 
-/// Whether there is room with nothing dropped, and the node keeps enough of it.
+/// Whether there is room with nothing dropped.
+pub(super) fn has_room(work: &Work) -> Result<bool, At> {
+    Ok(work.room()?.iter().all(Room::is_there))
+}
+
+/// The same, with enough left for the node.
 pub(super) fn has_room_to_spare(work: &Work) -> Result<bool, At> {
-    let short = |place: &Path| is_short(place).map_err(at(place));
-    Ok(work.room()?.iter().all(Room::is_there)
-        && !work.places().map(short).collect::<Result<Vec<_>, _>>()?.contains(&true))
+    for Room { place, what, needed, free } in work.room()? {
+        let left = free.checked_sub(needed);
+        let is_little = |left| what != INODES && is_little(place, left).unwrap_or(false);
+        if left.is_none_or(is_little) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// Makes room, where there is none, by dropping what may go.
 pub(super) fn make_room(home: &Home, work: &Work) -> Result<(), BackupError> {
-    if !work.room()?.iter().all(Room::is_there) {
+    if !has_room(work)? {
         dropped(home, list::noted(home)?, |_| true)?;
     }
     check_room(home, work)
@@ -225,9 +239,15 @@ fn bytes(meta: &fs::Metadata) -> u64 {
     meta.blocks() * BLOCK
 }
 
-fn is_short(folder: &Path) -> io::Result<bool> {
+pub(super) fn is_short(folder: &Path) -> io::Result<bool> {
     let system = statvfs(folder)?;
     Ok(system.blocks_available() < system.blocks() / SHORT)
+}
+
+/// Whether a filesystem of which so many bytes were left would be short of room.
+fn is_little(folder: &Path, left: u64) -> io::Result<bool> {
+    let system = statvfs(folder)?;
+    Ok(left < (system.blocks() / SHORT).saturating_mul(system.fragment_size()))
 }
 
 #[cfg(test)]

@@ -125,7 +125,7 @@ fn room_that_was_found_while_nothing_was_due_is_looked_for_again() {
     scene.done();
     assert_eq!(scene.core.roomy, None);
     scene.is_due();
-    scene.tick().does(HomeJob::Room { plan: plan("v2", HEIGHT), near: true });
+    scene.tick().does(HomeJob::Room { plan: plan("v2", HEIGHT), approach: Approach::There });
     scene.done().stops();
     assert_eq!(scene.core.roomy, Some(plan("v2", HEIGHT)));
 }
@@ -139,7 +139,7 @@ fn too_little_room_is_told_and_holds_nothing_up_while_nothing_is_due() {
     scene.hears(EndpointId(1), scheduled(upgrade("v2", HEIGHT)));
     scene.fails().rests().says(&[no_room]).wakes(scene.now + Duration::from_hours(1));
     scene.is_due();
-    scene.tick().does(HomeJob::Room { plan: plan("v2", HEIGHT), near: true });
+    scene.tick().does(HomeJob::Room { plan: plan("v2", HEIGHT), approach: Approach::There });
     scene.fails().rests().says(&[no_room]).wakes(scene.now + SECOND);
 }
 

@@ -173,11 +173,11 @@ fn room_for_a_backup_is_looked_for_when_a_binary_is_there_and_once_more_near_the
     }
     let mut scene = staged(Settings::default(), &v3, Some(Staged::Operator));
     scene.facts.backup = Backup::Missing;
-    let room = |near| HomeJob::Room { plan: v3.plan.clone(), near };
-    scene.hears(EndpointId(1), scheduled(v3.clone())).does(room(false));
+    let room = |approach| HomeJob::Room { plan: v3.plan.clone(), approach };
+    scene.hears(EndpointId(1), scheduled(v3.clone())).does(room(Approach::Far));
     scene.done().rests();
     scene.tick().rests();
-    scene.is_at(4_950, 4_949).does(room(true));
+    scene.is_at(4_950, 4_949).does(room(Approach::Near));
     scene.done().rests();
     scene.is_at(4_951, 4_950).rests();
     let mut past = staged(Settings::default(), &v3, Some(Staged::Operator));

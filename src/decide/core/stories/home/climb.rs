@@ -3,7 +3,7 @@
 use super::*;
 
 fn room() -> HomeJob {
-    HomeJob::Room { plan: plan("v2", HEIGHT), near: true }
+    HomeJob::Room { plan: plan("v2", HEIGHT), approach: Approach::There }
 }
 
 #[test]
@@ -28,7 +28,7 @@ fn room_that_was_found_for_one_plan_is_looked_for_again_for_another_and_at_the_h
     let mut scene = Scene::running(Settings::default());
     scene.facts.backup = Backup::Missing;
     scene.facts.staged.insert(folder("v2"), Staged::Operator);
-    let early = HomeJob::Room { plan: plan("v2", HEIGHT), near: false };
+    let early = HomeJob::Room { plan: plan("v2", HEIGHT), approach: Approach::Far };
     scene.hears(EndpointId(1), scheduled(upgrade("v2", HEIGHT))).does(early);
     scene.done().rests();
     scene.is_due();
@@ -36,7 +36,7 @@ fn room_that_was_found_for_one_plan_is_looked_for_again_for_another_and_at_the_h
     let other = Info::Plan { upgrade: upgrade("v2", HEIGHT + 1), fingerprint: file(11), origin: Origin::Node };
     scene.facts.info = other;
     scene.facts.record = present(Record::new(plan("v2", HEIGHT + 1), Version::Genesis));
-    scene.done().does(HomeJob::Room { plan: plan("v2", HEIGHT + 1), near: true });
+    scene.done().does(HomeJob::Room { plan: plan("v2", HEIGHT + 1), approach: Approach::There });
 }
 
 #[test]
