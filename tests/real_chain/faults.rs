@@ -106,8 +106,7 @@ const FAULTS: [(&str, Fault); 32] = [
     ("watcher killed as it writes down what is due", Hit(KillsWatcher, Calls("pwrite64", RECORD, 1))),
     ("watcher killed as it stops the node", Hit(KillsWatcher, Calls("kill", "", 1))),
     ("watcher killed in the backup", Hit(KillsWatcher, Calls("openat", SAVED, 1))),
-    // It begins with what was made ahead, by another one.
-    ("watcher killed as it ends the backup", Hit(KillsWatcher, Calls("rename", UNFINISHED, 2))),
+    ("watcher killed as it ends the backup", Hit(KillsWatcher, Calls("rename", UNFINISHED, 1))),
     ("watcher killed in the custom script", Hit(KillsWatcher, Says("looking for COSMOVISOR_CUSTOM_PREUPGRADE file"))),
     ("watcher killed between marker and link", Hit(KillsWatcher, Calls("unlink", LINK, 1))),
     ("watcher killed as it moves the link", Hit(KillsWatcher, Calls("rename", LINK, 1))),
