@@ -208,8 +208,7 @@ impl Program {
         let end = Readable::new(end).inspect_err(|_| {
             // What cannot be waited for must not run.
             let _ = kill(pid, Signal::SIGKILL);
-            let _ = waitpid(pid, None);
-            orphans::awaited().remove(&pid.as_raw());
+            reap(pid);
         })?;
         Ok(Child { pid, end, exit: None, killed_on_drop: false })
     }
@@ -327,15 +326,17 @@ impl Drop for Child {
             self.signal(Signal::SIGKILL);
             // It may take a while to die, on a disk that does not answer, and nothing waits for it.
             let pid = self.pid;
-            let reap = move || {
-                let _ = waitpid(pid, None);
-                orphans::awaited().remove(&pid.as_raw());
-            };
-            if std::thread::Builder::new().spawn(reap).is_err() {
-                reap();
+            if std::thread::Builder::new().spawn(move || reap(pid)).is_err() {
+                reap(pid);
             }
         }
     }
+}
+
+/// Waits for a child of which nobody wants to know how it ended.
+fn reap(pid: Pid) {
+    let _ = waitpid(pid, None);
+    orphans::awaited().remove(&pid.as_raw());
 }
 
 async fn printed(pipe: OwnedFd, kept: &mut Vec<u8>) -> io::Result<()> {

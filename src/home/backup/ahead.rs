@@ -16,7 +16,7 @@ use super::{
     APART, At, BackupError, CarryError, Means, UNFINISHED, at, carry, keep,
     layout::{Layout, identity, ours},
     place,
-    work::{State, Way, Work},
+    work::{self, State, Way, Work},
     work_for,
 };
 use crate::home::{Home, if_there, write_whole};
@@ -90,24 +90,18 @@ pub(super) fn made(
             break;
         }
         let to = tree.join(&file.to);
-        let made = match file.way {
-            Way::Link => fs::hard_link(&file.from, &to).is_ok(),
-            // What has a name that is no text cannot be noted.
-            _ if file.to.to_str().is_none() || !is_quiet(&file.from, &file.state, quiet) => continue,
-            _ => match carry::carried(file, &to, stop, &|_| {}) {
-                Err(CarryError::Disk(error)) if carry::is_of_target(&error.source) => {
-                    let _ = fs::remove_file(&to);
-                    break;
-                }
-                carried => carried.is_ok() && State::of(&file.from).is_ok_and(|now| now == file.state),
-            },
-        };
-        // A file that is gone or changes is nobody's fault: the node works.
-        if !made {
-            let _ = fs::remove_file(&to);
-            continue;
+        match one(file, &to, stop, quiet) {
+            Ok(true) => files += 1,
+            // A file that is gone or changes is nobody's fault: the node works.
+            Ok(false) => {
+                let _ = fs::remove_file(&to);
+                continue;
+            }
+            Err(_full) => {
+                let _ = fs::remove_file(&to);
+                break;
+            }
         }
-        files += 1;
         match file.way {
             Way::Link => {}
             Way::Clone => clones.push((file.to.clone(), file.state)),
@@ -129,6 +123,24 @@ pub(super) fn made(
     }
     note(home, &ready, true)?;
     Ok(files)
+}
+
+/// Makes one file ahead. Gives whether it is there now, and still what it was made of.
+///
+/// # Errors
+/// Where there is no room for it.
+fn one(file: &work::File, to: &Path, stop: &AtomicBool, quiet: Duration) -> Result<bool, At> {
+    if file.way == Way::Link {
+        return Ok(fs::hard_link(&file.from, to).is_ok());
+    }
+    // What has a name that is no text cannot be noted.
+    if file.to.to_str().is_none() || !is_quiet(&file.from, &file.state, quiet) {
+        return Ok(false);
+    }
+    match carry::carried(file, to, stop, &|_| {}) {
+        Err(CarryError::Disk(error)) if carry::is_of_target(&error.source) => Err(error),
+        carried => Ok(carried.is_ok() && State::of(&file.from).is_ok_and(|now| now == file.state)),
+    }
 }
 
 /// Has what lies ready in a tree, and is of what is there still, taken from there.
@@ -245,7 +257,7 @@ fn note(home: &Home, ready: &Ready, durable: bool) -> Result<(), At> {
 /// needs the room.
 pub(super) fn expire(home: &Home, height: u64) -> Result<(), At> {
     match read(home) {
-        Some(ready) if ready.height <= height || keep::is_short(&ready.folder).unwrap_or(false) => clear(home),
+        Some(ready) if ready.height <= height || keep::is_short(&ready.folder, 0).unwrap_or(false) => clear(home),
         _ => Ok(()),
     }
 }

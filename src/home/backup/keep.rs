@@ -80,12 +80,12 @@ pub fn look(home: &Home, now: u64, height: u64) -> Result<Vec<Completion>, At> {
     }
     list::note(home, &backups)?;
     drop(listing);
-    let short = |backup: &Completion| is_short(&backup.path).unwrap_or(false) && pinned(backup) > 0;
+    let short = |backup: &Completion| is_short(&backup.path, 0).unwrap_or(false) && pinned(backup) > 0;
     let dropped = dropped(home, list::noted(home)?, |backup| backup.health.left().is_zero() || short(backup))?;
     expired.map(|()| dropped)
 }
 
-/// Drops the checkpoints of upgrades that have passed, but for the newest that are to stay, and what was copied ahead of them.
+/// Drops the checkpoints of upgrades that have passed, but for the newest that are to stay, and what was made ahead for them.
 /// Gives what was dropped.
 ///
 /// # Errors
@@ -191,14 +191,8 @@ pub(super) fn has_room(work: &Work) -> Result<bool, At> {
 
 /// The same, with enough left for the node.
 pub(super) fn has_room_to_spare(work: &Work) -> Result<bool, At> {
-    for Room { place, what, needed, free } in work.room()? {
-        let left = free.checked_sub(needed);
-        let is_little = |left| what != INODES && is_little(place, left).unwrap_or(false);
-        if left.is_none_or(is_little) {
-            return Ok(false);
-        }
-    }
-    Ok(true)
+    let short = |room: &Room<'_>| room.what != INODES && is_short(room.place, room.needed).unwrap_or(false);
+    Ok(work.room()?.iter().all(|room| room.is_there() && !short(room)))
 }
 
 /// Makes room, where there is none, by dropping what may go.
@@ -239,15 +233,12 @@ fn bytes(meta: &fs::Metadata) -> u64 {
     meta.blocks() * BLOCK
 }
 
-pub(super) fn is_short(folder: &Path) -> io::Result<bool> {
+/// Whether a filesystem is short of room once so many bytes more are taken.
+pub(super) fn is_short(folder: &Path, taken: u64) -> io::Result<bool> {
     let system = statvfs(folder)?;
-    Ok(system.blocks_available() < system.blocks() / SHORT)
-}
-
-/// Whether a filesystem of which so many bytes were left would be short of room.
-fn is_little(folder: &Path, left: u64) -> io::Result<bool> {
-    let system = statvfs(folder)?;
-    Ok(left < (system.blocks() / SHORT).saturating_mul(system.fragment_size()))
+    let [free, little] = [system.blocks_available(), system.blocks() / SHORT]
+        .map(|blocks| blocks.saturating_mul(system.fragment_size()));
+    Ok(free.saturating_sub(taken) < little)
 }
 
 #[cfg(test)]
