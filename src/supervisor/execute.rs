@@ -82,11 +82,13 @@ impl Supervisor {
                 self.jobs.spawn_heeding(id, |requests| async move { done(stray::stop(&home, grace, requests).await) });
             }
             HomeJob::Room { plan, approach } => {
+                let known = self.ahead.rooms(&plan);
                 match approach {
                     Approach::Far | Approach::Near => self.ahead.begin(home.clone(), plan, approach == Approach::Near),
                     Approach::There => drop(self.ahead.end()),
                 }
-                self.jobs.spawn_blocking(id, move |_| backup::room(&home).map_or_else(failed, |()| Outcome::Done));
+                self.jobs
+                    .spawn_blocking(id, move |_| backup::room(&home, &known).map_or_else(failed, |()| Outcome::Done));
             }
             HomeJob::BackUp(plan) => self.back_up(id, home, plan),
             HomeJob::CustomHook(plan) => {

@@ -15,7 +15,7 @@ use crate::{
     decide::plan::Plan,
     home::{
         Home,
-        backup::{BackupError, ahead, estimate, keep},
+        backup::{BackupError, Room, ahead, estimate, keep},
     },
 };
 
@@ -28,16 +28,25 @@ pub(super) struct Ahead {
     stop: Arc<AtomicBool>,
     /// Held while it works.
     working: Arc<Mutex<()>>,
+    /// What is needed at the halt, once it is made.
+    needs: Arc<Mutex<Option<Needs>>>,
     /// Why it failed so far.
     told: Arc<Mutex<HashSet<String>>>,
+}
+
+/// What the backup before an upgrade needs.
+#[derive(Debug)]
+struct Needs {
+    plan: Plan,
+    rooms: Vec<Room>,
 }
 
 impl Ahead {
     /// Makes it ahead, and tells what the backup will cost.
     pub(super) fn begin(&mut self, home: Home, plan: Plan, near: bool) {
         let working = self.end();
-        self.stop = Arc::default();
-        let (stop, told) = (Arc::clone(&self.stop), Arc::clone(&self.told));
+        (self.stop, self.needs) = Default::default();
+        let (stop, told, needs) = (Arc::clone(&self.stop), Arc::clone(&self.told), Arc::clone(&self.needs));
         tokio::task::spawn_blocking(move || {
             let _working = working.lock().unwrap_or_else(PoisonError::into_inner);
             let rehearsed = ahead::make(&home, plan.height, near, &stop).and_then(|files| {
@@ -49,15 +58,21 @@ impl Ahead {
                 }
             });
             match rehearsed {
-                Ok(Some(estimate)) => tracing::info!(
-                    seconds = estimate.time.as_secs_f64(),
-                    bytes = estimate.bytes,
-                    shared = estimate.shared,
-                    free = estimate.free,
-                    place = %estimate.place.display(),
-                    "what the backup before upgrade {:?} takes, as rehearsed",
-                    plan.name
-                ),
+                Ok(Some(estimate)) => {
+                    tracing::info!(
+                        seconds = estimate.time.as_secs_f64(),
+                        bytes = estimate.bytes,
+                        shared = estimate.shared,
+                        free = estimate.free,
+                        place = %estimate.place.display(),
+                        "what the backup before upgrade {:?} takes, as rehearsed",
+                        plan.name
+                    );
+                    if near {
+                        let needed = Needs { plan, rooms: estimate.rooms };
+                        *needs.lock().unwrap_or_else(PoisonError::into_inner) = Some(needed);
+                    }
+                }
                 Ok(None) => {}
                 // Everything else is told where it is looked at whether there is room, or is of a file that the node took away.
                 Err(BackupError::Disk(error)) if error.source.kind() != io::ErrorKind::NotFound => {
@@ -73,6 +88,12 @@ impl Ahead {
                 Err(error) => tracing::debug!(%error, "the backup is not rehearsed"),
             }
         });
+    }
+
+    /// What a backup needs that only has to be brought up to date; nothing where that is not known.
+    pub(super) fn rooms(&self, plan: &Plan) -> Vec<Room> {
+        let needs = self.needs.lock().unwrap_or_else(PoisonError::into_inner);
+        needs.iter().filter(|needs| needs.plan == *plan).flat_map(|needs| needs.rooms.clone()).collect()
     }
 
     /// Has it end; whoever takes this lock then has it ended.

@@ -5,6 +5,7 @@ use std::{
     collections::{HashMap, HashSet},
     fs::{self, File},
     io,
+    os::unix::fs::DirEntryExt as _,
     path::{Path, PathBuf},
     sync::atomic::{AtomicBool, Ordering},
     time::{Duration, SystemTime, UNIX_EPOCH},
@@ -14,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     APART, At, BackupError, CarryError, Means, UNFINISHED, at, carry, keep,
-    layout::{Layout, identity, ours},
+    layout::{Layout, ours},
     place,
     work::{self, State, Way, Work},
     work_for,
@@ -212,20 +213,22 @@ pub(super) fn keep_in(work: &mut Work, tree: &Path) -> Result<(), At> {
                     carry::remove(&path)?;
                 }
             } else if kind.is_file() {
-                there.insert(to, path);
+                there.insert(to, (path, entry.ino()));
             } else if links.get(&to).is_none_or(|text| fs::read_link(&path).ok().as_ref() != Some(text)) {
                 fs::remove_file(&path).map_err(at(&path))?;
             }
         }
     }
     for file in &mut work.files {
-        let Some(path) = there.get(&file.to).filter(|_| file.way.is_a_name()) else { continue };
-        if file.from == *path || identity(path).ok() == Some((file.state.device, file.state.inode)) {
+        let Some((path, inode)) = there.get(&file.to).filter(|_| file.way.is_a_name()) else { continue };
+        // While a name is kept here, no other file gets this inode. Where folders tell of others than files have, it is made again.
+        let is_it = if file.way == Way::Link { *inode == file.state.inode } else { file.from == *path };
+        if is_it {
             file.is_there = true;
             there.remove(&file.to);
         }
     }
-    there.values().try_for_each(|path| fs::remove_file(path).map_err(at(path)))
+    there.values().try_for_each(|(path, _)| fs::remove_file(path).map_err(at(path)))
 }
 
 fn folder(home: &Home, place: &Path) -> PathBuf {

@@ -11,7 +11,7 @@ use super::{
     APART, BackupError, Means, ahead, at, carry,
     layout::{Layout, ours},
     place, saved,
-    work::{Way, Work},
+    work::{Room, Way, Work},
     work_for,
 };
 use crate::home::{Home, write_whole};
@@ -36,6 +36,8 @@ pub struct Estimate {
     pub time: Duration,
     /// Bytes that are free where it would go.
     pub free: u64,
+    /// What it needs on each filesystem.
+    pub rooms: Vec<Room>,
 }
 
 /// Finds out what a backup would cost now; none where none is wanted.
@@ -69,14 +71,18 @@ fn estimated(home: &Home, made: bool, stop: &AtomicBool) -> Result<Option<Estima
 
 /// Does it, but for what would take long, and takes away again what was not there.
 fn rehearsed(home: &Home, place: &Path, made: bool, stop: &AtomicBool) -> Result<Estimate, BackupError> {
-    let began = Instant::now();
-    // At the halt this is asked first.
+    let mut began = Instant::now();
     super::fits(home)?;
+    if made {
+        // At the halt it is known.
+        began = Instant::now();
+    }
     let layout = Layout::of(home).map_err(at(&home.path))?;
     let tree = ahead::tree(home, place);
     let (mut work, means) = work_for(home, &layout, place, "rehearsal", &tree)?;
     let (bytes, shared, files) = (work.bytes(Way::Copy), work.shared(), work.files.len());
-    let free = work.room()?.first().map_or(0, |room| room.free);
+    let rooms = work.room()?;
+    let free = rooms.first().map_or(0, |room| room.free);
     let chosen = sampled(&mut work, MOST);
     let apart: Vec<_> = work.parts.iter().map(|part| part.at.clone()).filter(|at| at.is_absolute()).collect();
     let own = place.join(ours(home, &format!("{APART}rehearsed")));
@@ -99,7 +105,7 @@ fn rehearsed(home: &Home, place: &Path, made: bool, stop: &AtomicBool) -> Result
     rehearsed?;
     let time = time.as_nanos() * u128::from(bytes.max(1)) / u128::from(chosen.max(1));
     let time = Duration::from_nanos(u64::try_from(time).unwrap_or(u64::MAX));
-    Ok(Estimate { place: place.to_owned(), bytes, shared, files, time, free })
+    Ok(Estimate { place: place.to_owned(), bytes, shared, files, time, free, rooms })
 }
 
 /// Leaves no more bytes to copy than these, spread over all files; of the last one its beginning. Gives how many those are.

@@ -177,9 +177,7 @@ pub(super) fn check_room(home: &Home, work: &Work) -> Result<(), BackupError> {
     let may_go = |backup: &Completion| may_go(&record, backup);
     let spare = |what| all(home).iter().filter(|backup| may_go(backup)).map(|backup| freed(backup, what)).sum::<u64>();
     match work.room()?.into_iter().find(|room| !room.is_there() && room.needed > room.free + spare(room.what)) {
-        Some(Room { place, what, needed, free }) => {
-            Err(BackupError::NoRoom { place: place.to_owned(), what, needed, free })
-        }
+        Some(Room { place, what, needed, free }) => Err(BackupError::NoRoom { place, what, needed, free }),
         None => Ok(()),
     }
 }
@@ -191,8 +189,16 @@ pub(super) fn has_room(work: &Work) -> Result<bool, At> {
 
 /// The same, with enough left for the node.
 pub(super) fn has_room_to_spare(work: &Work) -> Result<bool, At> {
-    let short = |room: &Room<'_>| room.what != INODES && is_short(room.place, room.needed).unwrap_or(false);
+    let short = |room: &Room| room.what != INODES && is_short(&room.place, room.needed).unwrap_or(false);
     Ok(work.room()?.iter().all(|room| room.is_there() && !short(room)))
+}
+
+/// Whether what was counted earlier is there now, and enough besides for what the node has written since.
+pub(super) fn is_ample(room: &Room) -> bool {
+    match room.what {
+        INODES => statvfs(&room.place).is_ok_and(|system| system.files_available() / 2 >= room.needed),
+        _ => is_short(&room.place, room.needed).is_ok_and(|short| !short),
+    }
 }
 
 /// Makes room, where there is none, by dropping what may go.

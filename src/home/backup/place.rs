@@ -164,7 +164,7 @@ mod tests {
         home.manner.place_chosen = true;
         let taken = tried(&home, 5);
         assert!(matches!(taken, Err(BackupError::Gone { .. })) && !gone.exists());
-        let said = || room(&home).unwrap_err().to_string();
+        let said = || room(&home, &[]).unwrap_err().to_string();
         assert!(said().ends_with("not-mounted, which is not there any more: mount its disk, or make the folder"));
         std::os::unix::fs::symlink("elsewhere", &gone).unwrap();
         assert!(said().ends_with("which leads to elsewhere, which is not there: mount its disk, or make the folder"));

@@ -173,7 +173,7 @@ pub fn restore(
     }
     for work in &works {
         if let Some(Room { place, what, needed, free }) = work.room()?.into_iter().find(|room| !room.is_there()) {
-            return Err(RestoreError::NoRoom { place: place.to_owned(), what, needed, free });
+            return Err(RestoreError::NoRoom { place, what, needed, free });
         }
     }
     let (mut done, total) = (0, works.iter().map(|work| work.bytes(Way::Copy)).sum());

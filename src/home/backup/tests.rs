@@ -179,3 +179,19 @@ fn to_a_place_on_another_filesystem_everything_is_copied_and_it_stays() {
     restored(&home, &done);
     assert_eq!(verify::verify(&done), []);
 }
+
+#[test]
+fn what_is_known_to_be_needed_is_counted_once_more_only_where_room_is_short() {
+    let (_keep, mut home) = home_with(&["genesis"]);
+    home.backups = Some(home.path.clone());
+    database(&home.data().join("state.db"));
+    let known = estimate::estimate(&home, &AtomicBool::new(false)).unwrap().unwrap().rooms;
+    assert!(room(&home, &[]).is_ok() && room(&home, &known).is_ok());
+    home.manner.more = vec!["missing".into()];
+    assert!(room(&home, &known).is_ok() && room(&home, &[]).is_err(), "only counting finds that it is not there");
+    for short in 0..known.len() {
+        let mut known = known.clone();
+        known[short].needed = u64::MAX;
+        assert!(room(&home, &known).is_err(), "{known:?}");
+    }
+}

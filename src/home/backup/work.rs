@@ -107,16 +107,16 @@ pub(super) struct Work {
 }
 
 /// What is needed at a place, and what is free there.
-#[derive(Debug)]
-pub(super) struct Room<'a> {
-    pub(super) place: &'a Path,
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Room {
+    pub(super) place: PathBuf,
     /// Bytes or inodes.
     pub(super) what: &'static str,
     pub(super) needed: u64,
     pub(super) free: u64,
 }
 
-impl Room<'_> {
+impl Room {
     pub(super) const fn is_there(&self) -> bool {
         self.needed <= self.free
     }
@@ -202,7 +202,7 @@ impl Work {
     }
 
     /// What is needed on each filesystem that something goes to, with what comes on top of the files themselves: bytes first.
-    pub(super) fn room(&self) -> Result<Vec<Room<'_>>, At> {
+    pub(super) fn room(&self) -> Result<Vec<Room>, At> {
         const BLOCK: u64 = 4096;
         /// What is noted of a file, and a name.
         const NOTED: u64 = 256;
@@ -219,10 +219,11 @@ impl Work {
             let inodes = made().count() as u64 + folders + links + NOTES;
             let system = statvfs(place).map_err(|error| at(place)(error.into()))?;
             let free = system.blocks_available().saturating_mul(system.fragment_size());
-            room.push(Room { place, what: "bytes", needed: bytes + around, free });
+            room.push(Room { place: place.clone(), what: "bytes", needed: bytes + around, free });
             // Filesystems that make inodes as they are needed tell of none.
             if system.files() > 0 {
-                room.push(Room { place, what: INODES, needed: inodes, free: system.files_available() });
+                let free = system.files_available();
+                room.push(Room { place: place.clone(), what: INODES, needed: inodes, free });
             }
         }
         Ok(room)
@@ -312,8 +313,8 @@ impl<'a> Walk<'a> {
         let top = from == point.live;
         for entry in entries {
             let (path, name) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
-            let left_out = top && !point.only.covers(&name) || path == self.layout.snapshots;
-            if left_out || name.starts_with(OURS) || top && (name == INNER || name == LOST_AND_FOUND) {
+            let left_out = top && (!point.only.covers(&name) || name == INNER || name == LOST_AND_FOUND);
+            if left_out || name.starts_with(OURS) || path == self.layout.snapshots {
                 continue;
             }
             let to = to.join(entry.file_name());
