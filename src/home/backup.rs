@@ -218,8 +218,8 @@ fn taken(
     Ok(completion)
 }
 
-/// Makes the place for backups where it is missing, and looks whether it can be written and the next one would fit. What is
-/// known to be needed spares counting each file once more where there is plenty.
+/// Makes the place for backups where it is missing, and looks whether it can be written and the next one would fit. Where it
+/// lies ready, and there is plenty of what it is known to need, files are not counted once more.
 ///
 /// # Errors
 /// [`BackupError`].
@@ -227,7 +227,11 @@ pub fn room(home: &Home, known: &[Room]) -> Result<(), BackupError> {
     let Some(chosen) = &home.backups else { return Ok(()) };
     let place = place::made(home, chosen)?;
     place::written(&place)?;
-    if !known.is_empty() && known.iter().all(keep::is_ample) { Ok(()) } else { fits(home) }
+    if known.is_empty() || !ahead::tree(home, &place).is_dir() || !known.iter().all(keep::is_ample) {
+        return fits(home);
+    }
+    Layout::of(home).map_err(at(&home.path))?;
+    Ok(())
 }
 
 /// Whether a backup would find its place there already, and room for it. Nothing is written.

@@ -7,7 +7,7 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use crate::{
@@ -21,6 +21,9 @@ use crate::{
 
 /// Between two looks.
 const PAUSE: Duration = Duration::from_mins(10);
+
+/// How long what was counted stands for what is there: the node goes on writing.
+const FRESH: Duration = Duration::from_mins(15);
 
 /// The making of a backup ahead, which goes on until it is told to end.
 #[derive(Debug, Default)]
@@ -39,6 +42,7 @@ pub(super) struct Ahead {
 struct Needs {
     plan: Plan,
     rooms: Vec<Room>,
+    counted: Instant,
 }
 
 impl Ahead {
@@ -69,8 +73,8 @@ impl Ahead {
                         plan.name
                     );
                     if near {
-                        let needed = Needs { plan, rooms: estimate.rooms };
-                        *needs.lock().unwrap_or_else(PoisonError::into_inner) = Some(needed);
+                        let counted = Needs { plan, rooms: estimate.rooms, counted: Instant::now() };
+                        *needs.lock().unwrap_or_else(PoisonError::into_inner) = Some(counted);
                     }
                 }
                 Ok(None) => {}
@@ -90,10 +94,11 @@ impl Ahead {
         });
     }
 
-    /// What a backup needs that only has to be brought up to date; nothing where that is not known.
+    /// What a backup needs that only has to be brought up to date; nothing where that was not counted lately.
     pub(super) fn rooms(&self, plan: &Plan) -> Vec<Room> {
         let needs = self.needs.lock().unwrap_or_else(PoisonError::into_inner);
-        needs.iter().filter(|needs| needs.plan == *plan).flat_map(|needs| needs.rooms.clone()).collect()
+        let needs = needs.iter().filter(|needs| needs.plan == *plan && needs.counted.elapsed() < FRESH);
+        needs.flat_map(|needs| needs.rooms.clone()).collect()
     }
 
     /// Has it end; whoever takes this lock then has it ended.
