@@ -5,7 +5,10 @@ mod known;
 mod stuck;
 
 use super::{
-    super::{super::event::Trouble, Hashed},
+    super::{
+        super::{event::Trouble, orders::Exact},
+        Hashed,
+    },
     *,
 };
 
@@ -57,6 +60,16 @@ fn a_node_that_was_to_stop_at_a_height_is_listened_to_as_well() {
     let Run::Alive(life) = &mut scene.core.run else { panic!("it runs") };
     life.halt = Some(HEIGHT);
     heard(&mut scene, None).leaves(Exit::NodeEnded(code(1)));
+}
+
+/// What its `--halt-height` means is asked for first: an exact height was ordered while it ran.
+#[test]
+fn that_a_node_is_listened_to_is_told_once() {
+    let mut scene = strange(Settings::default());
+    scene.facts.orders.exact = Some(Exact { name: "v2".into(), folder: folder("v2"), height: HEIGHT, missed: false });
+    scene.facts.info = written(Origin::Operator);
+    scene.exits(code(1)).does(HomeJob::Generation).says(&[ENDED]);
+    scene.ends(Outcome::HaltsBefore(Some(true))).starts_and_listens().says(&[LISTENS]);
 }
 
 #[test]
