@@ -75,12 +75,14 @@ fn a_validator_of_four_comes_to_the_upgrade_by_block_sync() {
     assert!(network.watchers[SUBJECT].stop().success());
     let height = network.halts();
     network.upgraded(height, &[0, 1, 2]);
-    let since = network.chains[0].height();
     network.start(SUBJECT);
+    // Until its old binary is there, nobody could swap it.
+    wait::until("it comes to the halt", LONG, || network.chains[SUBJECT].upgrade_info());
+    let since = network.chains[0].height();
     network.upgraded(since, &[SUBJECT]);
     let log = fs::read(log_of(&network.chains[SUBJECT].home)).expect("the log is there");
     assert!(String::from_utf8_lossy(&log).contains("NEEDED at height"), "the halt killed it in block sync");
-    network.ends_well(height, since, since - height, "by block sync, counted from its start");
+    network.ends_well(height, since, since - height, "by block sync, counted from its own halt");
 }
 
 #[test]
