@@ -50,3 +50,8 @@ pub struct Dated<T> {
     /// The answer.
     pub value: T,
 }
+
+/// This machine's clock, milliseconds since the Unix epoch.
+pub(crate) fn now() -> u64 {
+    u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or_default()
+}

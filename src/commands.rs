@@ -154,6 +154,12 @@ fn say(persona: Persona, text: impl AsRef<[u8]>) -> io::Result<()> {
     }
 }
 
+/// Says a line, as the last thing or before more is done.
+fn tell(text: &str) -> anyhow::Result<Ending> {
+    say(Persona::Watcher, format!("{text}\n"))?;
+    Ok(Ending::Fine)
+}
+
 /// Asks whoever sits at the terminal.
 fn is_wanted() -> anyhow::Result<bool> {
     if !io::stdin().is_terminal() {

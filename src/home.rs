@@ -170,6 +170,14 @@ pub(crate) fn if_there<T>(found: io::Result<T>) -> io::Result<Option<T>> {
     }
 }
 
+/// None where nothing is there. What this user may not see is an error.
+pub(crate) fn unless_missing<T>(found: io::Result<T>) -> io::Result<Option<T>> {
+    match found {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        found => found.map(Some),
+    }
+}
+
 /// Looks again where a look failed for a reason that may be of the moment: too many open files, a disk that did not answer.
 pub(crate) fn patiently<T>(look: impl Fn() -> io::Result<T>) -> io::Result<T> {
     const PAUSE: Duration = Duration::from_millis(10);

@@ -11,7 +11,7 @@ use std::{
     collections::VecDeque,
     ffi::OsString,
     io,
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant},
 };
 
 use anyhow::Context as _;
@@ -20,6 +20,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::{
     chain::{
+        self,
         endpoints::{Clients, Endpoint},
         own_node::OwnNode,
     },
@@ -157,7 +158,7 @@ impl Supervisor {
                 None => self.next(&mut signals, changes.as_mut()).await?,
             };
             let facts = self.observer.observe(&self.config.home, &self.core.interest(&kind), self.node.is_some());
-            let event = Event { now: self.began.elapsed(), wall: wall_clock(), facts, kind };
+            let event = Event { now: self.began.elapsed(), wall: chain::now(), facts, kind };
             if matches!(event.kind, Kind::Signal(_)) {
                 self.manager.stopping(self.config.settings.shutdown_grace);
             }
@@ -273,9 +274,4 @@ async fn sleep_until(instant: Option<Instant>) {
         Some(instant) => tokio::time::sleep_until(instant.into()).await,
         None => std::future::pending().await,
     }
-}
-
-fn wall_clock() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

@@ -13,7 +13,7 @@ use crate::{
     decide::plan::{Artifact, Asks},
     home::read_small,
     http::secrets,
-    json,
+    json::{self, member},
 };
 
 /// The platform that binaries are wanted for.
@@ -222,12 +222,6 @@ fn go_words(text: &str) -> Option<String> {
     let first = text.chars().next().filter(char::is_ascii_graphic)?;
     let begins = first.is_ascii_digit() || "{[\"-tfn".contains(first);
     (!begins).then(|| format!("invalid character {first:?} looking for beginning of value"))
-}
-
-/// A member by its name in any case, as Go's JSON finds it; the exact name wins.
-fn member<'a>(fields: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
-    let in_any_case = || fields.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value);
-    fields.get(name).or_else(in_any_case)
 }
 
 fn choose(binaries: &Map<String, Value>, platform: &Platform, must_have_checksum: bool) -> Result<Artifact, Refusal> {

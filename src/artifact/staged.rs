@@ -18,7 +18,7 @@ use crate::{
         facts::{Fingerprint, Receipt, Staged},
         plan::Folder,
     },
-    home::patiently,
+    home::{patiently, unless_missing},
 };
 
 const RECEIPT: &str = "watcher-receipt.json";
@@ -80,10 +80,7 @@ pub fn has_receipt(upgrades: &Path, folder: &Folder) -> bool {
 pub fn keep(folder: &Path, binary: &Path, kept: &Path) -> io::Result<()> {
     // A link would lead nowhere from elsewhere, or to what is written over its target later.
     link_or_copy(&fs::canonicalize(binary)?, kept)?;
-    match move_anywhere(&folder.join(RECEIPT), &kept.with_added_extension("receipt.json")) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
+    unless_missing(move_anywhere(&folder.join(RECEIPT), &kept.with_added_extension("receipt.json"))).map(drop)
 }
 
 /// The SHA-256 of a binary, whoever placed it, and which file it is of. Reads the whole file: call it where blocking is fine.

@@ -11,7 +11,7 @@ use std::{
 use tempfile::TempDir;
 
 use super::disk::{files_below, fingerprint, naming, read_json, sha256_of, sync_folder, sync_names, write_json};
-use crate::decide::facts::Receipt;
+use crate::{decide::facts::Receipt, home::unless_missing};
 
 const RECEIPT: &str = "receipt.json";
 const SCRATCH: &str = ".scratch-";
@@ -136,9 +136,6 @@ pub(super) fn contents(tree: &Path) -> io::Result<Vec<PathBuf>> {
 }
 
 fn entries(folder: &Path) -> io::Result<Vec<PathBuf>> {
-    match fs::read_dir(folder) {
-        Ok(list) => list.map(|entry| entry.map(|entry| entry.path())).collect(),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-        Err(error) => Err(naming("cannot list", folder)(error)),
-    }
+    let list = unless_missing(fs::read_dir(folder)).map_err(naming("cannot list", folder))?;
+    list.into_iter().flatten().map(|entry| entry.map(|entry| entry.path())).collect()
 }

@@ -9,7 +9,7 @@ use super::{
     endpoints::{Clients, Endpoint, Kind, Source},
     number::Number,
     own_node::OwnNode,
-    rpc::{Rpc, Wrapped},
+    rpc::{BlockAnswer, HeaderAnswer, Rpc, Wrapped},
 };
 use crate::decide::event::{Comparison, Signs};
 
@@ -49,11 +49,13 @@ async fn state(rpc: &Rpc) -> Option<(u64, String)> {
 async fn agreed(rpc: &Rpc, height: u64) -> Option<String> {
     let question = format!("the header at height {height}");
     let height = height.try_into().ok()?;
-    let answer: Result<WithHeader, _> = rpc.ask(header::Request { height: Some(height) }, &question).await;
+    let answer: Result<HeaderAnswer<Header>, _> = rpc.ask(header::Request { height: Some(height) }, &question).await;
     let header = match answer {
         Ok(answer) => answer.header,
         // Tendermint 0.34 has no such question.
-        Err(_) => rpc.ask::<WithBlock>(block::Request { height: Some(height) }, &question).await.ok()?.block.header,
+        Err(_) => {
+            rpc.ask::<BlockAnswer<Header>>(block::Request { height: Some(height) }, &question).await.ok()?.block.header
+        }
     };
     (header.height.0 == height.value()).then(|| header.app_hash.to_ascii_uppercase())
 }
@@ -78,16 +80,6 @@ struct Info {
     #[serde(default)]
     last_block_height: Number,
     last_block_app_hash: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct WithHeader {
-    header: Header,
-}
-
-#[derive(Deserialize)]
-struct WithBlock {
-    block: WithHeader,
 }
 
 #[derive(Deserialize)]

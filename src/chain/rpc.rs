@@ -93,11 +93,12 @@ impl Rpc {
     pub async fn header_time(&self, height: u64) -> Result<u64, Fault> {
         let question = format!("the block at height {height}");
         let wanted = tendermint_rpc::endpoint::block::Request { height: height.try_into().ok() };
-        let answer: Result<HeaderAnswer, _> = self.ask(header::Request { height: wanted.height }, &question).await;
+        let answer: Result<HeaderAnswer<Header>, _> =
+            self.ask(header::Request { height: wanted.height }, &question).await;
         let header = match answer {
             Err(fault) if fault.is_unknown() => {
                 let request: block::Request = wanted;
-                self.ask::<BlockAnswer>(request, &question).await?.block.header
+                self.ask::<BlockAnswer<Header>>(request, &question).await?.block.header
             }
             answer => answer?.header,
         };
@@ -242,14 +243,15 @@ struct QueryAnswer {
     height: Number,
 }
 
+/// A header by itself. Whoever asks says which of its fields matter.
 #[derive(Deserialize)]
-struct HeaderAnswer {
-    header: Header,
+pub(super) struct HeaderAnswer<H> {
+    pub(super) header: H,
 }
 
 #[derive(Deserialize)]
-struct BlockAnswer {
-    block: HeaderAnswer,
+pub(super) struct BlockAnswer<H> {
+    pub(super) block: HeaderAnswer<H>,
 }
 
 /// The fields of a block's header that matter, in whatever it comes wrapped.

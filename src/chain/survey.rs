@@ -1,10 +1,6 @@
 //! What the chain says now, asked once: for commands that print it and end.
 
-use std::{
-    cmp::Reverse,
-    sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::{cmp::Reverse, sync::Arc, time::Duration};
 
 use futures_util::future::join_all;
 
@@ -12,6 +8,7 @@ use super::{
     Latest,
     endpoints::{Clients, Endpoint, Source},
     fault::{Cause, Fault},
+    now,
     proof::{Proof, Prover, Trust},
     proposals::Reader,
 };
@@ -142,12 +139,6 @@ async fn pace(reached: &[Reached<'_>]) -> Pace {
         }
     }
     pace
-}
-
-/// This machine's clock, milliseconds since the Unix epoch.
-fn now() -> u64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// What is scheduled, asked of all at the same time.

@@ -24,7 +24,7 @@ use crate::{
     home::{Home, current, lock, observe},
     http,
     persona::Persona,
-    supervisor::progress::Meter,
+    supervisor::progress::of_fetching,
 };
 use table::{How, Row, table};
 
@@ -154,26 +154,12 @@ impl Stager<'_> {
         if self.dry_run {
             return Ok(How::Would(upgrade.asks.clone()));
         }
-        let receipt = self.fetch(upgrade, &store).await?;
+        let receipt = of_fetching(self.home, &self.web, upgrade, self.endpoint).await?;
         if staged != Staged::None {
             let to = artifact::set_aside(&upgrades, folder, &aside, daemon)?;
             tracing::warn!(to = %to.display(), "set a staged binary aside that is not the one that was applied");
         }
         artifact::place(&store, &Receipt { applied: true, ..receipt }, upgrade, &upgrades, daemon)?;
         Ok(How::Fetched)
-    }
-
-    async fn fetch(&self, upgrade: &Upgrade, store: &artifact::Store) -> Result<Receipt, artifact::FetchError> {
-        let meter = Meter::new(format!("fetching upgrade {:?}", upgrade.plan.name));
-        let request = artifact::Request {
-            web: &self.web,
-            upgrade,
-            platform: &self.home.platform,
-            daemon_name: &self.home.daemon,
-            must_have_checksum: self.home.must_have_checksum,
-            endpoint: self.endpoint,
-            store,
-        };
-        artifact::fetch(request, &|progress| meter.show(progress.done, progress.total)).await
     }
 }

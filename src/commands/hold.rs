@@ -4,6 +4,7 @@ use std::{fs, io, path::Path};
 
 use anyhow::{Context as _, bail};
 
+use super::tell;
 use crate::{
     cli::{HoldArgs, ReleaseArgs},
     config::Config,
@@ -23,7 +24,7 @@ const ALL: &str = "all";
 pub fn hold(file: Option<&Path>, args: &HoldArgs) -> anyhow::Result<Ending> {
     let config = super::configured(Persona::Watcher, file)?;
     let Some(name) = &args.name else {
-        return say(&listed(&held(&config)?)).map(|()| Ending::Fine);
+        return tell(&listed(&held(&config)?));
     };
     let folder = folder(&config, name)?;
     let _alone = alone(&config)?;
@@ -31,8 +32,7 @@ pub fn hold(file: Option<&Path>, args: &HoldArgs) -> anyhow::Result<Ending> {
     holds.retain(|hold| hold.folder != folder);
     holds.push(Hold { folder, reason: args.reason.clone().unwrap_or_default() });
     write(&config, &holds)?;
-    say(&format!("held: {name}. It is staged as usual, and not swapped in until `watcher release {name}`"))?;
-    Ok(Ending::Fine)
+    tell(&format!("held: {name}. It is staged as usual, and not swapped in until `watcher release {name}`"))
 }
 
 /// Takes the brake off.
@@ -51,8 +51,7 @@ pub fn release(file: Option<&Path>, args: &ReleaseArgs) -> anyhow::Result<Ending
         bail!("{} is not held by that name; {}", args.name, listed(&holds));
     }
     write(&config, &holds)?;
-    say(&format!("released: {}; {}", args.name, listed(&holds)))?;
-    Ok(Ending::Fine)
+    tell(&format!("released: {}; {}", args.name, listed(&holds)))
 }
 
 fn held(config: &Config) -> anyhow::Result<Vec<Hold>> {
@@ -93,8 +92,4 @@ fn listed(holds: &[Hold]) -> String {
         [] => "nothing is held".to_owned(),
         holds => format!("held: {}", holds.iter().map(one).collect::<Vec<_>>().join(", ")),
     }
-}
-
-fn say(text: &str) -> anyhow::Result<()> {
-    Ok(super::say(Persona::Watcher, format!("{text}\n"))?)
 }

@@ -20,7 +20,7 @@ use crate::{
     home::{Home, lock, observe},
     http,
     persona::Persona,
-    supervisor::progress::Meter,
+    supervisor::progress::of_fetching,
 };
 
 /// Asks for the plan, fetches what it names, verifies and places it.
@@ -118,18 +118,7 @@ async fn stage(config: &Config, upgrade: &Upgrade) -> anyhow::Result<()> {
 
 async fn fetch(home: &Home, upgrade: &Upgrade) -> anyhow::Result<Receipt> {
     let web = http::web_client().context("no HTTP client can be made")?;
-    let meter = Meter::new(format!("fetching upgrade {:?}", upgrade.plan.name));
-    let store = home.store();
-    let request = artifact::Request {
-        web: &web,
-        upgrade,
-        platform: &home.platform,
-        daemon_name: &home.daemon,
-        must_have_checksum: home.must_have_checksum,
-        endpoint: "prepare-upgrade",
-        store: &store,
-    };
-    let fetched = artifact::fetch(request, &|progress| meter.show(progress.done, progress.total)).await;
+    let fetched = of_fetching(home, &web, upgrade, "prepare-upgrade").await;
     fetched.map_err(|error| anyhow!("failed to download and verify binary: {error}"))
 }
 

@@ -5,6 +5,7 @@ use std::{fs, os::unix::fs::MetadataExt as _, path::Path, thread, time::Duration
 
 use anyhow::{Context as _, bail};
 
+use super::tell;
 use crate::{
     artifact::inspect,
     cli::ReplaceArgs,
@@ -15,7 +16,7 @@ use crate::{
         plan::Folder,
     },
     exit::Ending,
-    home::{current, lock, orders},
+    home::{Home, current, lock, orders},
     persona::Persona,
 };
 
@@ -53,18 +54,17 @@ pub fn replace(file: Option<&Path>, args: &ReplaceArgs) -> anyhow::Result<Ending
         );
     }
     if let Some(before) = orders::read(home).replacement.filter(|before| before.version != version) {
-        say(&format!("taken back: the order to replace the binary of {}; one stands at a time", before.version))?;
+        tell(&format!("taken back: the order to replace the binary of {}; one stands at a time", before.version))?;
     }
     let order = Replacement { version: version.clone(), at: args.at };
     orders::order_replacement(home, &args.executable, &order).context("cannot copy the new binary")?;
     let watcher = lock::supervisor(home);
     if let Some(height) = args.at {
         let who = if watcher.is_some() { "the running watcher" } else { "the next `watcher run`" };
-        say(&format!(
+        return tell(&format!(
             "ordered: {who} restarts the node once at height {height}, with the new binary of {}",
             args.name
-        ))?;
-        return Ok(Ending::Fine);
+        ));
     }
     match watcher {
         Some(pid) => wait(&config, &args.name, &pid),
@@ -91,23 +91,18 @@ fn at_once(config: &Config, version: &Version, name: &str) -> anyhow::Result<End
         );
     }
     orders::replace(home, version).context("the old binary is still there")?;
-    say(&format!("replaced: the binary of {name}; the old one is in {}", home.own().join("aside").display()))?;
-    Ok(Ending::Fine)
+    replaced(home, name)
 }
 
 fn wait(config: &Config, name: &str, pid: &str) -> anyhow::Result<Ending> {
     let home = &config.home;
     let Some(ordered) = orders::ordered(home) else { return Ok(Ending::Fine) };
-    say(&format!("waiting until watcher (pid {pid}) has made the change; Ctrl-C leaves the order standing"))?;
+    tell(&format!("waiting until watcher (pid {pid}) has made the change; Ctrl-C leaves the order standing"))?;
     for _ in 0..PATIENCE.as_millis() / LOOK.as_millis() {
         if orders::read(home).replacement.is_none() {
             let placed = home.executable(&orders::version_folder(home, &version(config, name)?));
             if fs::metadata(&placed)?.ino() == ordered {
-                say(&format!(
-                    "replaced: the binary of {name}; the old one is in {}",
-                    home.own().join("aside").display()
-                ))?;
-                return Ok(Ending::Fine);
+                return replaced(home, name);
             }
             bail!("watcher could not make the change, its log says why; the old binary is still in its place");
         }
@@ -116,6 +111,6 @@ fn wait(config: &Config, name: &str, pid: &str) -> anyhow::Result<Ending> {
     bail!("watcher (pid {pid}) has not made the change in {PATIENCE:?}; the order stands")
 }
 
-fn say(text: &str) -> anyhow::Result<()> {
-    Ok(super::say(Persona::Watcher, format!("{text}\n"))?)
+fn replaced(home: &Home, name: &str) -> anyhow::Result<Ending> {
+    tell(&format!("replaced: the binary of {name}; the old one is in {}", home.own().join("aside").display()))
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, bail};
 
+use super::tell;
 use crate::{
     cli::RollbackArgs,
     config::Config,
@@ -60,7 +61,7 @@ pub fn rollback(file: Option<&Path>, args: &RollbackArgs) -> anyhow::Result<Endi
         bail!("nothing was done");
     }
     orders::write_ruling(&config.home, Some(Ruling::Rollback)).with_context(|| cannot_write(&config))?;
-    say(
+    tell(
         "ordered: a running `watcher` does it now, else the next one does when it is started, unless `watcher resume` withdraws it",
     )
 }
@@ -76,11 +77,11 @@ pub fn resume(file: Option<&Path>) -> anyhow::Result<Ending> {
     let withdraws = record.failure.is_none() && orders::read(&config.home).ruling == Some(Ruling::Rollback);
     if withdraws {
         orders::write_ruling(&config.home, None).with_context(|| cannot_write(&config))?;
-        return say(&format!("the order to take upgrade {name:?} back is withdrawn"));
+        return tell(&format!("the order to take upgrade {name:?} back is withdrawn"));
     }
     let Some(failure) = &record.failure else { bail!("upgrade {name:?} has not failed: there is nothing to resume") };
     orders::write_ruling(&config.home, Some(Ruling::Resume)).with_context(|| cannot_write(&config))?;
-    say(&format!("upgrade {name:?} goes on, which failed before: {}", failure.reason))
+    tell(&format!("upgrade {name:?} goes on, which failed before: {}", failure.reason))
 }
 
 fn last_upgrade(config: &Config) -> anyhow::Result<Record> {
@@ -93,9 +94,4 @@ fn last_upgrade(config: &Config) -> anyhow::Result<Record> {
 
 fn cannot_write(config: &Config) -> String {
     format!("cannot write in {}", config.home.own().display())
-}
-
-fn say(text: &str) -> anyhow::Result<Ending> {
-    super::say(Persona::Watcher, format!("{text}\n"))?;
-    Ok(Ending::Fine)
 }

@@ -27,7 +27,7 @@ use std::{
 use jiff::Zoned;
 use serde::{Deserialize, Serialize};
 
-use super::{Home, sync_folder, write_with_mode};
+use super::{Home, sync_folder, unless_missing, write_with_mode};
 use crate::decide::plan::Plan;
 pub use carry::{CarryError, Progress};
 use layout::{INNER, Layout, beside, ours};
@@ -116,19 +116,11 @@ pub enum BackupError {
     Disk(#[from] At),
     /// The copy would not fit.
     #[error(
-        "the backup needs {needed} {what} and {place} has {free}: make room (`watcher backups list` shows what older ones hold), \
-         name another DAEMON_DATA_BACKUP_DIR, or set UNSAFE_SKIP_BACKUP=true"
+        "the backup needs {} {} and {} has {}: make room (`watcher backups list` shows what older ones hold), name another \
+         DAEMON_DATA_BACKUP_DIR, or set UNSAFE_SKIP_BACKUP=true",
+        .0.needed, .0.what, .0.place.display(), .0.free
     )]
-    NoRoom {
-        /// Where it was to go.
-        place: PathBuf,
-        /// Bytes or inodes.
-        what: &'static str,
-        /// How many are needed.
-        needed: u64,
-        /// How many are free.
-        free: u64,
-    },
+    NoRoom(Room),
     /// It was asked to stop.
     #[error("the backup was stopped")]
     Stopped,
@@ -290,13 +282,9 @@ fn saved<Note: Serialize>(
         let path = folder.join(path);
         fs::write(&path, content).and_then(|()| fs::File::open(&path)?.sync_all()).map_err(at(&path))?;
     }
-    match fs::read(&layout.signing) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        content => {
-            let kept = folder.join(signing::KEPT);
-            let content = content.map_err(at(&layout.signing))?;
-            write_with_mode(&kept, &mut content.as_slice(), 0o600, true).map_err(at(&kept))?;
-        }
+    if let Some(content) = unless_missing(fs::read(&layout.signing)).map_err(at(&layout.signing))? {
+        let kept = folder.join(signing::KEPT);
+        write_with_mode(&kept, &mut content.as_slice(), 0o600, true).map_err(at(&kept))?;
     }
     sync_folder(&inner).and_then(|()| sync_folder(folder)).map_err(at(folder))?;
     Ok(note)

@@ -8,7 +8,7 @@ use std::{
 
 use nix::unistd::{AccessFlags, access, geteuid};
 
-use super::{Home, SMALL, patiently, read_small, sync_folder, upgrade_info, write_whole};
+use super::{Home, SMALL, patiently, read_small, sync_folder, unless_missing, upgrade_info, write_whole};
 use crate::decide::{
     facts::{Current, Marker, Version},
     plan::{Folder, Plan},
@@ -137,10 +137,7 @@ fn write_marker(home: &Home, folder: &Folder, plan: &Plan) -> io::Result<()> {
 
 fn point(home: &Home, target: &Path) -> io::Result<()> {
     let beside = home.own().join(".current");
-    match fs::remove_file(&beside) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
+    unless_missing(fs::remove_file(&beside))?;
     symlink(target, &beside)?;
     fs::rename(&beside, home.current())
 }

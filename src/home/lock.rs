@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Home, full};
+use super::{Home, full, unless_missing};
 use crate::decide::facts::NodeLock;
 
 /// Held as long as this `watcher` lives.
@@ -56,10 +56,7 @@ pub fn supervisor(home: &Home) -> Option<String> {
 /// # Errors
 /// Where the lock file cannot be used.
 pub fn node(home: &Home) -> io::Result<NodeLock> {
-    let file = match File::open(node_path(home)) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(NodeLock::Free),
-        file => file?,
-    };
+    let Some(file) = unless_missing(File::open(node_path(home)))? else { return Ok(NodeLock::Free) };
     match file.try_lock() {
         Ok(()) => Ok(NodeLock::Free),
         Err(TryLockError::WouldBlock) => Ok(NodeLock::Held),

@@ -11,7 +11,7 @@ use std::{
 use super::{
     Home, SMALL,
     backup::{self, signing},
-    current, lock, orders, read_small, record, upgrade_info, version,
+    current, lock, orders, read_small, record, unless_missing, upgrade_info, version,
 };
 use crate::{
     artifact::{
@@ -192,11 +192,9 @@ fn understood(home: &Home, bytes: Result<&[u8], &String>, fingerprint: Fingerpri
 /// # Errors
 /// Where there is one that cannot be read.
 pub fn signed_height(home: &Home) -> Result<Option<u64>, Unreadable> {
-    let state = match read_small(&home.data().join("priv_validator_state.json"), SMALL) {
-        Ok(state) => serde_json::from_slice::<serde_json::Value>(&state).map_err(|_| Unreadable)?,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(_) => return Err(Unreadable),
-    };
+    let state = read_small(&home.data().join("priv_validator_state.json"), SMALL);
+    let Some(state) = unless_missing(state).map_err(|_| Unreadable)? else { return Ok(None) };
+    let state: serde_json::Value = serde_json::from_slice(&state).map_err(|_| Unreadable)?;
     signing::number(&state, "height").map(Some).ok_or(Unreadable)
 }
 

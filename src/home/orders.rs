@@ -10,7 +10,7 @@ use std::{
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
-use super::{Home, current, read_small, sync_folder, upgrade_info, write_whole, write_with_mode};
+use super::{Home, current, read_small, sync_folder, unless_missing, upgrade_info, write_whole, write_with_mode};
 use crate::{
     artifact,
     decide::{
@@ -239,20 +239,15 @@ fn file<T: DeserializeOwned>(path: &Path, unreadable: &mut Option<String>) -> Op
 
 /// What is in a file, where it is there. No order is longer than a plan may be.
 fn content(path: &Path) -> io::Result<Option<Vec<u8>>> {
-    match read_small(path, upgrade_info::LONGEST) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        read => read.map(Some),
-    }
+    unless_missing(read_small(path, upgrade_info::LONGEST))
 }
 
 fn write_or_remove<T: Serialize + ?Sized>(path: &Path, content: Option<&T>) -> io::Result<()> {
     match content {
         Some(content) => write_whole(path, &serde_json::to_vec_pretty(content).map_err(io::Error::other)?, true),
-        None => match fs::remove_file(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            // What was taken back must not come again with a power cut.
-            removed => removed.and_then(|()| path.parent().map_or(Ok(()), sync_folder)),
-        },
+        // What was taken back must not come again with a power cut.
+        None if unless_missing(fs::remove_file(path))?.is_some() => path.parent().map_or(Ok(()), sync_folder),
+        None => Ok(()),
     }
 }
 

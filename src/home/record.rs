@@ -6,7 +6,7 @@ use std::{
     os::unix::fs::FileExt as _,
 };
 
-use super::{Home, SMALL, read_small, write_whole};
+use super::{Home, SMALL, read_small, unless_missing, write_whole};
 use crate::decide::{
     facts::{Record, RecordFact},
     plan::Plan,
@@ -70,10 +70,7 @@ pub fn write_to_last(home: &Home, record: &Record) -> io::Result<()> {
 /// # Errors
 /// As the file system gives them.
 pub fn sync(home: &Home) -> io::Result<()> {
-    match File::open(home.record()) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        file => file?.sync_data(),
-    }
+    unless_missing(File::open(home.record()))?.map_or(Ok(()), |file| file.sync_data())
 }
 
 /// Writes down that data and configuration are as they were before an upgrade, where that is being taken back.
@@ -81,10 +78,7 @@ pub fn sync(home: &Home) -> io::Result<()> {
 /// # Errors
 /// As the file system gives them.
 pub fn restored(home: &Home, plan: &Plan) -> io::Result<()> {
-    let bytes = match read_small(&home.record(), SMALL) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        bytes => bytes?,
-    };
+    let Some(bytes) = unless_missing(read_small(&home.record(), SMALL))? else { return Ok(()) };
     // One that is damaged says nothing of a failure.
     let Ok(mut record) = serde_json::from_slice::<Record>(&bytes) else { return Ok(()) };
     let is_of_it = record.is_of(plan);

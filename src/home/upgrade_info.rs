@@ -1,11 +1,11 @@
 //! `data/upgrade-info.json`: what x/upgrade writes at a halt. Read as Go's JSON decoder would read it, and a little more
 //! kindly: keys in any case, unknown keys ignored, a height as number or string.
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 use std::{fmt, fs, io};
 
 use super::{Home, SMALL, read_small, sync_folder};
-use crate::decide::plan::Plan;
+use crate::{decide::plan::Plan, json::member};
 
 /// The file's name.
 pub const FILE: &str = "upgrade-info.json";
@@ -50,25 +50,25 @@ pub fn parse(bytes: &[u8]) -> Result<Plan, NotAPlan> {
     let Value::Object(object) = value else {
         return Err(NotAPlan(format!("it is not a JSON object but {:?}", beginning(bytes))));
     };
-    let name = match field(&object, "name") {
+    let name = match member(&object, "name") {
         Some(Value::String(name)) if !name.is_empty() => name.clone(),
         other => return Err(NotAPlan(format!("its name is {}, and must be a text that is not empty", shown(other)))),
     };
-    let height = match field(&object, "height") {
+    let height = match member(&object, "height") {
         Some(Value::Number(number)) => number.as_u64(),
         Some(Value::String(text)) => text.parse().ok(),
         _ => None,
     };
     let Some(height) = height.filter(|height| (1..=i64::MAX.cast_unsigned()).contains(height)) else {
-        let height = shown(field(&object, "height"));
+        let height = shown(member(&object, "height"));
         return Err(NotAPlan(format!("its height is {height}, and must be a number greater than 0")));
     };
-    match field(&object, "time") {
+    match member(&object, "time") {
         None | Some(Value::Null) => {}
         Some(Value::String(time)) if time.is_empty() || time.starts_with("0001-01-01T00:00:00") => {}
         other => return Err(NotAPlan(format!("its time is {}; upgrades by time do not exist any more", shown(other)))),
     }
-    let info = match field(&object, "info") {
+    let info = match member(&object, "info") {
         Some(Value::String(info)) => info.clone(),
         None | Some(Value::Null) => String::new(),
         other => return Err(NotAPlan(format!("its info is {}, and must be a text", shown(other)))),
@@ -107,11 +107,6 @@ impl<'a> Content<'a> {
 fn as_go_escapes(json: serde_json::Result<String>) -> String {
     let text = json.unwrap_or_else(|_| unreachable!("texts and numbers are always JSON"));
     text.replace('&', "\\u0026").replace('<', "\\u003c").replace('>', "\\u003e")
-}
-
-/// Go matches keys exactly first, then in any case.
-fn field<'a>(object: &'a Map<String, Value>, key: &str) -> Option<&'a Value> {
-    object.get(key).or_else(|| object.iter().find(|(name, _)| name.eq_ignore_ascii_case(key)).map(|(_, value)| value))
 }
 
 fn shown(value: Option<&Value>) -> String {

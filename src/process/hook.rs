@@ -80,7 +80,7 @@ const fn is_answer(exit: NodeExit) -> bool {
 ///
 /// # Errors
 /// Where it is not there, or what is wanted for it cannot be understood.
-pub fn of_current(home: &Home) -> io::Result<Program> {
+fn of_current(home: &Home) -> io::Result<Program> {
     beside_the_node(home, &current::executable(home)?)
 }
 

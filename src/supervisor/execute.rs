@@ -3,7 +3,7 @@
 use std::{
     ffi::OsStr,
     io,
-    sync::{Arc, atomic::AtomicBool},
+    sync::atomic::AtomicBool,
     time::{Duration, Instant},
 };
 
@@ -13,7 +13,7 @@ use nix::sys::signal::Signal;
 use super::{
     Stopping, Supervisor,
     jobs::failed,
-    progress::{Meter, of_copying},
+    progress::{of_copying, of_fetching},
 };
 use crate::{
     artifact,
@@ -145,18 +145,7 @@ impl Supervisor {
                 let source = source.map_or("data/upgrade-info.json", |endpoint| &endpoint.label).to_owned();
                 tracing::info!(upgrade = upgrade.plan.name, "no upgrade binary found, beginning to download it");
                 self.jobs.spawn(id, async move {
-                    let meter = Arc::new(Meter::new(format!("fetching upgrade {:?}", upgrade.plan.name)));
-                    let store = home.store();
-                    let request = artifact::Request {
-                        web: &web,
-                        upgrade: &upgrade,
-                        platform: &home.platform,
-                        daemon_name: &home.daemon,
-                        must_have_checksum: home.must_have_checksum,
-                        endpoint: &source,
-                        store: &store,
-                    };
-                    match artifact::fetch(request, &|progress| meter.show(progress.done, progress.total)).await {
+                    match of_fetching(&home, &web, &upgrade, &source).await {
                         Ok(receipt) => {
                             tracing::info!(
                                 sha256 = receipt.sha256,

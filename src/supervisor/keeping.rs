@@ -11,7 +11,7 @@ use std::{
 };
 
 use crate::{
-    chain::own_node::OwnNode,
+    chain::{self, own_node::OwnNode},
     decide::plan::Plan,
     home::{
         Home,
@@ -113,7 +113,7 @@ pub(super) async fn look(home: Home, own_node: OwnNode) {
     loop {
         tokio::time::sleep(PAUSE).await;
         let Some(height) = own_node.ask().await.committed else { continue };
-        let (home, now) = (home.clone(), super::wall_clock() / 1_000);
+        let (home, now) = (home.clone(), chain::now() / 1_000);
         match tokio::task::spawn_blocking(move || keep::look(&home, now, height)).await {
             Ok(Ok(dropped)) => dropped.iter().for_each(|backup| {
                 tracing::info!(path = %backup.path.display(), "dropped a checkpoint: its upgrade has passed and blocks are made");

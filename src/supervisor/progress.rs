@@ -10,6 +10,13 @@ use std::{
 
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::{
+    artifact::{self, FetchError, Request},
+    decide::{facts::Receipt, plan::Upgrade},
+    home::Home,
+    http::Web,
+};
+
 /// The bar that is drawn now, if any: a log line must not run into it.
 static DRAWN: Mutex<Option<ProgressBar>> = Mutex::new(None);
 
@@ -63,9 +70,30 @@ pub(crate) fn of_copying(what: &'static str) -> impl Fn(u64, u64) + Sync {
     }
 }
 
+/// Fetches what an upgrade asks for, and shows how far that has come.
+pub(crate) async fn of_fetching(
+    home: &Home,
+    web: &Web,
+    upgrade: &Upgrade,
+    endpoint: &str,
+) -> Result<Receipt, FetchError> {
+    let meter = Meter::new(format!("fetching upgrade {:?}", upgrade.plan.name));
+    let store = home.store();
+    let request = Request {
+        web,
+        upgrade,
+        platform: &home.platform,
+        daemon_name: &home.daemon,
+        must_have_checksum: home.must_have_checksum,
+        endpoint,
+        store: &store,
+    };
+    artifact::fetch(request, &|progress| meter.show(progress.done, progress.total)).await
+}
+
 /// Shows how far something has come that counts bytes.
 #[derive(Debug)]
-pub(crate) struct Meter {
+struct Meter {
     what: String,
     bar: Option<ProgressBar>,
     /// The last tenth that was told.
@@ -74,7 +102,7 @@ pub(crate) struct Meter {
 
 impl Meter {
     /// A meter for one piece of work.
-    pub(crate) fn new(what: String) -> Self {
+    fn new(what: String) -> Self {
         let bar = std::io::stderr().is_terminal().then(|| {
             let template = "{msg} [{bar:30}] {bytes}/{total_bytes} {bytes_per_sec} {eta}";
             let style = ProgressStyle::with_template(template).expect("the template is well-formed");
@@ -85,7 +113,7 @@ impl Meter {
     }
 
     /// So much is done, of so much.
-    pub(crate) fn show(&self, done: u64, total: Option<u64>) {
+    fn show(&self, done: u64, total: Option<u64>) {
         if let Some(bar) = &self.bar {
             if let Some(total) = total {
                 bar.set_length(total);

@@ -11,9 +11,12 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
 
-use crate::artifact::{
-    checksum::{Checksum, Digests},
-    disk::{each_piece, fingerprint, naming, read_json, sync_folder, write_json},
+use crate::{
+    artifact::{
+        checksum::{Checksum, Digests},
+        disk::{each_piece, fingerprint, naming, read_json, sync_folder, write_json},
+    },
+    home::unless_missing,
 };
 
 /// Which version of the remote file a part belongs to.
@@ -130,10 +133,8 @@ impl Part {
     }
 
     fn forget(&self) -> io::Result<()> {
-        match fs::remove_file(self.path.with_extension("json")) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => self.path.parent().map_or(Ok(()), sync_folder),
-        }
+        unless_missing(fs::remove_file(self.path.with_extension("json")))?;
+        self.path.parent().map_or(Ok(()), sync_folder)
     }
 }
 

@@ -9,7 +9,7 @@ use tendermint::{
 };
 
 use super::{light::Trusted, trust::Point};
-use crate::home::{self, read_small};
+use crate::home::{self, read_small, unless_missing};
 
 /// More than this is not read, bytes: a header with ten thousand validators has two megabytes.
 const LARGEST: u64 = 8 << 20;
@@ -24,10 +24,8 @@ struct Kept {
 
 /// The header that was kept, if it was verified from the same as is trusted now.
 pub(super) fn read(path: &Path, point: Option<&Point>) -> io::Result<Option<Trusted>> {
-    let kept: Kept = match read_small(path, LARGEST) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        read => serde_json::from_slice(&read?)?,
-    };
+    let Some(kept) = unless_missing(read_small(path, LARGEST))? else { return Ok(None) };
+    let kept: Kept = serde_json::from_slice(&kept)?;
     if kept.trusted.as_ref() != point {
         return Ok(None);
     }

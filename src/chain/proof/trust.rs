@@ -130,12 +130,12 @@ impl Trust {
 
     /// Whether that time has passed.
     pub(in crate::chain) fn grew_old(&self, time: u64) -> bool {
-        now_in_milliseconds() > self.until(time)
+        crate::chain::now() > self.until(time)
     }
 
     /// Whether half of it has.
     pub(super) fn grows_old(&self, time: u64) -> bool {
-        now_in_milliseconds() > time.midpoint(self.until(time))
+        crate::chain::now() > time.midpoint(self.until(time))
     }
 
     pub(super) fn period(&self) -> Duration {
@@ -190,10 +190,6 @@ impl Trust {
     fn held(&self) -> MutexGuard<'_, Held> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn now_in_milliseconds() -> u64 {
-    u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ use super::{
     At, at,
     work::{self, Way, Work},
 };
-use crate::home::sync_folder;
+use crate::home::{sync_folder, unless_missing};
 
 /// Files under way at a time.
 const WORKERS: usize = 8;
@@ -167,10 +167,7 @@ fn owned_alike(made: &File, meta: &fs::Metadata) -> io::Result<()> {
 
 /// Removes a folder with everything in it, where it is there.
 pub(super) fn remove(folder: &Path) -> Result<(), At> {
-    match fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(at(folder)(error)),
-        _ => Ok(()),
-    }
+    unless_missing(fs::remove_dir_all(folder)).map_err(at(folder)).map(drop)
 }
 
 /// Renames, and makes it durable.

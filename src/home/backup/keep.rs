@@ -177,7 +177,7 @@ pub(super) fn check_room(home: &Home, work: &Work) -> Result<(), BackupError> {
     let may_go = |backup: &Completion| may_go(&record, backup);
     let spare = |what| all(home).iter().filter(|backup| may_go(backup)).map(|backup| freed(backup, what)).sum::<u64>();
     match work.room()?.into_iter().find(|room| !room.is_there() && room.needed > room.free + spare(room.what)) {
-        Some(Room { place, what, needed, free }) => Err(BackupError::NoRoom { place, what, needed, free }),
+        Some(room) => Err(BackupError::NoRoom(room)),
         None => Ok(()),
     }
 }

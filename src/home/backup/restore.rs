@@ -13,12 +13,12 @@ use super::{
     layout::{LOST_AND_FOUND, Layout, OURS, Pattern, beside, file_name, identity, ours},
     place,
     signing::{self, Unreadable},
-    verify::verify,
+    verify::{Flaw, verify},
     work::{Room, Way, Work},
 };
 use crate::{
     decide::plan::Plan,
-    home::{Home, if_there, record, sync_folder, write_whole, write_with_mode},
+    home::{Home, if_there, record, sync_folder, unless_missing, write_whole, write_with_mode},
 };
 
 /// What was restored.
@@ -34,30 +34,19 @@ pub struct Restored {
 #[derive(Debug, thiserror::Error)]
 pub enum RestoreError {
     /// The backup is not what it was.
-    #[error("the backup was changed since it was made, and is not used: {path}: {reason}")]
-    Flawed {
-        /// Where.
-        path: PathBuf,
-        /// What is wrong.
-        reason: String,
-    },
+    #[error("the backup was changed since it was made, and is not used: {}: {}", .0.path.display(), .0.reason)]
+    Flawed(Flaw),
     /// Nobody knows what the validator signed last.
     #[error(
         "nothing is restored while it is not known what the validator signed last, which could make it sign a height twice: {0}"
     )]
     Signing(#[from] Unreadable),
     /// There is no room for it.
-    #[error("the restored files need {needed} {what}, and {place} has {free}: make room, for what was there stays")]
-    NoRoom {
-        /// Where they go.
-        place: PathBuf,
-        /// Bytes or inodes.
-        what: &'static str,
-        /// How many are needed.
-        needed: u64,
-        /// How many are free.
-        free: u64,
-    },
+    #[error(
+        "the restored files need {} {}, and {} has {}: make room, for what was there stays",
+        .0.needed, .0.what, .0.place.display(), .0.free
+    )]
+    NoRoom(Room),
     /// Something on disk failed.
     #[error("the restore failed: {0}")]
     Disk(#[from] At),
@@ -121,10 +110,7 @@ pub fn refusal(home: &Home, plan: &Plan) -> Option<String> {
 /// [`RestoreError`].
 pub fn resume(home: &Home) -> Result<(), RestoreError> {
     let path = swap_path(home);
-    let text = match fs::read(&path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        text => text.map_err(at(&path))?,
-    };
+    let Some(text) = unless_missing(fs::read(&path)).map_err(at(&path))? else { return Ok(()) };
     let swap: Swap = serde_json::from_slice(&text).map_err(io::Error::other).map_err(at(&path))?;
     swap.carry_out()?;
     // Before it is forgotten, or a kill would have it done twice.
@@ -148,7 +134,7 @@ pub fn restore(
 ) -> Result<Restored, RestoreError> {
     resume(home)?;
     if let Some(flaw) = verify(backup).into_iter().next() {
-        return Err(RestoreError::Flawed { path: flaw.path, reason: flaw.reason });
+        return Err(RestoreError::Flawed(flaw));
     }
     fs::create_dir_all(home.data()).map_err(at(&home.data()))?;
     let layout = Layout::of(home).map_err(at(&home.path))?;
@@ -172,8 +158,8 @@ pub fn restore(
         swap.folders.push(Change { live: part.live.clone(), only: part.only.clone(), new, failed });
     }
     for work in &works {
-        if let Some(Room { place, what, needed, free }) = work.room()?.into_iter().find(|room| !room.is_there()) {
-            return Err(RestoreError::NoRoom { place, what, needed, free });
+        if let Some(room) = work.room()?.into_iter().find(|room| !room.is_there()) {
+            return Err(RestoreError::NoRoom(room));
         }
     }
     let (mut done, total) = (0, works.iter().map(|work| work.bytes(Way::Copy)).sum());

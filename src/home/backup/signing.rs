@@ -1,10 +1,10 @@
 //! What the validator signed last. It never goes back: a validator that signs a height twice is punished for ever.
 
-use std::{io, path::Path};
+use std::path::Path;
 
 use serde_json::Value;
 
-use crate::home::{SMALL, read_small};
+use crate::home::{SMALL, read_small, unless_missing};
 
 /// The file within a backup that keeps it. No copy by hand makes a node use it.
 pub(super) const KEPT: &str = ".watcher/priv_validator_state.json.kept";
@@ -32,10 +32,8 @@ pub struct Unreadable {
 /// [`Unreadable`] where it is there and does not say what was signed.
 pub(super) fn read(path: &Path) -> Result<Option<Signed>, Unreadable> {
     let unreadable = |reason: String| Unreadable { path: path.display().to_string(), reason };
-    let content = match read_small(path, SMALL) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        content => content.map_err(|error| unreadable(error.to_string()))?,
-    };
+    let content = unless_missing(read_small(path, SMALL)).map_err(|error| unreadable(error.to_string()))?;
+    let Some(content) = content else { return Ok(None) };
     let value: Value = serde_json::from_slice(&content).map_err(|error| unreadable(error.to_string()))?;
     let field = |name: &str| number(&value, name).ok_or_else(|| unreadable(format!("it says no {name}")));
     Ok(Some(Signed { at: (field("height")?, field("round")?, field("step")?), content }))
