@@ -306,12 +306,14 @@ impl World {
             let folder = folder(&plan.name);
             let named = self.past.named.contains_key(&folder);
             let pending = self.disk.record().is_some_and(|record| record.is_of(plan) && !record.verdict.has_passed());
-            if named {
-                // A node below SDK v0.50 that stands at the halt has not stored its height, so it is not asked for it.
-                pending || (plan.height <= self.data.block && !self.is_current(&folder))
-            } else {
-                plan.height > self.data.committed
-            }
+            // A node below SDK v0.50 that stands at the halt has not stored its height, so it is not asked for it; and a power
+            // cut may have undone the switch to what has committed its own.
+            pending
+                || if named {
+                    plan.height <= self.data.block && !self.is_current(&folder)
+                } else {
+                    plan.height > self.data.committed
+                }
         });
         let version = self.chain.version_at(self.data.committed);
         let height = self.data.block + u64::from(ahead) + if how == How::Exact { 100 } else { 0 };

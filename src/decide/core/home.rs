@@ -17,7 +17,9 @@ use super::{
         run::{Due, Ear, Life, Question, Run},
         schedule::Urgency,
     },
-    Core, key, record_of, version_of, wake_by,
+    Core, key, record_of,
+    restored::were_exchanged,
+    version_of, wake_by,
 };
 
 /// What `upgrade-info.json` leads to.
@@ -217,8 +219,8 @@ impl Core {
     ) -> Situation<'a> {
         let height = upgrade.plan.height;
         let (latest, committed) = self.run.life().map_or((None, None), |life| (life.latest, life.committed));
-        // A record that is lost may have told that the data are older than what was signed.
-        let signed = facts.signed_height.filter(|_| facts.record != RecordFact::Unreadable);
+        // Data that came instead of ours may be older than what was signed, and a record that is lost may have told of that.
+        let signed = facts.signed_height.filter(|_| facts.record != RecordFact::Unreadable && !were_exchanged(facts));
         let beyond = latest.is_some_and(|latest| latest > height + 1) || signed.is_some_and(|signed| signed > height);
         let past = committed.map_or(leftover && beyond, |committed| committed >= height);
         if origin == Origin::Node && past {

@@ -155,3 +155,9 @@ impl Core {
 pub(super) fn are_strange(facts: &Facts) -> bool {
     facts.data.is_some() && known_data(facts) != facts.data
 }
+
+/// Whether the data are others than those on which this home has worked. A home that is taken over has worked with what it has.
+pub(super) fn were_exchanged(facts: &Facts) -> bool {
+    let RecordFact::Present(record) = &facts.record else { return false };
+    are_strange(facts) && (record.data.is_some() || record.plan.height > 0)
+}

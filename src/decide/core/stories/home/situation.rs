@@ -174,6 +174,30 @@ fn an_upgrade_that_the_running_binary_is_past_is_settled_and_not_made() {
     answered(&mut scene, Some(HEIGHT), Some(HEIGHT)).remembers(record());
 }
 
+/// The node had halted on them and was killed before anybody saw it: the upgrade was written down as passed, and the old
+/// binary started for ever.
+#[test]
+fn what_was_signed_on_other_data_settles_no_upgrade() {
+    let v1 = |data| Record { plan: plan("v1", 5), data, ..passed() };
+    let none = |data| Record { data, ..Record::nothing(Version::Genesis) };
+    for (record, settles) in [
+        (v1(None), false),
+        (v1(Some(data(2))), false),
+        (v1(Some(data(1))), true),
+        (none(Some(data(2))), false),
+        (none(None), true),
+    ] {
+        let mut scene = with_old_file(|_| {});
+        (scene.facts.data, scene.facts.record) = (Some(data(1)), present(record.clone()));
+        scene.asks();
+        scene.facts.signed_height = Some(HEIGHT + 1);
+        let told = answered(&mut scene, None, None);
+        let settled = Record { data: record.data, ..passed() };
+        let is = matches!(&told.0.home, Some((_, HomeJob::Remember(record))) if *record == settled);
+        assert_eq!(is, settles, "{record:?}: {:?}", told.0);
+    }
+}
+
 #[test]
 fn what_was_signed_before_an_upgrade_was_due_says_nothing_of_it_nor_does_what_could_not_be_read_then() {
     for (signed, unknown, before) in
