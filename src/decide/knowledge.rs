@@ -188,13 +188,16 @@ impl Knowledge {
     #[must_use]
     pub fn withdrew(&self, plan: &Plan, quorum: usize) -> bool {
         let denies = |voice: &Voice<'_>| voice.at < plan.height && voice.plan != Some(plan);
-        let own = self.views.get(&OWN_NODE).filter(|view| view.is_in_step());
+        let said = self.voices().filter(|(_, voice)| voice.plan == Some(plan));
+        let since = said.map(|(_, voice)| voice.since).min().unwrap_or_default();
+        let own = self.views.get(&OWN_NODE).filter(|view| view.is_in_step()).map(View::voice);
         if let Some(own) = own {
-            return denies(&own.voice());
+            // One that is cut off is in step for all it knows, and what it is not so far to see denies nothing.
+            let sees = own.at >= since && self.voices().all(|(_, voice)| voice.at < plan.height);
+            return sees && denies(&own);
         }
         if let Some(proven) = self.newest_proof().filter(|proven| proven.height < plan.height) {
-            let said = self.voices().filter(|(_, voice)| voice.plan == Some(plan));
-            return proven.refutes(plan, said.map(|(_, voice)| voice.since).min().unwrap_or_default());
+            return proven.refutes(plan, since);
         }
         let judge = self.views.values().filter(|view| view.is_in_step()).max_by_key(|view| view.read_at);
         judge.is_some_and(|judge| denies(&judge.voice()))
@@ -375,6 +378,23 @@ mod tests {
             knowledge.absorb(&read(EndpointId(who), 50, None, None));
             assert_eq!((knowledge.withdrew(&plan, 1), knowledge.withdrew(&plan, 2)), (alone, both));
         }
+    }
+
+    /// What was staged for it was set aside, and placed again once the node came so far.
+    #[test]
+    fn an_own_node_that_lags_withdraws_nothing_that_others_see_scheduled_or_saw_come() {
+        let plan = upgrade("v2", 100);
+        let mut knowledge = Knowledge::default();
+        let mut withdrew = |who, height, says: Option<&Upgrade>| {
+            knowledge.absorb(&block(who, height, false));
+            knowledge.absorb(&read(who, height, says, None));
+            knowledge.withdrew(&plan.plan, 1)
+        };
+        assert!(withdrew(OWN_NODE, 50, None) && withdrew(PEER, 89, None));
+        assert!(!withdrew(PEER, 90, Some(&plan)) && !withdrew(OWN_NODE, 89, None));
+        assert!(withdrew(OWN_NODE, 90, None), "it is so far, and sees none");
+        assert!(withdrew(PEER, 99, None));
+        assert!(!withdrew(PEER, 100, None));
     }
 
     #[test]

@@ -675,3 +675,54 @@ fn what_was_signed_passes_no_upgrade_whose_record_is_lost() {
         assert!(world.tally.passed > 1, "{survives}");
     }
 }
+
+/// Older data came in, on which the node halted once more, and nobody lived to see it. What was signed on the data before passed
+/// the upgrade.
+#[test]
+fn an_upgrade_to_which_older_data_come_once_more_is_not_passed_by_what_was_signed_before() {
+    let setup = Setup { backups: false, custom_hook: false, first: 4, proves: false, ..Setup::default() };
+    let to_the_second = [
+        Act::Pace(Channel::Boot, 5),
+        Act::Place,
+        Act::Until(Moment::Passed),
+        Act::Schedule(16, Wanted::A),
+        Act::Until(Moment::SetAside),
+        Act::Until(Moment::Place),
+    ];
+    let back = [
+        Act::Fails { jobs: 1, late: false },
+        Act::Rollback,
+        Act::Pace(Channel::Boot, 0),
+        Act::Snapshot(-2, Carries::Last),
+        Act::Until(Moment::Halt),
+        Act::Kill,
+        Act::Start,
+        Act::Until(Moment::Halt),
+        Act::Signal,
+    ];
+    let world = story(setup, &[&to_the_second[..], &back].concat());
+    assert!(is_at(&world, "V2"));
+}
+
+/// It stands at an exact height, thousands of seconds behind the chain, and knows of no plan.
+#[test]
+fn a_node_that_is_far_behind_has_nothing_set_aside_that_others_see_scheduled() {
+    let setup =
+        Setup { backups: false, custom_hook: false, validates: false, proves: false, first: 0, ..Setup::default() };
+    for ahead in [2, 19] {
+        let acts = [
+            Act::Pace(Channel::Boot, 5),
+            Act::Pace(Channel::Home, 3),
+            Act::Until(Moment::Weigh),
+            Act::Signal,
+            Act::Until(Moment::Halt),
+            Act::Name(1, How::Exact),
+            Act::Until(Moment::Halt),
+            Act::Schedule(ahead, Wanted::A),
+            Act::Start,
+            Act::Until(Moment::Room),
+        ];
+        let world = story(Setup { on_failure: OnFailure::Leave, ..setup }, &acts);
+        assert_eq!(world.times(Moment::SetAside), 0, "{ahead}");
+    }
+}
