@@ -131,8 +131,12 @@ impl<'a> Wanted<'a> {
         let endpoints = if info.is_some() && set(&args.rpc).is_empty() && set(&args.rest).is_empty() {
             Vec::new()
         } else {
-            let own = path.and_then(|path| upcoming::own_endpoint(path, &[], &daemon));
-            endpoints::list(own, &set(&args.rpc), &set(&args.rest)).map_err(Failure::usage)?
+            let (rpc, rest) = (set(&args.rpc), set(&args.rest));
+            let listed = match path {
+                Some(path) => upcoming::endpoints_at(path, &[], &daemon, &rpc, &rest),
+                None => endpoints::list(None, &rpc, &rest),
+            };
+            listed.map_err(Failure::usage)?
         };
         if endpoints.is_empty() && info.is_none() {
             return Err(Failure::usage(

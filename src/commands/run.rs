@@ -14,10 +14,10 @@ use std::{
 use anyhow::{Context as _, bail};
 use tokio::sync::{mpsc, watch};
 
-use super::upcoming::own_endpoint;
+use super::upcoming::endpoints_at;
 use crate::{
     chain::{
-        endpoints::{self, Clients, Endpoint},
+        endpoints::{Clients, Endpoint},
         own_node::OwnNode,
         poller,
         proof::Trust,
@@ -30,6 +30,7 @@ use crate::{
     },
     exit::{Ending, Failure, told},
     home::{
+        Home,
         backup::{self, BackupError},
         observe, version,
     },
@@ -137,8 +138,9 @@ fn configured(persona: Persona, file: Option<&Path>, args: &[OsString]) -> anyho
 
 pub(super) fn own_and_others(config: &Config, args: &[OsString]) -> anyhow::Result<Vec<Endpoint>> {
     let args = version::current(&config.home)?.arguments(args);
-    let own = own_endpoint(&config.home.path, &args, &config.home.daemon);
-    let endpoints = endpoints::list(own, &config.rpc, &config.rest).context("WATCHER_RPC or WATCHER_REST")?;
+    let Home { path, daemon, .. } = &config.home;
+    let endpoints =
+        endpoints_at(path, &args, daemon, &config.rpc, &config.rest).context("WATCHER_RPC or WATCHER_REST")?;
     let (quorum, known) = (config.settings.quorum, endpoints.len());
     if quorum > known.max(1) {
         tracing::warn!(
@@ -150,6 +152,12 @@ pub(super) fn own_and_others(config: &Config, args: &[OsString]) -> anyhow::Resu
 }
 
 fn listen(config: &Config, endpoints: Vec<Endpoint>) -> anyhow::Result<Ears> {
+    if endpoints.is_empty() {
+        tracing::warn!(
+            "nobody can be asked what is scheduled: the node's RPC listens at no address (laddr in config.toml), and WATCHER_RPC \
+             and WATCHER_REST name none; upgrades are seen once the node halts for them, and nothing is fetched before"
+        );
+    }
     let own = endpoints.iter().find(|endpoint| endpoint.own.is_some());
     let own_node = own
         .map(|own| OwnNode::new(own.url.clone(), config.home.path.clone(), OWN_ANSWER))

@@ -4,21 +4,18 @@ mod list;
 pub(super) mod moment;
 pub(super) mod text;
 
-use std::{
-    fmt::Write as _,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{ffi::OsString, fmt::Write as _, path::Path, sync::Arc};
 
 use anyhow::{Context as _, bail};
 use jiff::Zoned;
 use serde::Serialize;
+use url::Url;
 
 use super::say;
 use crate::{
     artifact,
     chain::{
-        endpoints::{self, Clients, Endpoint, Own},
+        endpoints::{self, BadAddress, Clients, Endpoint, Own},
         own_node,
         proof::{Choice, Trust},
         survey::{Survey, survey},
@@ -79,11 +76,11 @@ fn endpoints_of(args: &UpcomingArgs, daemon: &str) -> anyhow::Result<Vec<Endpoin
             home.display()
         );
     }
-    let own = own_endpoint(home, &[], daemon);
-    if own.is_none() && others.iter().all(Vec::is_empty) {
+    let endpoints = endpoints_at(home, &[], daemon, &others[0], &others[1])?;
+    if endpoints.is_empty() {
         bail!("the node's RPC listens at no address that can be asked; give --rpc or --rest");
     }
-    Ok(endpoints::list(own, &others[0], &others[1])?)
+    Ok(endpoints)
 }
 
 /// What plans are proven from, for a command that only looks: what a running `watcher` keeps in the home is read.
@@ -121,13 +118,25 @@ pub fn of(survey: &Survey, home: &Home) -> Upcoming {
     list(survey, |plan| observe::upgrade_of(home, plan), |upgrade| !home.daemon.is_empty() && in_place(upgrade))
 }
 
-/// The own node of a home, by the node's arguments, environment and configuration.
-#[must_use]
-pub fn own_endpoint(home: &Path, args: &[std::ffi::OsString], daemon: &str) -> Option<(url::Url, Own)> {
+/// The endpoints of a home: its own node first, by the node's arguments, environment and configuration, then others. A node
+/// whose RPC is off is asked over REST where that is on.
+///
+/// # Errors
+/// [`BadAddress`] for the first that cannot be one.
+pub fn endpoints_at(
+    home: &Path,
+    args: &[OsString],
+    daemon: &str,
+    rpc: &[String],
+    rest: &[String],
+) -> Result<Vec<Endpoint>, BadAddress> {
     let environment = |name: &str| std::env::var(name).ok();
-    let url = own_node::own_rpc_address(args, &environment, home, daemon)?;
-    let rest = own_node::own_rest_address(args, &environment, home, daemon);
-    Some((url, Own { home: PathBuf::from(home), rest }))
+    let own_rest = own_node::own_rest_address(args, &environment, home, daemon);
+    if let Some(url) = own_node::own_rpc_address(args, &environment, home, daemon) {
+        return endpoints::list(Some((url, Own { home: home.to_owned(), rest: own_rest })), rpc, rest);
+    }
+    let rest: Vec<_> = own_rest.iter().map(Url::to_string).chain(rest.iter().cloned()).collect();
+    endpoints::list(None, rpc, &rest)
 }
 
 /// Something as JSON. What a terminal would act on is escaped beyond what JSON demands: C1 controls, marks of direction.

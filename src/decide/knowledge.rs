@@ -117,6 +117,12 @@ impl Knowledge {
         }
     }
 
+    /// Whether anybody has told what is scheduled, be that nothing.
+    #[must_use]
+    pub fn is_of_the_schedule(&self) -> bool {
+        self.newest_proof().is_some() || self.views.values().any(|view| view.read_at > 0)
+    }
+
     /// The plans that are ahead of the own node, nearest first. What the own node, in step with the chain, knows
     /// nothing of is left out, and what is proven not to be scheduled: others cannot talk it into an upgrade. What is
     /// proven is there, whoever keeps silent about it.

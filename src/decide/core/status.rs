@@ -42,7 +42,12 @@ impl Core {
             let staged = if staged { "its binary is there" } else { "its binary is NOT there" };
             format!("next upgrade {} at {}, {staged}", next.plan.name, next.plan.height)
         } else {
-            job.map_or("no upgrade is scheduled", name_of).to_string()
+            match (job, &self.run) {
+                (Some(job), _) => name_of(job).to_string(),
+                (None, Run::Ended { exit, .. }) => format!("it ended with {exit} and is started again"),
+                (None, _) if self.knowledge.is_of_the_schedule() => String::from("no upgrade is scheduled"),
+                (None, _) => String::from("what is scheduled is not known"),
+            }
         };
         format!("{runs}; {what}")
     }

@@ -4,12 +4,14 @@ use super::*;
 fn what_runs_and_what_comes_next_is_one_line() {
     let says = |scene: &Scene, line: &str| assert_eq!(scene.core.status(&scene.facts), line);
     let mut scene = Scene::new(Settings::default());
-    says(&scene, "no node runs; no upgrade is scheduled");
+    says(&scene, "no node runs; what is scheduled is not known");
     scene.tick();
     says(&scene, "genesis runs; starting the node");
     scene.done();
-    says(&scene, "genesis runs; no upgrade is scheduled");
+    says(&scene, "genesis runs; what is scheduled is not known");
     scene.is_at(900, 899);
+    scene.hears(EndpointId(1), News::Scheduled { height: 899, upgrade: None, applied: None });
+    says(&scene, "genesis runs at height 900; no upgrade is scheduled");
     scene.hears(OWN_NODE, scheduled(upgrade("v2", HEIGHT)));
     says(&scene, "genesis runs at height 900; next upgrade v2 at 1000, its binary is NOT there");
     for (staged, there) in [(Staged::None, "NOT there"), (Staged::Arriving, "NOT there"), (Staged::Operator, "there")] {
@@ -30,5 +32,13 @@ fn of_a_new_binary_it_says_what_is_waited_for_and_of_one_that_has_passed_nothing
     // It is asked for its height, which is told of nowhere.
     scene.seconds(2).does(HomeJob::Ask);
     scene.facts.record = present(passed());
-    assert_eq!(line(&scene), "upgrades/v2 runs; no upgrade is scheduled");
+    assert_eq!(line(&scene), "upgrades/v2 runs; what is scheduled is not known");
+}
+
+/// It said that no node ran, and that no upgrade was scheduled.
+#[test]
+fn of_a_node_that_crashes_it_says_how() {
+    let mut scene = Scene::running(Settings { crash_restarts: 3, ..Settings::default() });
+    scene.exits(code(7)).rests();
+    assert_eq!(scene.core.status(&scene.facts), "no node runs; it ended with exit status 7 and is started again");
 }
