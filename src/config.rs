@@ -256,6 +256,7 @@ fn manner(values: &Values, problems: &mut Vec<String>) -> Manner {
         place_chosen: values.text("DAEMON_DATA_BACKUP_DIR") != values.text("DAEMON_HOME"),
         keep: count(values, "WATCHER_BACKUP_KEEP", 0, problems) as usize,
         more: values.list("WATCHER_BACKUP_PATHS").iter().map(PathBuf::from).collect(),
+        node_arguments: Vec::new(),
     }
 }
 

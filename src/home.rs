@@ -5,6 +5,7 @@ pub mod backup;
 pub mod changes;
 pub mod current;
 pub mod lock;
+pub(crate) mod node_config;
 pub mod observe;
 pub mod orders;
 pub mod record;
@@ -199,21 +200,6 @@ fn is_absence(error: &io::Error) -> bool {
     use io::ErrorKind::{NotADirectory, NotFound, PermissionDenied};
     matches!(error.kind(), NotFound | NotADirectory | PermissionDenied)
         || error.raw_os_error() == Some(nix::Error::ELOOP as i32)
-}
-
-/// A file of the node's configuration. One that is missing or says nothing has what it does not say by default, as for the
-/// node.
-///
-/// # Errors
-/// Where it cannot be read now: what it says may matter.
-pub(crate) fn node_config(home: &Path, name: &str) -> io::Result<toml::Table> {
-    const LARGEST: u64 = 1 << 20;
-    match read_small(&home.join("config").join(name), LARGEST) {
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::InvalidData) => {
-            Ok(toml::Table::new())
-        }
-        read => Ok(String::from_utf8_lossy(&read?).parse().unwrap_or_default()),
-    }
 }
 
 /// Writes a whole file beside its place and renames it there, so that a reader sees the old or the new content.

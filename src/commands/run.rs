@@ -129,8 +129,8 @@ fn configured(persona: Persona, file: Option<&Path>, args: &[OsString]) -> anyho
     if let Some(flaw) = backup::flaw(home) {
         tracing::warn!("{flaw}");
     }
-    version::current(home)?;
-    for error in version::not_understood(home) {
+    config.home.manner.node_arguments = version::current(home)?.arguments(args);
+    for error in version::not_understood(&config.home) {
         tracing::error!("{error}");
     }
     Ok(config)

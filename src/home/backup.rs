@@ -17,6 +17,7 @@ pub mod verify;
 mod work;
 
 use std::{
+    ffi::OsString,
     fs, io,
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
@@ -47,11 +48,14 @@ pub struct Manner {
     pub keep: usize,
     /// `WATCHER_BACKUP_PATHS`, absolute or within the home.
     pub more: Vec<PathBuf>,
+    /// The node's arguments, where they are known: `--db_dir` comes before its configuration.
+    pub node_arguments: Vec<OsString>,
 }
 
 impl Default for Manner {
     fn default() -> Self {
-        Self { means: Means::Checkpoint, place_chosen: false, keep: 1, more: Vec::new() }
+        let (more, node_arguments) = Default::default();
+        Self { means: Means::Checkpoint, place_chosen: false, keep: 1, more, node_arguments }
     }
 }
 

@@ -5,7 +5,7 @@ use std::{ffi::OsString, path::Path};
 
 use url::Url;
 
-use crate::home::node_config;
+use crate::home::node_config::{self, NodeConfig};
 
 /// The address of the own node's RPC: `--rpc.laddr`, `<NAME>_RPC_LADDR`, `laddr` under `[rpc]` of `config/config.toml`,
 /// else CometBFT's default. An address on all interfaces is asked on the loopback one. None for a unix socket and
@@ -17,7 +17,8 @@ pub fn own_rpc_address(
     home: &Path,
     daemon_name: &str,
 ) -> Option<Url> {
-    let sources = Sources { args, env, daemon_name, file: node_config(home, "config.toml").unwrap_or_default() };
+    let sources =
+        NodeConfig { args, env, daemon_name, file: node_config::read(home, "config.toml").unwrap_or_default() };
     reachable(&sources.value("rpc.laddr").unwrap_or_else(|| String::from("tcp://127.0.0.1:26657")))
 }
 
@@ -30,7 +31,7 @@ pub fn own_rest_address(
     home: &Path,
     daemon_name: &str,
 ) -> Option<Url> {
-    let sources = Sources { args, env, daemon_name, file: node_config(home, "app.toml").unwrap_or_default() };
+    let sources = NodeConfig { args, env, daemon_name, file: node_config::read(home, "app.toml").unwrap_or_default() };
     // Go's strconv.ParseBool.
     let enabled = matches!(sources.value("api.enable")?.as_str(), "1" | "t" | "T" | "true" | "TRUE" | "True");
     let address = || sources.value("api.address").unwrap_or_else(|| String::from("tcp://localhost:1317"));
@@ -42,59 +43,16 @@ pub fn own_rest_address(
 #[must_use]
 pub fn own_setting(home: &Path, daemon_name: &str, dotted: &str) -> Option<String> {
     let env = |name: &str| std::env::var(name).ok();
-    let sources =
-        Sources { args: &[], env: &env, daemon_name, file: node_config(home, "config.toml").unwrap_or_default() };
+    let sources = NodeConfig {
+        args: &[],
+        env: &env,
+        daemon_name,
+        file: node_config::read(home, "config.toml").unwrap_or_default(),
+    };
     sources.variable(dotted).or_else(|| match sources.in_file(dotted)? {
         toml::Value::String(text) => Some(text.clone()),
         other => Some(other.to_string()),
     })
-}
-
-struct Sources<'a> {
-    args: &'a [OsString],
-    env: &'a dyn Fn(&str) -> Option<String>,
-    daemon_name: &'a str,
-    file: toml::Table,
-}
-
-impl Sources<'_> {
-    fn value(&self, dotted: &str) -> Option<String> {
-        self.argument(&format!("--{dotted}")).or_else(|| self.variable(dotted)).or_else(|| {
-            Some(match self.in_file(dotted)? {
-                toml::Value::String(text) => text.clone(),
-                toml::Value::Boolean(value) => value.to_string(),
-                _ => return None,
-            })
-        })
-    }
-
-    fn in_file(&self, dotted: &str) -> Option<&toml::Value> {
-        match dotted.split_once('.') {
-            Some((section, key)) => self.file.get(section)?.get(key),
-            None => self.file.get(dotted),
-        }
-    }
-
-    /// The last one wins; `--flag value` and `--flag=value`, and a flag that is a switch alone means true.
-    fn argument(&self, flag: &str) -> Option<String> {
-        let args: Vec<_> = self.args.iter().map(|arg| arg.to_string_lossy()).take_while(|arg| arg != "--").collect();
-        let mut found = None;
-        for (at, arg) in args.iter().enumerate() {
-            if arg == flag {
-                let switch = flag.ends_with(".enable");
-                found = if switch { Some(String::from("true")) } else { args.get(at + 1).map(ToString::to_string) };
-            } else if let Some(value) = arg.strip_prefix(flag).and_then(|rest| rest.strip_prefix('=')) {
-                found = Some(value.to_owned());
-            }
-        }
-        found
-    }
-
-    /// The SDK gives viper the executable's name as prefix and replaces `.` and `-`; an empty variable counts as unset.
-    fn variable(&self, dotted: &str) -> Option<String> {
-        let name = format!("{}_{dotted}", self.daemon_name).to_uppercase().replace(['-', '.'], "_");
-        (self.env)(&name).filter(|value| !value.is_empty())
-    }
 }
 
 /// A listening address as one to ask at.

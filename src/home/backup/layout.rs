@@ -8,7 +8,11 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::home::{Home, if_there, node_config};
+use crate::home::{
+    Home, if_there,
+    node_config::{self, NodeConfig},
+    read_small,
+};
 
 /// The folder within a backup that holds everything but `data`.
 pub(super) const INNER: &str = ".watcher";
@@ -79,19 +83,20 @@ impl Layout {
     /// # Errors
     /// Where `data` or what `WATCHER_BACKUP_PATHS` names is not there.
     pub(super) fn of(home: &Home) -> io::Result<Self> {
-        let config = node_config(&home.path, "config.toml")
+        let file = node_config::read(&home.path, "config.toml")
             .map_err(|error| at(&home.path.join("config/config.toml"), &error))?;
-        let named = |section: Option<&str>, key: &str, default: &str| {
-            let table = section.map_or(Some(&config), |section| config.get(section).and_then(toml::Value::as_table));
-            let text = table.and_then(|table| table.get(key)?.as_str()).filter(|text| !text.is_empty());
-            home.path.join(text.unwrap_or(default))
+        let env = |name: &str| std::env::var(name).ok();
+        let config = NodeConfig { args: &home.manner.node_arguments, env: &env, daemon_name: &home.daemon, file };
+        let named = |key: &str, default: &str| {
+            let text = config.value(key).filter(|text| !text.is_empty());
+            home.path.join(text.as_deref().unwrap_or(default))
         };
-        let signing = resolved(&named(None, "priv_validator_state_file", "data/priv_validator_state.json"));
-        let wal = resolved(&named(Some("consensus"), "wal_file", "data/cs.wal/wal"));
+        let signing = resolved(&named("priv_validator_state_file", "data/priv_validator_state.json"));
+        let wal = resolved(&named("consensus.wal_file", "data/cs.wal/wal"));
         let personal = [
             signing.clone(),
-            named(None, "priv_validator_key_file", "config/priv_validator_key.json"),
-            named(None, "node_key_file", "config/node_key.json"),
+            named("priv_validator_key_file", "config/priv_validator_key.json"),
+            named("node_key_file", "config/node_key.json"),
         ];
         let data = fs::canonicalize(home.data()).map_err(|error| at(&home.data(), &error))?;
         let known = personal.iter().map(|path| if_there(identity(path)).map_err(|error| at(path, &error)));
@@ -108,7 +113,7 @@ impl Layout {
         for (path, at, only) in [
             (home.path.join("config"), "config", Pattern::default()),
             (home.path.join("wasm"), "wasm", Pattern::default()),
-            (named(None, "db_dir", "data"), "databases", Pattern::ending(".db")),
+            (named("db_dir", "data"), "databases", Pattern::ending(".db")),
             (logs, "wal", Pattern::beginning(&base)),
         ] {
             // What is not there is not there to be lost.
@@ -132,9 +137,14 @@ impl Layout {
         Ok(layout)
     }
 
-    /// Whether a file never leaves its place.
-    pub(super) fn is_personal(&self, name: &str, meta: &fs::Metadata) -> bool {
-        KEYS.contains(&name) || self.personal.contains(&(meta.dev(), meta.ino()))
+    /// Whether a file never leaves its place: by its name, by what the node is set to, or by what is in it, for a node may be
+    /// set by what nobody else sees.
+    ///
+    /// # Errors
+    /// Where it cannot be read, and may be one.
+    pub(super) fn is_personal(&self, path: &Path, meta: &fs::Metadata) -> io::Result<bool> {
+        let known = is_key(path) || self.personal.contains(&(meta.dev(), meta.ino()));
+        Ok(known || is_key_or_signing_state(path, meta)?)
     }
 
     /// The files in a folder that never leave their place.
@@ -144,7 +154,9 @@ impl Layout {
             let (entry, path) = entry.map(|entry| (entry.file_type(), entry.path()))?;
             if entry?.is_dir() {
                 found.extend(self.personal_in(&path)?);
-            } else if if_there(fs::metadata(&path))?.is_some_and(|meta| self.is_personal(&file_name(&path), &meta)) {
+            } else if let Some(meta) = if_there(fs::metadata(&path))?
+                && self.is_personal(&path, &meta)?
+            {
                 found.push(path);
             }
         }
@@ -157,6 +169,25 @@ impl Layout {
             self.roots.push(Root { live, at: Path::new(INNER).join(at), only });
         }
     }
+}
+
+/// Whether a file has the name of a key.
+pub(super) fn is_key(path: &Path) -> bool {
+    KEYS.contains(&file_name(path).as_str())
+}
+
+/// Whether a file is what CometBFT writes for a validator's key or a node's, or of what it signed last.
+fn is_key_or_signing_state(path: &Path, meta: &fs::Metadata) -> io::Result<bool> {
+    /// Both have some hundred bytes.
+    const LARGEST: u64 = 4096;
+    if !meta.is_file() || meta.len() > LARGEST {
+        return Ok(false);
+    }
+    // One that the node takes away or replaces meanwhile is looked at where it is carried.
+    let Some(content) = if_there(read_small(path, LARGEST))? else { return Ok(false) };
+    let fields = serde_json::from_slice::<serde_json::Map<_, serde_json::Value>>(&content).unwrap_or_default();
+    let has = |name: &&str| fields.contains_key(*name);
+    Ok(["height", "round", "step"].iter().all(has) || has(&"priv_key"))
 }
 
 /// A name for something of this home's own: another home may keep its backups in the same place.

@@ -206,3 +206,52 @@ fn what_lies_ready_is_not_counted_once_more_unless_it_is_gone_or_room_is_short()
     ahead::clear(&home).unwrap();
     assert!(counted(&known), "nothing lies ready");
 }
+
+/// A node may be told where they are by what nobody else sees, and its validator signed heights twice after a rollback.
+#[test]
+fn keys_and_signing_states_of_any_name_stay_where_they_are() {
+    let (_keep, mut home) = home_with(&["genesis"]);
+    home.backups = Some(home.path.clone());
+    let state = |height: u64| format!(r#"{{"height": "{height}", "round": 0, "step": 3, "signature": "x"}}"#);
+    let states = [home.path.join("config/pvs.json"), home.data().join("sign/state")];
+    let key = home.path.join("config/val.json");
+    for path in states.iter().chain([&key, &home.path.join("config/app.toml")]) {
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, state(50)).unwrap();
+    }
+    fs::write(&key, r#"{"address": "A", "pub_key": {}, "priv_key": {"value": "secret"}}"#).unwrap();
+    fs::write(home.path.join("config/app.toml"), "height = 1").unwrap();
+    fs::write(home.path.join("config/addrbook.json"), r#"{"height": 1, "round": 2}"#).unwrap();
+    let done = taken(&home, 5);
+    let saved = |name: &str| done.path.join(name).exists();
+    let names = ["sign/state", ".watcher/config/pvs.json", ".watcher/config/val.json", ".watcher/config/app.toml"];
+    assert_eq!(names.map(saved), [false, false, false, true]);
+    assert!(saved(".watcher/config/addrbook.json"));
+    states.iter().for_each(|path| fs::write(path, state(64)).unwrap());
+    fs::write(home.path.join("config/app.toml"), "height = 2").unwrap();
+    restored(&home, &done);
+    assert!(states.iter().all(|path| fs::read_to_string(path).unwrap() == state(64)));
+    assert!(fs::read_to_string(&key).unwrap().contains("secret"));
+    assert_eq!(fs::read_to_string(home.path.join("config/app.toml")).unwrap(), "height = 1");
+}
+
+#[test]
+fn databases_are_found_as_the_node_finds_them_and_a_configuration_that_nobody_understands_saves_nothing() {
+    let (_keep, mut home) = home_with(&["genesis"]);
+    home.backups = Some(home.path.clone());
+    database(&home.path.join("far/state.db"));
+    fs::create_dir_all(home.path.join("config")).unwrap();
+    let config = home.path.join("config/config.toml");
+    let is_saved = |home: &Home| taken(home, 5).path.join(".watcher/databases/state.db/000001.ldb").exists();
+    assert!(!is_saved(&home), "nobody names them");
+    fs::write(&config, "\u{feff}DB_DIR = \"far\"\r\n").unwrap();
+    assert!(is_saved(&home), "keys are found in any case");
+    fs::write(&config, "db_dir = \"elsewhere\"").unwrap();
+    home.manner.node_arguments = ["start", "--db_dir", "far"].map(OsString::from).into();
+    assert!(is_saved(&home), "arguments come first");
+    for broken in ["garbage = = [", "[consensus"] {
+        fs::write(&config, broken).unwrap();
+        let error = tried(&home, 5).unwrap_err().to_string();
+        assert!(error.contains("config.toml"), "{error}");
+    }
+}

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     At, Means, at,
-    layout::{INNER, LOST_AND_FOUND, Layout, OURS, Pattern, beside, file_name, identity},
+    layout::{INNER, LOST_AND_FOUND, Layout, OURS, Pattern, beside, file_name, identity, is_key},
 };
 use crate::home::if_there;
 
@@ -337,19 +337,22 @@ impl<'a> Walk<'a> {
                 let settled = point.settled
                     || number(&name, &["ldb", "sst"]).is_some_and(|number| lowest_log.is_some_and(|log| number < log))
                     || self.is_rotated(&path);
-                self.file(path, to, &meta, Point { settled, ..point });
+                self.file(path, to, &meta, Point { settled, ..point })?;
             }
         }
         Ok(())
     }
 
-    fn file(&mut self, from: PathBuf, to: PathBuf, meta: &fs::Metadata, point: Point<'_>) {
-        if self.layout.is_personal(&file_name(&to), meta) {
-            return;
+    fn file(&mut self, from: PathBuf, to: PathBuf, meta: &fs::Metadata, point: Point<'_>) -> Result<(), At> {
+        // What never changes again is no signing state. A link may have another name than what it leads to.
+        let personal = !point.settled && (self.layout.is_personal(&from, meta).map_err(at(&from))? || is_key(&to));
+        if personal {
+            return Ok(());
         }
         let near = meta.dev() == point.device;
         let (state, settled, device) = (State::from(meta), point.settled, point.device);
         self.work.files.push(File { from, to, state, way: Way::Copy, settled, is_there: false, near, device });
+        Ok(())
     }
 
     /// A link within a part stays a link, and so does one that leads nowhere or to what is covered already.
@@ -363,7 +366,7 @@ impl<'a> Walk<'a> {
         };
         let meta = fs::metadata(&target).map_err(at(&target))?;
         if meta.is_file() {
-            self.file(target, to, &meta, Point { settled: false, ..point });
+            self.file(target, to, &meta, Point { settled: false, ..point })?;
         } else if meta.is_dir() && self.met.contains(&(meta.dev(), meta.ino())) {
             self.work.links.push((text, to));
         } else if meta.is_dir() {
