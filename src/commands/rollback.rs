@@ -10,7 +10,7 @@ use crate::{
     cli::RollbackArgs,
     config::Config,
     decide::{
-        facts::{Backup, Record, RecordFact, Verdict},
+        facts::{Backup, FailureState, Record, RecordFact, Verdict},
         orders::Ruling,
     },
     exit::Ending,
@@ -32,9 +32,12 @@ pub fn rollback(file: Option<&Path>, args: &RollbackArgs) -> anyhow::Result<Endi
         || backup::state(&config.home, info.as_ref()) != Backup::Complete
     {
         bail!(
-            "there is no complete backup of before upgrade {name:?} to go back to: mount its disk where it has one of its own, \
-             replace the upgrade's binary, or give `watcher resume`"
+            "there is no complete backup of before upgrade {name:?} to go back to: mount its disk where it has one of its own; \
+             else the way on is another binary (`watcher replace`) or, where it has failed, `watcher resume`"
         );
+    }
+    if record.failure.as_ref().is_some_and(|failure| failure.state == FailureState::RolledBack) {
+        bail!("upgrade {name:?} is taken back already; `watcher resume` has it go on");
     }
     // The node is stopped for it, so that what could be brought back is looked at before.
     let flaws =

@@ -76,6 +76,14 @@ pub fn write_ruling(home: &Home, ruling: Option<Ruling>) -> io::Result<()> {
     write_or_remove(&ruling_path(home), ruling.as_ref())
 }
 
+/// Takes back the operator's word that was heeded. One that came meanwhile stays.
+///
+/// # Errors
+/// As the file system gives them.
+pub fn heeded(home: &Home, ruling: Option<Ruling>) -> io::Result<()> {
+    if read(home).ruling == ruling { write_ruling(home, None) } else { Ok(()) }
+}
+
 /// Writes `upgrade-info.json` in the operator's name: executable, which a node's own file never is. It takes the place of
 /// one file, or of none; what a node has written since stays.
 ///

@@ -129,7 +129,8 @@ impl Supervisor {
             }),
             HomeJob::Restore(plan) => self.jobs.spawn_blocking(id, move |stop| restored(&home, &plan, stop)),
             HomeJob::Heed(record) => {
-                let heeded = record::write_to_last(&home, &record).and_then(|()| orders::write_ruling(&home, None));
+                let ruling = orders::read(&home).ruling;
+                let heeded = record::write_to_last(&home, &record).and_then(|()| orders::heeded(&home, ruling));
                 self.at_once(id, heeded);
             }
         }

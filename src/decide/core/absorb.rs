@@ -129,6 +129,7 @@ impl Core {
                 decision.notes.push(Note::NoRoom { plan: plan.clone(), reason: reason.to_string() });
                 if pending(&event.facts).is_some() {
                     self.acting.failed(event.now, FAST_RETRY, None);
+                    self.stands_still = Some(format!("the backup cannot be made: {reason}"));
                 }
             }
             HomeJob::Replace(_) => {

@@ -355,6 +355,8 @@ impl Core {
     fn begin_anew(&mut self) {
         (self.hooks, self.counted, self.attempt) = (None, None, None);
         self.failing = Failing::default();
+        // What fails once more is told once more.
+        self.told.retain(|told| !told.starts_with("failed "));
     }
 
     fn alarm(&mut self, record: &Record, facts: &Facts, decision: &mut Decision) {

@@ -13,11 +13,11 @@ use super::{
         },
         ladder::{self, Context, Rung},
         note::Note,
-        plan::{Plan, Upgrade},
+        plan::{Folder, Plan, Upgrade},
         run::{Due, Ear, Life, Question, Run},
         schedule::Urgency,
     },
-    Core, key, record_of,
+    Core, key, pending, record_of,
     restored::were_exchanged,
     version_of, wake_by,
 };
@@ -125,7 +125,12 @@ impl Core {
             Run::Ended { exit, .. } => decision.exit = Some(exit_by(*exit)),
         }
         if decision.exit == Some(Exit::Fine) {
-            let stands_still = self.stands_still.clone().map(Exit::UpgradeFailed);
+            let switched = |folder: &Folder| facts.current == Current::Version(Version::Upgrade(folder.clone()));
+            let held = pending(facts).filter(|upgrade| facts.orders.hold(&upgrade.folder).is_some());
+            let held = held.filter(|upgrade| !switched(&upgrade.folder)).map(|Upgrade { plan, folder, .. }| {
+                format!("upgrade {:?} is due and held by the operator, until `watcher release {folder}`", plan.name)
+            });
+            let stands_still = held.or_else(|| self.stands_still.clone()).map(Exit::UpgradeFailed);
             decision.exit = Self::failed(facts).or(stands_still).or(Some(Exit::Fine));
         }
     }

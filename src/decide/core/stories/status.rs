@@ -10,8 +10,6 @@ fn what_runs_and_what_comes_next_is_one_line() {
     scene.done();
     says(&scene, "genesis runs; what is scheduled is not known");
     scene.is_at(900, 899);
-    scene.hears(EndpointId(1), News::Scheduled { height: 899, upgrade: None, applied: None });
-    says(&scene, "genesis runs at height 900; no upgrade is scheduled");
     scene.hears(OWN_NODE, scheduled(upgrade("v2", HEIGHT)));
     says(&scene, "genesis runs at height 900; next upgrade v2 at 1000, its binary is NOT there");
     for (staged, there) in [(Staged::None, "NOT there"), (Staged::Arriving, "NOT there"), (Staged::Operator, "there")] {
@@ -33,6 +31,14 @@ fn of_a_new_binary_it_says_what_is_waited_for_and_of_one_that_has_passed_nothing
     scene.seconds(2).does(HomeJob::Ask);
     scene.facts.record = present(passed());
     assert_eq!(line(&scene), "upgrades/v2 runs; what is scheduled is not known");
+}
+
+#[test]
+fn that_no_upgrade_is_scheduled_is_said_once_somebody_said_so() {
+    let mut scene = Scene::running(Settings::default());
+    assert_eq!(scene.core.status(&scene.facts), "genesis runs; what is scheduled is not known");
+    scene.hears(EndpointId(1), News::Scheduled { height: 899, upgrade: None, applied: None });
+    assert_eq!(scene.core.status(&scene.facts), "genesis runs; no upgrade is scheduled");
 }
 
 /// It said that no node ran, and that no upgrade was scheduled.

@@ -26,6 +26,19 @@ fn no_node_is_started_and_it_is_told_every_ten_minutes() {
     scene.signal().leaves(Exit::UpgradeFailed(left));
 }
 
+/// The second time the log ended without a reason.
+#[test]
+fn what_fails_once_more_is_told_once_more() {
+    let mut scene = found(by(OnFailure::Hold), FailureState::RolledBack);
+    let told = scene.tick().0.notes[0].to_string();
+    scene.facts.orders.ruling = Some(Ruling::Resume);
+    scene.tick();
+    // It goes on, and comes to the same end.
+    scene.facts.orders.ruling = None;
+    let once_more = scene.ends(Outcome::Done).0.notes;
+    assert!(once_more.iter().any(|note| note.to_string() == told), "{once_more:?}");
+}
+
 #[test]
 fn whether_it_can_be_taken_back_by_hand_is_told_with_it() {
     let told = |change: &dyn Fn(&mut Facts)| {

@@ -60,4 +60,26 @@ fn what_stands_in_the_way_of_an_upgrade_is_why_watcher_leaves() {
     scene.exits(code(1)).does(HomeJob::BackUp(plan("v2", HEIGHT)));
     scene.fails().rests();
     scene.signal().leaves(Exit::UpgradeFailed("backing up the data directory failed: it broke".into()));
+
+    let held = "upgrade \"v2\" is due and held by the operator, until `watcher release v2`";
+    let no_room = "the backup cannot be made: it broke";
+    for (what, reason) in [("held", held), ("no room", no_room)] {
+        let mut scene = Scene::halted(Settings::default());
+        scene.facts.staged.insert(folder("v2"), Staged::Operator);
+        if what == "held" {
+            scene.facts.orders.holds = [Hold { folder: None, reason: String::new() }].into();
+            scene.tick().rests();
+        } else {
+            scene.facts.backup = Backup::Missing;
+            scene.tick();
+            scene.fails().rests();
+        }
+        scene.signal();
+        scene.exits(code(0)).leaves(Exit::UpgradeFailed(reason.into()));
+    }
+    // What has passed the brake is not held.
+    let mut scene = Scene::upgraded(Settings::default());
+    scene.facts.orders.holds = [Hold { folder: None, reason: String::new() }].into();
+    scene.signal();
+    scene.exits(code(0)).leaves(Exit::Fine);
 }
