@@ -132,7 +132,9 @@ fn write_marker(home: &Home, folder: &Folder, plan: &Plan) -> io::Result<()> {
     if !home.keep_case {
         plan.name = plan.name.to_lowercase();
     }
-    write_whole(&home.upgrade(folder).join(upgrade_info::FILE), upgrade_info::render(&plan).as_bytes(), false)
+    // Of a height that somebody named by hand, nothing else tells after a power cut that it was this switch.
+    let durable = fs::metadata(home.upgrade_info()).is_ok_and(|info| upgrade_info::is_by_hand(info.mode()));
+    write_whole(&home.upgrade(folder).join(upgrade_info::FILE), upgrade_info::render(&plan).as_bytes(), durable)
 }
 
 fn point(home: &Home, target: &Path) -> io::Result<()> {

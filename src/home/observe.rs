@@ -173,13 +173,11 @@ fn rests_on_a_file(home: &Home, info: &Info) -> bool {
 }
 
 fn understood(home: &Home, bytes: Result<&[u8], &String>, fingerprint: Fingerprint, mode: u32) -> Info {
-    const ANY_EXECUTE: u32 = 0o111;
     let plan =
         bytes.map_err(Clone::clone).and_then(|bytes| upgrade_info::parse(bytes).map_err(|error| error.to_string()));
     match plan.and_then(|plan| upgrade_of(home, plan).map_err(|error| error.to_string())) {
-        // A node writes the file 0600 or 0644; cosmovisor's add-upgrade leaves it executable.
         Ok(upgrade) => {
-            let origin = if mode & ANY_EXECUTE == 0 { Origin::Node } else { Origin::Operator };
+            let origin = if upgrade_info::is_by_hand(mode) { Origin::Operator } else { Origin::Node };
             Info::Plan { upgrade, fingerprint, origin }
         }
         Err(reason) => Info::Unreadable { reason, fingerprint },

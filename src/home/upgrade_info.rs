@@ -22,6 +22,13 @@ impl fmt::Display for NotAPlan {
     }
 }
 
+/// Whether a file with these permissions is an operator's. A node writes it 0600 or 0644; cosmovisor's `add-upgrade` leaves it
+/// executable.
+#[must_use]
+pub const fn is_by_hand(mode: u32) -> bool {
+    mode & 0o111 != 0
+}
+
 /// The plan in a home's file, where there is one that can be understood.
 #[must_use]
 pub fn read(home: &Home) -> Option<Plan> {

@@ -355,6 +355,9 @@ impl World {
             let named = folder.clone();
             let mark = move |home: &mut Home| drop(home.markers.insert(named.clone(), marker.clone()));
             self.disk.change(Place::Version(folder.clone()), mark);
+            if self.disk.home.info.as_ref().is_some_and(|info| info.origin == Origin::Operator) {
+                self.disk.sync(&Place::Version(folder.clone()));
+            }
             return Next::Again;
         }
         if self.process.is_some() {

@@ -726,3 +726,41 @@ fn a_node_that_is_far_behind_has_nothing_set_aside_that_others_see_scheduled() {
         assert_eq!(world.times(Moment::SetAside), 0, "{ahead}");
     }
 }
+
+/// The switch to it outlived the power cut, and the record did not.
+#[test]
+fn what_an_operator_named_runs_its_hook_once_more_after_a_power_cut() {
+    let acts = [
+        Act::Until(Moment::Exit),
+        Act::Signal,
+        Act::Until(Moment::Halt),
+        Act::Until(Moment::Halt),
+        Act::Start,
+        Act::Until(Moment::Place),
+        Act::Name(1, How::Exact),
+        Act::Until(Moment::AppHook),
+        Act::PowerCut(7_761_273_486_067_374_136),
+        Act::Schedule(2, Wanted::A),
+    ];
+    let setup = Setup { first: 4, backups: false, validates: false, proves: false, ..Setup::default() };
+    story(Setup { on_failure: OnFailure::Leave, ..setup }, &acts);
+}
+
+#[test]
+fn a_node_that_stands_where_it_was_told_to_is_not_started_again() {
+    let acts = [
+        Act::Signal,
+        Act::Name(1, How::Exact),
+        Act::Until(Moment::Halt),
+        Act::Kill,
+        Act::Start,
+        Act::Until(Moment::Halt),
+        Act::Name(1, How::File),
+        Act::Until(Moment::Start),
+        Act::Fails { jobs: 1, late: false },
+        Act::Until(Moment::Room),
+        Act::Schedule(2, Wanted::A),
+    ];
+    let setup = Setup { first: 60, custom_hook: false, validates: false, proves: false, ..Setup::default() };
+    story(Setup { on_failure: OnFailure::Leave, ..setup }, &acts);
+}

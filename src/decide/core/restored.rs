@@ -71,7 +71,8 @@ impl Core {
         const LONG: Duration = Duration::from_secs(20);
         let Run::Alive(life) = &self.run else { return false };
         let stands = match (life.latest, life.committed) {
-            (Some(latest), Some(committed)) if latest == committed + 1 => Some(committed),
+            // One that was told to stop there does what it was told.
+            (Some(latest), Some(committed)) if latest == committed + 1 && life.halt != Some(latest) => Some(committed),
             _ => None,
         };
         let since = self.stands.filter(|(at, _)| Some(*at) == stands).map_or(event.now, |(_, since)| since);

@@ -227,7 +227,9 @@ fn keys_and_signing_states_of_any_name_stay_where_they_are() {
     let names = ["sign/state", ".watcher/config/pvs.json", ".watcher/config/val.json", ".watcher/config/app.toml"];
     assert_eq!(names.map(saved), [false, false, false, true]);
     assert!(saved(".watcher/config/addrbook.json"));
-    states.iter().for_each(|path| fs::write(path, state(64)).unwrap());
+    for path in &states {
+        fs::write(path, state(64)).unwrap();
+    }
     fs::write(home.path.join("config/app.toml"), "height = 2").unwrap();
     restored(&home, &done);
     assert!(states.iter().all(|path| fs::read_to_string(path).unwrap() == state(64)));

@@ -53,3 +53,15 @@ fn it_is_not_started_again_for_ever() {
     scene.is_at(101, 100).rests();
     scene.seconds(200).rests();
 }
+
+#[test]
+fn one_that_was_told_to_stop_there_says_nothing_by_standing() {
+    let mut scene = strange(Settings::default());
+    scene.facts.orders.exact = Some(Exact { name: "v2".into(), folder: folder("v2"), height: 101, missed: false });
+    let Run::Alive(life) = &mut scene.core.run else { panic!("it runs") };
+    life.halt = Some(101);
+    scene.is_at(101, 100);
+    scene.seconds(19);
+    scene.ends(Outcome::Cancelled);
+    scene.seconds(1).says(&[]);
+}
