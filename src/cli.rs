@@ -9,7 +9,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum, builder::RangedU64ValueParser};
 use clap_complete::Shell;
 
 use crate::config::variables;
@@ -344,7 +344,7 @@ pub struct UpcomingArgs {
     #[arg(long, value_name = "DIR", env = "DAEMON_HOME")]
     pub home: Option<PathBuf>,
     /// How many endpoints must say the same for it to be shown as agreed; at least two are needed in any case.
-    #[arg(long, value_name = "NUMBER", env = "WATCHER_QUORUM", default_value_t = 1)]
+    #[arg(long, value_name = "NUMBER", env = "WATCHER_QUORUM", default_value_t = 1, value_parser = at_least_one())]
     pub quorum: usize,
     /// How to print it.
     #[arg(long, value_enum, default_value_t = Format::Text)]
@@ -489,6 +489,10 @@ fn flag(text: &str) -> Result<bool, String> {
 
 fn variables_help() -> String {
     format!("Example:\n  watcher run start --home /var/lib/gaia\n\nVariables:\n{}", variables::table())
+}
+
+fn at_least_one() -> RangedU64ValueParser<usize> {
+    RangedU64ValueParser::new().range(1..)
 }
 
 #[cfg(test)]

@@ -27,7 +27,8 @@ fn is_known(name: &str) -> bool {
 
 /// Whether a variable of the environment is meant for this program, and is none of its own.
 pub(crate) fn is_unknown(name: &str) -> bool {
-    ["DAEMON_", "COSMOVISOR_", "WATCHER_"].iter().any(|prefix| name.starts_with(prefix)) && !is_known(name)
+    ["DAEMON_", "COSMOVISOR_", "WATCHER_", "UNSAFE_SKIP_"].iter().any(|prefix| name.starts_with(prefix))
+        && !is_known(name)
 }
 
 /// The variable whose name is most like this one, where one is at all: a third of it may differ.
@@ -61,9 +62,10 @@ mod tests {
             ("DAEMON_RESTART_AFTER_UPGRADES", Some("DAEMON_RESTART_AFTER_UPGRADE")),
             ("COSMOVISOR_DISABLE_RECASING", Some("COSMOVISOR_DISABLE_RECASE")),
             ("DAEMON_HOEM", Some("DAEMON_HOME")),
+            ("UNSAFE_SKIP_BACKUPS", Some("UNSAFE_SKIP_BACKUP")),
             ("COSMOVISOR_UNHEARD_OF", None),
         ] {
-            assert_eq!(nearest(name).map(|variable| variable.name), meant, "{name}");
+            assert_eq!((is_unknown(name), nearest(name).map(|variable| variable.name)), (true, meant), "{name}");
         }
         assert_eq!((distance("", "abc"), distance("kitten", "sitting"), distance("a", "a")), (3, 3, 0));
     }

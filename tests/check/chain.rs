@@ -68,6 +68,8 @@ fn what_nobody_decided_on_turns_no_check_red() {
     let checks: Vec<_> = findings(&report).iter().filter_map(|finding| finding["check"].as_str()).collect();
     assert_eq!((told.code, checks), (Some(0), vec!["plan-superseded", "proposal-in-deposit"]), "{told:?}");
     expect(&of(&world, &["--name", "..", "--offline"]), "error", "name-unusable", "..");
+    // Whoever waits for it learns that it does not come.
+    expect(&of(&world, &["--name", "v2"]), "error", "plan-missing", "no such upgrade");
     expect(&of(&world, &["--name", "v9"]), "error", "plan-missing", "no such upgrade");
     expect(&of(&world, &["--name", "..", "--height", "7"]), "error", "plan-missing", "no such upgrade");
 

@@ -52,8 +52,10 @@ fn settings_that_are_wrong_end_with_64() {
         assert_eq!((told.code, told.stdout.as_str()), (Some(64), ""), "{command}: {told:?}");
         assert!(told.stderr.starts_with("Error: invalid: DAEMON_POLL_INTERVAL"), "{command}: {told:?}");
     }
-    let told = watcher(&home, &["run"], &[("WATCHER_LOG", "a=loud")]);
-    assert!(told.code == Some(64) && told.stderr.starts_with("Error: WATCHER_LOG must be"), "{told:?}");
+    for silent in ["a=loud", "warning", "watcher=debug,verbose"] {
+        let told = watcher(&home, &["run"], &[("WATCHER_LOG", silent)]);
+        assert!(told.code == Some(64) && told.stderr.starts_with("Error: WATCHER_LOG must be"), "{told:?}");
+    }
     assert_eq!(watcher(&home, &["version", "-o", "yaml"], &[]).code, Some(64));
     assert_eq!(watcher(&home, &["add-upgrade"], &[]).code, Some(64));
 }
