@@ -2,13 +2,15 @@
 
 use std::{
     io::{self, IsTerminal as _, Write},
+    os::fd::AsFd,
     sync::{
         Mutex, OnceLock, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
 use indicatif::{ProgressBar, ProgressStyle};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::{
     artifact::{self, FetchError, Request},
@@ -40,10 +42,10 @@ impl Write for Lines {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         let drawn = DRAWN.lock().unwrap_or_else(PoisonError::into_inner);
         let write = || match self.0 {
-            Stream::Stdout => io::stdout().write_all(line),
-            Stream::Stderr => io::stderr().write_all(line),
+            Stream::Stdout => offered(&mut io::stdout(), line),
+            Stream::Stderr => offered(&mut io::stderr(), line),
         };
-        // A terminal that is gone or a disk that is full takes the line, and nothing else.
+        // A terminal that is gone, a disk that is full or a reader that stalls takes the line, and nothing else.
         let _ = match drawn.as_ref() {
             Some(bar) => bar.suspend(write),
             None => write(),
@@ -57,6 +59,26 @@ impl Write for Lines {
             Stream::Stderr => io::stderr().flush(),
         }
     }
+}
+
+/// Writes as long as somebody reads: whoever supervises a node must not wait for who reads the log.
+fn offered(stream: &mut (impl Write + AsFd), line: &[u8]) -> io::Result<()> {
+    /// What a pipe that can be written to takes without waiting (`PIPE_BUF`).
+    const PIECE: usize = 4096;
+    const PATIENCE: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
+    const NONE: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
+    /// Nobody read lately, and nobody is waited for again until somebody does.
+    static STALLS: AtomicBool = AtomicBool::new(false);
+    for piece in line.chunks(PIECE) {
+        let patience = if STALLS.load(Ordering::Relaxed) { NONE } else { PATIENCE };
+        let stalls = poll(&mut [PollFd::new(stream, PollFlags::OUT)], Some(&patience))? == 0;
+        STALLS.store(stalls, Ordering::Relaxed);
+        if stalls {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        stream.write_all(piece)?;
+    }
+    Ok(())
 }
 
 /// Shows how far files have come that are copied, where that takes seconds.

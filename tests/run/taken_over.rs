@@ -1,6 +1,11 @@
 //! Homes with a history: what cosmovisor, a snapshot or an operator left there must not bring an old binary back.
 
-use std::{fs, io::Read as _, os::unix::fs::symlink, process::Stdio};
+use std::{
+    fs,
+    io::{Read as _, Write as _},
+    os::unix::fs::symlink,
+    process::Stdio,
+};
 
 use nix::sys::signal::Signal;
 
@@ -108,6 +113,27 @@ fn a_log_that_nobody_reads_any_more_ends_nothing() {
     nix::sys::signal::kill(nix::unistd::Pid::from_raw(watcher.id().cast_signed()), Signal::SIGTERM).expect("it lives");
     let exit = wait::until("watcher ends", LIMIT, || watcher.try_wait().expect("a child can be asked"));
     assert!(exit.success());
+}
+
+/// The node was not even started, and no signal went to it.
+#[test]
+fn a_log_whose_reader_stalls_holds_nothing_up() {
+    /// What a pipe holds, as the kernel makes it.
+    const FULL: usize = 65_536;
+    let home = Home::halting();
+    let (stalls, mut log) = std::io::pipe().expect("a pipe can be made");
+    log.write_all(&vec![b'x'; FULL]).expect("so much fits");
+    let mut command = home.watcher(&["start", "--home"]);
+    command.arg(&home.path).stdout(Stdio::null()).stderr(log);
+    let mut watcher = command.spawn().expect("it can be started");
+    drop(command);
+    home.wait_until_ready();
+    home.halt();
+    home.expect_upgraded();
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(watcher.id().cast_signed()), Signal::SIGTERM).expect("it lives");
+    let exit = wait::until("watcher ends", LIMIT, || watcher.try_wait().expect("a child can be asked"));
+    assert!(exit.success());
+    drop(stalls);
 }
 
 #[test]
