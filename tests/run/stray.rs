@@ -50,3 +50,15 @@ fn a_node_behind_a_script_that_waits_for_it_is_stopped_by_the_next_start_and_by_
     watcher.stop();
     assert_eq!((home.nodes(), home.count("stop genesis")), (Vec::new(), 2));
 }
+
+/// `watcher` ended with what it had started, and the node ran on alone.
+#[test]
+fn a_node_that_puts_itself_into_the_background_does_not_outlive_watcher() {
+    let home = Home::halting();
+    home.script("real/noded", "version=genesis\n. \"$DAEMON_HOME/node.sh\"\n");
+    home.script("cosmovisor/genesis/bin/noded", "\"$DAEMON_HOME/real/noded\" \"$@\" & sleep 1; exit 3\n");
+    let mut watcher = home.start(&[]);
+    home.wait_until_ready();
+    assert_eq!(ended(&mut watcher).code(), Some(1));
+    assert_eq!((home.nodes(), home.count("stop genesis")), (Vec::new(), 1));
+}

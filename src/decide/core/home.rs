@@ -390,6 +390,10 @@ impl Core {
                     self.keep_running(event, decision);
                 }
             }
+            // It put itself into the background, or left something there, which would outlive us.
+            Run::Ended { .. } if event.facts.lock == NodeLock::Held && self.acting.failures == 0 => {
+                self.stop_stray(decision);
+            }
             Run::Ended { exit, .. } => {
                 let exit = *exit;
                 if !self.hear_it_out(exit, event, decision) && !self.outlives_a_crash(exit, event, decision) {

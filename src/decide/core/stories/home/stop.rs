@@ -83,3 +83,19 @@ fn what_stands_in_the_way_of_an_upgrade_is_why_watcher_leaves() {
     scene.signal();
     scene.exits(code(0)).leaves(Exit::Fine);
 }
+
+/// `watcher` left with its end, and the node ran on alone.
+#[test]
+fn what_a_node_leaves_in_the_background_is_stopped_with_its_end() {
+    for exit in [code(0), code(3)] {
+        let mut scene = Scene::running(Settings::default());
+        scene.leaves_its_node(exit, None).stops_the_stray();
+        scene.facts.lock = NodeLock::Free;
+        scene.done().leaves(if exit == code(0) { Exit::Fine } else { Exit::NodeEnded(exit) });
+    }
+    // What cannot be stopped keeps nobody.
+    let mut scene = Scene::running(Settings::default());
+    scene.leaves_its_node(code(3), None).stops_the_stray();
+    scene.fails();
+    scene.seconds(1).leaves(Exit::NodeEnded(code(3)));
+}
