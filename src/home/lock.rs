@@ -2,13 +2,16 @@
 //! second one, so it outlives every way in which `watcher` can end.
 
 use std::{
-    fs::{File, OpenOptions, TryLockError},
+    fs::{self, File, OpenOptions, TryLockError},
     io::{self, Read as _, Seek as _, Write as _},
     os::fd::OwnedFd,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
-use super::{Home, full, unless_missing};
+use nix::fcntl::{FcntlArg, fcntl};
+
+use super::{Home, full, if_there, unless_missing};
 use crate::decide::facts::NodeLock;
 
 /// Held as long as this `watcher` lives.
@@ -78,8 +81,33 @@ pub fn for_node(home: &Home) -> io::Result<OwnedFd> {
 
 /// The file whose lock a node holds.
 #[must_use]
-pub fn node_path(home: &Home) -> std::path::PathBuf {
+pub fn node_path(home: &Home) -> PathBuf {
     home.own().join("node.lock")
+}
+
+/// A database below this folder that a process has open, whoever started that: goleveldb locks by `flock`, Pebble and others
+/// by `fcntl`.
+///
+/// # Errors
+/// As the file system gives them.
+pub fn open_database(folder: &Path) -> io::Result<Option<PathBuf>> {
+    for entry in unless_missing(fs::read_dir(folder))?.into_iter().flatten() {
+        let path = entry?.path();
+        let Some(file) = if_there(OpenOptions::new().read(true).write(true).open(path.join("LOCK")))? else { continue };
+        let mut lock = whole_file();
+        fcntl(&file, FcntlArg::F_GETLK(&mut lock))?;
+        if i32::from(lock.l_type) != nix::libc::F_UNLCK || !taken(&file)? {
+            return Ok(Some(path));
+        }
+    }
+    Ok(None)
+}
+
+/// Asks for the whole file.
+fn whole_file() -> nix::libc::flock {
+    let [l_type, l_whence] =
+        [nix::libc::F_WRLCK, nix::libc::SEEK_SET].map(|value| i16::try_from(value).unwrap_or_default());
+    nix::libc::flock { l_type, l_whence, l_start: 0, l_len: 0, l_pid: 0 }
 }
 
 /// Whether the lock could be taken. Whoever only looks whether it is free holds it for a moment.
@@ -94,7 +122,7 @@ fn taken(file: &File) -> io::Result<bool> {
     Ok(false)
 }
 
-fn open(path: &std::path::Path) -> io::Result<File> {
+fn open(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)
 }
 
@@ -125,5 +153,24 @@ mod tests {
         assert!(for_node(&home).is_err());
         drop(held);
         assert_eq!(node(&home).unwrap(), NodeLock::Free);
+    }
+
+    #[test]
+    fn a_database_is_open_while_anybody_holds_its_lock() {
+        let (_keep, home) = home_with(&[]);
+        let database = home.data().join("state.db");
+        fs::create_dir_all(&database).unwrap();
+        let look = || open_database(&home.data()).unwrap();
+        assert_eq!(look(), None, "it has no lock");
+        let file = File::create(database.join("LOCK")).unwrap();
+        assert_eq!(look(), None);
+        file.lock().unwrap();
+        assert_eq!(look(), Some(database.clone()));
+        file.unlock().unwrap();
+        // One that belongs to the open file is met by its own process as well.
+        fcntl(&file, FcntlArg::F_OFD_SETLK(&whole_file())).unwrap();
+        assert_eq!(look(), Some(database));
+        drop(file);
+        assert_eq!(look(), None);
     }
 }

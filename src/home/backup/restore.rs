@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     decide::plan::Plan,
-    home::{Home, if_there, record, sync_folder, unless_missing, write_whole, write_with_mode},
+    home::{Home, if_there, lock, record, sync_folder, unless_missing, write_whole, write_with_mode},
 };
 
 /// What was restored.
@@ -41,6 +41,9 @@ pub enum RestoreError {
         "nothing is restored while it is not known what the validator signed last, which could make it sign a height twice: {0}"
     )]
     Signing(#[from] Unreadable),
+    /// A node works on what is to be replaced.
+    #[error("{0} is held open by a process: stop the node that works on it, however it was started")]
+    Open(PathBuf),
     /// There is no room for it.
     #[error(
         "the restored files need {} {}, and {} has {}: make room, for what was there stays",
@@ -135,6 +138,11 @@ pub fn restore(
     resume(home)?;
     if let Some(flaw) = verify(backup).into_iter().next() {
         return Err(RestoreError::Flawed(flaw));
+    }
+    for part in &backup.parts {
+        if let Some(database) = lock::open_database(&part.live).map_err(at(&part.live))? {
+            return Err(RestoreError::Open(database));
+        }
     }
     fs::create_dir_all(home.data()).map_err(at(&home.data()))?;
     let layout = Layout::of(home).map_err(at(&home.path))?;
