@@ -159,8 +159,14 @@ impl Supervisor {
             };
             let facts = self.observer.observe(&self.config.home, &self.core.interest(&kind), self.node.is_some());
             let event = Event { now: self.began.elapsed(), wall: chain::now(), facts, kind };
-            if matches!(event.kind, Kind::Signal(_)) {
+            if let Kind::Signal(signal) = &event.kind {
                 self.manager.stopping(self.config.settings.shutdown_grace);
+                if self.node.is_none() {
+                    tracing::info!(
+                        ?signal,
+                        "asked to stop while no node runs; what is under way is left to the next start"
+                    );
+                }
             }
             let decision = self.core.decide(&event);
             self.manager.status(|| spoken(&self.core.status(&event.facts), &self.config.program));
@@ -230,12 +236,12 @@ impl Supervisor {
         if let (Some(signal), Some(node)) = (decision.signal, &self.node) {
             match signal {
                 NodeSignal::Forward(signal) => {
-                    tracing::info!(?signal, "passed on to the node; waiting until it has ended");
                     node.signal(forwarded(signal));
+                    tracing::info!(?signal, "passed on to the node; waiting until it has ended");
                 }
                 NodeSignal::Kill => {
-                    tracing::warn!("asked to stop a second time: the node is killed");
                     node.signal(System::SIGKILL);
+                    tracing::warn!("asked to stop a second time: the node is killed");
                 }
             }
         }

@@ -47,7 +47,9 @@ pub fn backups(file: Option<&Path>, args: BackupArgs) -> anyhow::Result<Ending> 
 
 fn list(home: &Home, next: bool, format: Format) -> anyhow::Result<Ending> {
     let all = backup::all(home);
-    let next = next.then(|| estimate::estimate(home, &AtomicBool::new(false))).transpose()?.flatten();
+    // That the next one cannot be made is no reason to show none.
+    let next = next.then(|| estimate::estimate(home, &AtomicBool::new(false))).transpose();
+    let (next, failed) = next.map_or_else(|error| (None, Some(error)), |next| (next.flatten(), None));
     if format == Format::Json {
         let entry = |backup: &Completion| {
             json!({
@@ -65,7 +67,9 @@ fn list(home: &Home, next: bool, format: Format) -> anyhow::Result<Ending> {
             })
         });
         let all: Vec<_> = all.iter().map(entry).collect();
-        return told(&json!({ "backups": all, "next": next, "problem": backup::flaw(home) }));
+        let problem = failed.as_ref().map(ToString::to_string).or_else(|| backup::flaw(home));
+        told(&json!({ "backups": all, "next": next, "problem": problem }))?;
+        return failed.map_or(Ok(Ending::Fine), |error| Err(error.into()));
     }
     let mut text = String::new();
     if all.is_empty() {
@@ -90,7 +94,8 @@ fn list(home: &Home, next: bool, format: Format) -> anyhow::Result<Ending> {
             "one made now  takes about {time:.2} s: {copied} to copy, {shared} to share, {files} files; {free} are free in {place}"
         );
     }
-    say(&text)
+    say(&text)?;
+    failed.map_or(Ok(Ending::Fine), |error| Err(error.into()))
 }
 
 fn verified(home: &Home, wanted: Option<&str>, format: Format) -> anyhow::Result<Ending> {

@@ -72,6 +72,8 @@ fn while_the_own_node_is_silent_others_are_believed_and_then_corrected() {
     let listener = TcpListener::bind(address).expect("the port was just freed");
     listener.set_nonblocking(true).expect("a socket can be made non-blocking");
     world.network.rpc = Server::at(listener, server::rpc(Arc::clone(&world.network.site)));
+    // At the height of who says it, it sees that there is none.
+    block(&world.network.site);
     world.until("what the own node knows nothing of is set aside", || (world.aside().len() == 1).then_some(()));
     assert_eq!(world.binary("v2"), None);
 }

@@ -35,4 +35,29 @@ fn a_dry_run_tells_and_touches_nothing() {
     ] {
         assert!(stdout.lines().any(|told| told == line), "{line:?} is not told:\n{stdout}{stderr}");
     }
+    let unknown = "upcoming  not known, and the node does not run: ";
+    assert!(ended.status.success() && stdout.contains(unknown), "{stdout}{stderr}");
+}
+
+#[test]
+fn a_dry_run_tells_an_upgrade_that_is_held_and_one_that_is_past() {
+    let home = Home::halting();
+    let halt = || {
+        let told = text(&output(&mut home.watcher(&["--dry-run", "start"])).stdout);
+        told.lines().find(|line| line.starts_with("halt")).unwrap_or_default().to_owned()
+    };
+    let mut watcher = home.start(&[]);
+    home.wait_until_ready();
+    home.write("cosmovisor/watcher/holds.json", r#"[{"folder": "v2", "reason": ""}]"#);
+    home.halt();
+    home.wait_for_log("is due and held");
+    assert_eq!(
+        halt(),
+        "halt      data/upgrade-info.json asks for v2 at height 10, which is held until `watcher release v2`"
+    );
+    fs::remove_file(home.at("cosmovisor/watcher/holds.json")).expect("it is there");
+    home.expect_upgraded();
+    home.wait_for_log("has passed");
+    watcher.stop();
+    assert_eq!(halt(), "halt      none; data/upgrade-info.json is still of v2 at height 10, which is past");
 }

@@ -18,7 +18,10 @@ use crate::{
         schedule,
     },
     exit::Ending,
-    home::observe::{self, Observer},
+    home::{
+        backup,
+        observe::{self, Observer},
+    },
     http::secrets,
     persona::Persona,
 };
@@ -29,7 +32,14 @@ pub(super) async fn run(config: &Config, endpoints: &[Endpoint]) -> anyhow::Resu
     let facts = Observer::default().observe(home, &[], false);
     super::super::say(Persona::Watcher, of_the_home(config, &facts))?;
     let trust = upcoming::trust(config.trust.clone(), Some(home));
-    let survey = upcoming::ask(endpoints, config.settings.quorum, &trust).await?;
+    let survey = match upcoming::ask(endpoints, config.settings.quorum, &trust).await {
+        // Before its first start, nobody else may be there to ask.
+        Err(error) if facts.lock == NodeLock::Free => {
+            super::super::say(Persona::Watcher, format!("upcoming  not known, and the node does not run: {error}\n"))?;
+            return Ok(Ending::Fine);
+        }
+        survey => survey?,
+    };
     let list = upcoming::of(&survey, home);
     let mut told = text::text(&list, &Zoned::now());
     // What has passed and is not scheduled will not come.
@@ -71,10 +81,16 @@ fn of_the_home(config: &Config, facts: &Facts) -> String {
     lines.extend(match &facts.info {
         Info::Absent => None,
         Info::Unreadable { reason, .. } => Some(("halt", format!("data/upgrade-info.json cannot be read: {reason}"))),
-        Info::Plan { upgrade: Upgrade { plan, .. }, .. } => Some((
-            "halt",
-            format!("data/upgrade-info.json asks for {} at height {}", text::name(&plan.name), plan.height),
-        )),
+        Info::Plan { upgrade: Upgrade { plan, folder, .. }, .. } => {
+            let asked = format!("{} at height {}", text::name(&plan.name), plan.height);
+            let hold = facts.orders.hold(folder).map(|_| format!(", which is held until `watcher release {folder}`"));
+            Some(match &facts.record {
+                RecordFact::Present(record) if record.plan.height > plan.height || has_passed(record, plan) => {
+                    ("halt", format!("none; data/upgrade-info.json is still of {asked}, which is past"))
+                }
+                _ => ("halt", format!("data/upgrade-info.json asks for {asked}{}", hold.unwrap_or_default())),
+            })
+        }
     });
     if let RecordFact::Present(Record { plan, failure: Some(failure), .. }) = &facts.record {
         lines.push(("failed", format!("upgrade {}: {}; {}", text::name(&plan.name), failure.reason, failure.state)));
@@ -82,9 +98,10 @@ fn of_the_home(config: &Config, facts: &Facts) -> String {
     lines.push((
         "backup",
         match (&home.backups, facts.backup) {
-            (Some(place), Backup::Missing | Backup::Complete) => {
-                format!("the node is saved to {} before a switch", place.display())
-            }
+            (Some(chosen), Backup::Missing | Backup::Complete) => match backup::place::of(home, chosen) {
+                Ok(place) => format!("the node is saved to {} before a switch", place.display()),
+                Err(error) => format!("`run` would wait before a switch: {error}"),
+            },
             _ => "none (UNSAFE_SKIP_BACKUP)".to_owned(),
         },
     ));
@@ -123,4 +140,8 @@ fn would(config: &Config, upgrade: &Upgrade, staged: &Staged) -> String {
         Staged::Ours(_) => format!("would set {place} aside, which is not what the plan asks for, and {}", fetch()),
         Staged::None => fetch(),
     }
+}
+
+fn has_passed(record: &Record, plan: &Plan) -> bool {
+    record.is_of(plan) && record.verdict.has_passed()
 }

@@ -42,7 +42,10 @@ pub(super) fn made(home: &Home, chosen: &Path) -> Result<PathBuf, BackupError> {
 }
 
 /// Where backups go: where the operator says; else in the home, or beside the data where those are on another filesystem.
-pub(super) fn of(home: &Home, chosen: &Path) -> Result<PathBuf, BackupError> {
+///
+/// # Errors
+/// [`BackupError`] where there is none.
+pub fn of(home: &Home, chosen: &Path) -> Result<PathBuf, BackupError> {
     if home.manner.place_chosen {
         match fs::metadata(chosen) {
             Ok(found) if found.is_dir() => {}
