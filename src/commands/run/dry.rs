@@ -33,8 +33,8 @@ pub(super) async fn run(config: &Config, endpoints: &[Endpoint]) -> anyhow::Resu
     super::super::say(Persona::Watcher, of_the_home(config, &facts))?;
     let trust = upcoming::trust(config.trust.clone(), Some(home));
     let survey = match upcoming::ask(endpoints, config.settings.quorum, &trust).await {
-        // Before its first start, nobody else may be there to ask.
-        Err(error) if facts.lock == NodeLock::Free => {
+        // Before the node's first start that is as it should be, where nobody else is named.
+        Err(error) if facts.lock == NodeLock::Free && endpoints.iter().all(|endpoint| endpoint.own.is_some()) => {
             super::super::say(Persona::Watcher, format!("upcoming  not known, and the node does not run: {error}\n"))?;
             return Ok(Ending::Fine);
         }
