@@ -154,7 +154,8 @@ fn harm_is_made_good(story: &Story, most: usize) -> bool {
     if !strace::usable() {
         return false;
     }
-    let moments = clean_run(story);
+    // What is made ahead may be made twice, and not again in another run.
+    let moments = [(); 2].map(|()| clean_run(story)).into_iter().min_by_key(BTreeSet::len).expect("there are two");
     let by_name = moments.iter().fold(BTreeMap::<&str, u32>::new(), |mut counts, moment| {
         *counts.entry(&moment.name).or_default() += 1;
         counts
