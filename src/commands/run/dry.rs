@@ -34,7 +34,7 @@ pub(super) async fn run(config: &Config, endpoints: &[Endpoint]) -> anyhow::Resu
     let trust = upcoming::trust(config.trust.clone(), Some(home));
     let survey = match upcoming::ask(endpoints, config.settings.quorum, &trust).await {
         // Before the node's first start that is as it should be, where nobody else is named.
-        Err(error) if facts.lock == NodeLock::Free && endpoints.iter().all(|endpoint| endpoint.own.is_some()) => {
+        Err(error) if facts.lock == NodeLock::Free && config.rpc.is_empty() && config.rest.is_empty() => {
             super::super::say(Persona::Watcher, format!("upcoming  not known, and the node does not run: {error}\n"))?;
             return Ok(Ending::Fine);
         }

@@ -130,7 +130,8 @@ impl Core {
             let held = held.filter(|upgrade| !switched(&upgrade.folder)).map(|Upgrade { plan, folder, .. }| {
                 format!("upgrade {:?} is due and held by the operator, until `watcher release {folder}`", plan.name)
             });
-            let stands_still = held.or_else(|| self.stands_still.clone()).map(Exit::UpgradeFailed);
+            let stands_still = self.stands_still.clone().filter(|_| pending(facts).is_some());
+            let stands_still = held.or(stands_still).map(Exit::UpgradeFailed);
             decision.exit = Self::failed(facts).or(stands_still).or(Some(Exit::Fine));
         }
     }

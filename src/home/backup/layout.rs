@@ -147,17 +147,25 @@ impl Layout {
         Ok(known || is_key_or_signing_state(path, meta)?)
     }
 
-    /// The files in a folder that never leave their place.
-    pub(super) fn personal_in(&self, folder: &Path) -> io::Result<Vec<PathBuf>> {
-        let mut found = Vec::new();
-        for entry in fs::read_dir(folder)? {
-            let (entry, path) = entry.map(|entry| (entry.file_type(), entry.path()))?;
-            if entry?.is_dir() {
-                found.extend(self.personal_in(&path)?);
-            } else if let Some(meta) = if_there(fs::metadata(&path))?
-                && self.is_personal(&path, &meta)?
-            {
-                found.push(path);
+    /// The files in a part's own folder that never leave their place, where a restore takes what is around them away: what is
+    /// mounted there is a part of its own, and what is ours stays.
+    pub(super) fn personal_in(&self, live: &Path, moves: impl Fn(&str) -> bool) -> io::Result<Vec<PathBuf>> {
+        let device = fs::metadata(live)?.dev();
+        let (mut found, mut left) = (Vec::new(), vec![live.to_owned()]);
+        while let Some(folder) = left.pop() {
+            for entry in fs::read_dir(&folder)? {
+                let entry = entry?;
+                let (path, name) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
+                if name.starts_with(OURS) || folder == live && !moves(&name) {
+                    continue;
+                }
+                if entry.file_type()?.is_dir() {
+                    left.extend(Some(path).filter(|path| fs::metadata(path).is_ok_and(|meta| meta.dev() == device)));
+                } else if let Some(meta) = if_there(fs::metadata(&path))?
+                    && self.is_personal(&path, &meta)?
+                {
+                    found.push(path);
+                }
             }
         }
         Ok(found)
@@ -183,8 +191,13 @@ fn is_key_or_signing_state(path: &Path, meta: &fs::Metadata) -> io::Result<bool>
     if !meta.is_file() || meta.len() > LARGEST {
         return Ok(false);
     }
-    // One that the node takes away or replaces meanwhile is looked at where it is carried.
-    let Some(content) = if_there(read_small(path, LARGEST))? else { return Ok(false) };
+    let content = match if_there(read_small(path, LARGEST)) {
+        Ok(Some(content)) => content,
+        // One that the node takes away meanwhile is looked at where it is carried, and one that has grown is no such file.
+        Ok(None) => return Ok(false),
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => return Ok(false),
+        Err(error) => return Err(error),
+    };
     let fields = serde_json::from_slice::<serde_json::Map<_, serde_json::Value>>(&content).unwrap_or_default();
     let has = |name: &&str| fields.contains_key(*name);
     Ok(["height", "round", "step"].iter().all(has) || has(&"priv_key"))

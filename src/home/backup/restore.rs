@@ -197,7 +197,8 @@ impl Swap {
             self.signing = Some((layout.signing.clone(), String::from_utf8_lossy(&signed.content).into_owned()));
         }
         for change in &self.folders {
-            for path in layout.personal_in(&change.live).map_err(at(&change.live))? {
+            let moves = |name: &str| moves(name, &change.only);
+            for path in layout.personal_in(&change.live, moves).map_err(at(&change.live))? {
                 let inner = path.strip_prefix(&change.live).unwrap_or(&path);
                 if inner.components().count() == 1 {
                     self.stay.push(path);
@@ -247,8 +248,7 @@ impl Swap {
                 let (path, name) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
                 // What is mounted there cannot be moved, and is a part of its own.
                 let mounted = entry.metadata().is_ok_and(|meta| meta.dev() != here.dev());
-                let ours = name.starts_with(OURS) || name.starts_with(NAME) || name == LOST_AND_FOUND;
-                if mounted || ours || !only.covers(&name) || self.stay.contains(&path) {
+                if mounted || !moves(&name, only) || self.stay.contains(&path) {
                     continue;
                 }
                 fs::rename(&path, leaving.join(entry.file_name())).map_err(at(&path))?;
@@ -268,6 +268,12 @@ impl Swap {
         sync_folder(live).map_err(at(live))?;
         carry::remove(new)
     }
+}
+
+/// Whether what has this name in a part's own folder makes room for what comes back.
+fn moves(name: &str, only: &Pattern) -> bool {
+    let stays = name.starts_with(OURS) || name.starts_with(NAME) || name == LOST_AND_FOUND;
+    !stays && only.covers(name)
 }
 
 fn swap_path(home: &Home) -> PathBuf {

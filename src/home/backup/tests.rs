@@ -257,3 +257,34 @@ fn databases_are_found_as_the_node_finds_them_and_a_configuration_that_nobody_un
         assert!(error.contains("config.toml"), "{error}");
     }
 }
+
+/// They were put into the restored folders, whose entries then met those that had stayed: half a restore, for ever.
+#[test]
+fn a_restore_goes_around_what_stays_where_it_is() {
+    let (_keep, mut home) = home_with(&["genesis"]);
+    home.backups = Some(home.path.clone());
+    let state = r#"{"height": "5", "round": 0, "step": 3}"#;
+    let stay = [
+        // As where the data are a mount point.
+        home.data().join(".watcher-backups/data-backup-2026-1-1/.watcher/priv_validator_state.json.kept"),
+        home.data().join(".watcher-failed-2026-1-1/sign/state"),
+        home.path.join("config/priv_validator_key.json"),
+        home.data().join("priv_validator_state.json"),
+    ];
+    for path in &stay {
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, state).unwrap();
+    }
+    fs::write(home.path.join("one"), "before").unwrap();
+    fs::write(home.data().join("state"), "before").unwrap();
+    home.manner.more = vec!["one".into()];
+    let done = taken(&home, 5);
+    for _ in 0..2 {
+        fs::write(home.path.join("one"), "after").unwrap();
+        fs::write(home.data().join("state"), "after").unwrap();
+        restored(&home, &done);
+        let read = |path: PathBuf| fs::read_to_string(path).unwrap();
+        assert_eq!((read(home.path.join("one")), read(home.data().join("state"))), ("before".into(), "before".into()));
+        assert!(stay.iter().all(|path| read(path.clone()) == state));
+    }
+}
