@@ -79,7 +79,7 @@ fn an_upgrade_that_is_held_waits_at_the_halt_until_it_is_released() {
     let alarm = home.wait_for_log("held by the operator");
     assert!(alarm.contains("waiting for the team") && alarm.contains("ERROR"), "{alarm}");
     assert_eq!((home.current().as_str(), home.count("stop genesis")), ("genesis", 0));
-    assert!(watcher.stop().success());
+    assert_eq!(watcher.stop().code(), Some(75), "README tells its exit code");
     let mut watcher = home.start(&[]);
     wait::until("the brake holds after a restart", LIMIT, || {
         (home.log_lines("held by the operator").len() == 2).then_some(())
@@ -103,7 +103,7 @@ fn the_old_binary_runs_on_past_an_operators_own_height_while_that_is_held() {
     wait::until("the node runs", LIMIT, || (starts(&home, "genesis").len() == 1).then_some(()));
     home.write("data/height", "20");
     home.wait_for_log("held by the operator");
-    assert!(watcher.stop().success());
+    assert_eq!(watcher.stop().code(), Some(75));
     let mut watcher = start(&home);
     wait::until("the old binary runs again", LIMIT, || (starts(&home, "genesis").len() == 2).then_some(()));
     said(&home, &["release", "v4"]);
