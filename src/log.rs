@@ -53,25 +53,27 @@ impl Choices {
 /// # Errors
 /// With what is wrong with it.
 pub fn check(filter: &str) -> Result<(), String> {
+    parsed(filter).map(drop)
+}
+
+fn parsed(filter: &str) -> Result<EnvFilter, String> {
     let wrong = |error: &dyn Display| {
         format!("WATCHER_LOG must be a `tracing` filter such as debug, got \"{filter}\": {error}")
     };
-    filter.parse::<EnvFilter>().map_err(|error| wrong(&error))?;
     // A level that is mistyped is taken for the name of a part of the program, and all others are silent.
     let is_level =
         |word: &&str| word.is_empty() || word.contains(['=', '[', ':']) || word.parse::<LevelFilter>().is_ok();
+    let understood = filter.parse::<EnvFilter>().map_err(|error| wrong(&error))?;
     match filter.split(',').map(str::trim).find(|word| !is_level(word)) {
         Some(word) => Err(wrong(&format!("{word:?} is none of off, error, warn, info, debug and trace"))),
-        None => Ok(()),
+        None => Ok(understood),
     }
 }
 
 /// Begins to log. Only the first call counts.
 pub fn start(persona: Persona, choices: &Choices) {
     let filter = if choices.disabled { Some("off") } else { choices.filter.as_deref() };
-    let filter = filter
-        .filter(|filter| !filter.is_empty() && check(filter).is_ok())
-        .and_then(|filter| filter.parse::<EnvFilter>().ok());
+    let filter = filter.filter(|filter| !filter.is_empty()).and_then(|filter| parsed(filter).ok());
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter.unwrap_or_else(|| EnvFilter::new(FILTER)))
         // A log that cannot be written must not end the program: its node would go with it.

@@ -17,7 +17,7 @@ use crate::{
     cli::FetchHistoryArgs,
     config::Config,
     decide::{
-        facts::{Current, Receipt, Staged, Version},
+        facts::{Receipt, Staged},
         plan::{Asks, Plan, Upgrade},
     },
     exit::Ending,
@@ -135,7 +135,7 @@ impl Stager<'_> {
         if let (Staged::Suspect(_), false) = (artifact::read_staged(&upgrades, folder, daemon), self.dry_run) {
             artifact::verify(&upgrades, folder, daemon, &aside)?;
         }
-        let runs = current::read(self.home) == Current::Version(Version::Upgrade(folder.clone()));
+        let runs = current::read(self.home).is(folder);
         let staged = artifact::read_staged(&upgrades, folder, daemon);
         match &staged {
             Staged::Operator | Staged::Arriving => return Ok(How::Own),

@@ -219,8 +219,7 @@ impl Core {
     /// Whether the own node still has this upgrade before it.
     fn is_ahead(&self, upgrade: &Upgrade, facts: &Facts) -> bool {
         let committed = self.run.life().and_then(|life| life.committed);
-        facts.current != Current::Version(Version::Upgrade(upgrade.folder.clone()))
-            && committed.is_none_or(|committed| committed < upgrade.plan.height)
+        !facts.current.is(&upgrade.folder) && committed.is_none_or(|committed| committed < upgrade.plan.height)
     }
 
     /// Whether the binary of the upgrade that is pending runs already.

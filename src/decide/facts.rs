@@ -114,6 +114,14 @@ pub enum Current {
     },
 }
 
+impl Current {
+    /// Whether it leads to this upgrade's binary.
+    #[must_use]
+    pub fn is(&self, folder: &Folder) -> bool {
+        matches!(self, Self::Version(Version::Upgrade(its)) if its == folder)
+    }
+}
+
 /// One version of the node's binary.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -239,6 +247,16 @@ pub enum RecordFact {
 }
 
 impl RecordFact {
+    /// Whether this upgrade is behind this home: it has passed, or a later one was begun.
+    #[must_use]
+    pub fn is_past(&self, plan: &Plan) -> bool {
+        match self {
+            Self::Present(record) if record.is_of(plan) => record.verdict.has_passed(),
+            Self::Present(record) => record.plan.height > plan.height,
+            _ => false,
+        }
+    }
+
     /// Why genesis is not started where `current` is missing: for people.
     #[must_use]
     pub fn past_genesis(&self) -> Option<String> {

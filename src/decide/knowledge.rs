@@ -119,7 +119,7 @@ impl Knowledge {
 
     /// Whether anybody has told what is scheduled, be that nothing.
     #[must_use]
-    pub fn is_of_the_schedule(&self) -> bool {
+    pub fn knows_the_schedule(&self) -> bool {
         self.newest_proof().is_some() || self.views.values().any(|view| view.read_at > 0)
     }
 

@@ -2,7 +2,7 @@
 //! a job and the day after a power cut all ask this one question.
 
 use super::{
-    facts::{Backup, Current, Facts, NodeLock, Receipt, Record, Staged, Version},
+    facts::{Backup, Facts, NodeLock, Receipt, Record, Staged, Version},
     plan::Upgrade,
     run::{Life, Run},
     settings::Settings,
@@ -53,7 +53,7 @@ pub(super) struct Context<'a> {
 
 /// The first rung that is not met.
 pub(super) fn next(upgrade: &Upgrade, record: &Record, facts: &Facts, context: Context<'_>) -> Rung {
-    if facts.current == Current::Version(Version::Upgrade(upgrade.folder.clone())) {
+    if facts.current.is(&upgrade.folder) {
         after_the_switch(upgrade, record, facts, context)
     } else {
         before_the_switch(upgrade, record, facts, context)
@@ -115,6 +115,7 @@ mod tests {
     use super::*;
     use crate::decide::{
         decision::RunId,
+        facts::Current,
         plan::{Artifact, Asks, Folder, Plan},
         run::Life,
     };

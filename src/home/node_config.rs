@@ -77,7 +77,8 @@ impl NodeConfig<'_> {
         found
     }
 
-    /// What the environment says. The SDK gives viper the executable's name as prefix and replaces `.` and `-`; an empty variable counts as unset.
+    /// What the environment says. The SDK gives viper the executable's name as prefix and replaces `.` and `-`; an empty
+    /// variable counts as unset.
     pub(crate) fn variable(&self, dotted: &str) -> Option<String> {
         let name = format!("{}_{dotted}", self.daemon_name).to_uppercase().replace(['-', '.'], "_");
         (self.env)(&name).filter(|value| !value.is_empty())

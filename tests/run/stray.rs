@@ -8,6 +8,14 @@ use crate::{
     wait,
 };
 
+/// A home whose node is started by this script.
+fn behind(script: &str) -> Home {
+    let home = Home::halting();
+    home.script("real/noded", "version=genesis\n. \"$DAEMON_HOME/node.sh\"\n");
+    home.script("cosmovisor/genesis/bin/noded", script);
+    home
+}
+
 #[test]
 fn a_second_watcher_is_refused_with_the_pid_of_the_first() {
     let home = Home::halting();
@@ -29,10 +37,8 @@ fn a_second_watcher_is_refused_with_the_pid_of_the_first() {
 
 #[test]
 fn a_node_behind_a_script_that_waits_for_it_is_stopped_by_the_next_start_and_by_a_stop() {
-    let home = Home::halting();
     // The signal at the end of `watcher` reaches this script, and not the node that it started.
-    home.script("real/noded", "version=genesis\n. \"$DAEMON_HOME/node.sh\"\n");
-    home.script("cosmovisor/genesis/bin/noded", "\"$DAEMON_HOME/real/noded\" \"$@\"\n");
+    let home = behind("\"$DAEMON_HOME/real/noded\" \"$@\"\n");
     let mut watcher = home.start(&[]);
     home.wait_until_ready();
     let census = Census::of(&home.path, NAME);
@@ -54,9 +60,7 @@ fn a_node_behind_a_script_that_waits_for_it_is_stopped_by_the_next_start_and_by_
 /// `watcher` ended with what it had started, and the node ran on alone.
 #[test]
 fn a_node_that_puts_itself_into_the_background_does_not_outlive_watcher() {
-    let home = Home::halting();
-    home.script("real/noded", "version=genesis\n. \"$DAEMON_HOME/node.sh\"\n");
-    home.script("cosmovisor/genesis/bin/noded", "\"$DAEMON_HOME/real/noded\" \"$@\" & sleep 1; exit 3\n");
+    let home = behind("\"$DAEMON_HOME/real/noded\" \"$@\" & sleep 1; exit 3\n");
     let mut watcher = home.start(&[]);
     home.wait_until_ready();
     assert_eq!(ended(&mut watcher).code(), Some(1));

@@ -4,7 +4,7 @@ use std::{
     fs,
     io::{Read as _, Write as _},
     os::unix::fs::symlink,
-    process::Stdio,
+    process::{Child, ExitStatus, Stdio},
 };
 
 use nix::sys::signal::Signal;
@@ -97,6 +97,12 @@ fn a_file_for_a_far_height_is_not_what_a_node_ends_of() {
     assert_eq!((home.current().as_str(), home.count("start v2")), ("genesis", 0));
 }
 
+/// Asks a `watcher` to stop, and gives how it ends.
+fn stopped(watcher: &mut Child) -> ExitStatus {
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(watcher.id().cast_signed()), Signal::SIGTERM).expect("it lives");
+    wait::until("watcher ends", LIMIT, || watcher.try_wait().expect("a child can be asked"))
+}
+
 #[test]
 fn a_log_that_nobody_reads_any_more_ends_nothing() {
     let home = Home::halting();
@@ -110,9 +116,7 @@ fn a_log_that_nobody_reads_any_more_ends_nothing() {
     home.halt();
     home.expect_upgraded();
     assert!(watcher.try_wait().expect("a child can be asked").is_none(), "it goes on without its log");
-    nix::sys::signal::kill(nix::unistd::Pid::from_raw(watcher.id().cast_signed()), Signal::SIGTERM).expect("it lives");
-    let exit = wait::until("watcher ends", LIMIT, || watcher.try_wait().expect("a child can be asked"));
-    assert!(exit.success());
+    assert!(stopped(&mut watcher).success());
 }
 
 /// The node was not even started, and no signal went to it.
@@ -130,9 +134,7 @@ fn a_log_whose_reader_stalls_holds_nothing_up() {
     home.wait_until_ready();
     home.halt();
     home.expect_upgraded();
-    nix::sys::signal::kill(nix::unistd::Pid::from_raw(watcher.id().cast_signed()), Signal::SIGTERM).expect("it lives");
-    let exit = wait::until("watcher ends", LIMIT, || watcher.try_wait().expect("a child can be asked"));
-    assert!(exit.success());
+    assert!(stopped(&mut watcher).success());
     drop(stalls);
 }
 

@@ -115,7 +115,7 @@ pub(super) fn subjects(wanted: &Wanted<'_>, chain: Option<&Chain>, found: &mut F
     let is_meant = |entry: &&Entry| {
         args.name.as_ref().is_none_or(|name| *name == entry.name) && args.height.is_none_or(|it| it == entry.height)
     };
-    let (mut subjects, mut superseded) = (Vec::new(), false);
+    let mut subjects = Vec::new();
     let meant: Vec<&Entry> = chain.list.upgrades.iter().filter(is_meant).collect();
     for entry in &meant {
         let shown = Subject::of(entry, chain).shown(None);
@@ -128,13 +128,13 @@ pub(super) fn subjects(wanted: &Wanted<'_>, chain: Option<&Chain>, found: &mut F
             State::Passed if !chain.list.unanswered.contains(&SCHEDULED) => {
                 let message = format!("not looked at: {shown}, and {}", entry.problem.as_deref().unwrap_or_default());
                 found.findings.note("plan-superseded", message, "");
-                superseded = true;
             }
             _ => subjects.push(Subject::of(entry, chain)),
         }
     }
     let filtered = args.name.is_some() || args.height.is_some();
-    let none = meant.is_empty() || filtered && superseded && subjects.is_empty();
+    let superseded = || meant.iter().any(|entry| entry.state == State::Passed);
+    let none = meant.is_empty() || filtered && subjects.is_empty() && superseded();
     if none && chain.list.unanswered.is_empty() {
         if filtered {
             let help = "correct --name and --height, or look at what `watcher upcoming` shows";

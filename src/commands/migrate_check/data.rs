@@ -9,7 +9,7 @@ use crate::{
     commands::upcoming::text,
     config::Config,
     decide::{
-        facts::{Current, Facts, Info, Origin, Staged, Version},
+        facts::{Facts, Info, Origin, Staged},
         plan::Upgrade,
     },
     home::{
@@ -55,7 +55,7 @@ fn plan(upgrade: &Upgrade, origin: Origin, config: Option<&Config>, facts: &Fact
     let plan = &upgrade.plan;
     let named = format!("data/upgrade-info.json names {} at height {}", text::name(&plan.name), plan.height);
     let marker = facts.marker.as_ref().map(|marker| marker.height);
-    let runs = facts.current == Current::Version(Version::Upgrade(upgrade.folder.clone()));
+    let runs = facts.current.is(&upgrade.folder);
     let signed = facts.signed_height.is_some_and(|signed| signed > plan.height);
     let downloads = config.is_some_and(|config| config.settings.downloads);
     if runs && (origin == Origin::Node || marker == Some(plan.height)) {

@@ -25,9 +25,7 @@ pub(super) fn look(home: &Home, facts: &Facts, findings: &mut Findings) {
     let folders = upgrades(home);
     current(home, &facts.current, &folders, findings);
     let pending = if let Info::Plan { upgrade, .. } = &facts.info { Some(&upgrade.folder) } else { None };
-    let needed = |folder: &Folder| {
-        pending == Some(folder) || facts.current == Current::Version(Version::Upgrade(folder.clone()))
-    };
+    let needed = |folder: &Folder| pending == Some(folder) || facts.current.is(folder);
     let genesis = home.root().join("genesis");
     if home.executable(&genesis).exists() {
         let needed = matches!(facts.current, Current::Absent | Current::Version(Version::Genesis));

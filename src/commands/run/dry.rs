@@ -84,12 +84,12 @@ fn of_the_home(config: &Config, facts: &Facts) -> String {
         Info::Plan { upgrade: Upgrade { plan, folder, .. }, .. } => {
             let asked = format!("{} at height {}", text::name(&plan.name), plan.height);
             let hold = facts.orders.hold(folder).map(|_| format!(", which is held until `watcher release {folder}`"));
-            Some(match &facts.record {
-                RecordFact::Present(record) if record.plan.height > plan.height || has_passed(record, plan) => {
-                    ("halt", format!("none; data/upgrade-info.json is still of {asked}, which is past"))
-                }
-                _ => ("halt", format!("data/upgrade-info.json asks for {asked}{}", hold.unwrap_or_default())),
-            })
+            let told = if facts.record.is_past(plan) {
+                format!("none; data/upgrade-info.json is still of {asked}, which is past")
+            } else {
+                format!("data/upgrade-info.json asks for {asked}{}", hold.unwrap_or_default())
+            };
+            Some(("halt", told))
         }
     });
     if let RecordFact::Present(Record { plan, failure: Some(failure), .. }) = &facts.record {
@@ -140,8 +140,4 @@ fn would(config: &Config, upgrade: &Upgrade, staged: &Staged) -> String {
         Staged::Ours(_) => format!("would set {place} aside, which is not what the plan asks for, and {}", fetch()),
         Staged::None => fetch(),
     }
-}
-
-fn has_passed(record: &Record, plan: &Plan) -> bool {
-    record.is_of(plan) && record.verdict.has_passed()
 }

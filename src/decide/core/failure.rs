@@ -270,7 +270,7 @@ impl Core {
 
     fn roll_back_by_hand(&mut self, record: &Record, event: &Event, decision: &mut Decision) {
         let facts = &event.facts;
-        let switched = |upgrade: &&Upgrade| facts.current == Current::Version(Version::Upgrade(upgrade.folder.clone()));
+        let switched = |upgrade: &&Upgrade| facts.current.is(&upgrade.folder);
         let elsewhere = "cosmovisor/current does not point at its binary";
         let back = has_a_way_back(record, facts)
             .and_then(|upgrade| Some(upgrade).filter(switched).ok_or_else(|| elsewhere.to_string()));

@@ -12,7 +12,7 @@ use super::{
         agreement::Belief,
         decision::{Decision, FetchJob, JobId},
         event::{Event, OWN_NODE},
-        facts::{Current, Staged, Version},
+        facts::Staged,
         note::Note,
         plan::{Asks, Folder, Plan, Upgrade},
         schedule::{self, Urgency},
@@ -54,7 +54,7 @@ impl Core {
     /// What the fetch lane can do for an upgrade now; whether it began something.
     pub(super) fn fetch_for(&mut self, upgrade: &Upgrade, due: bool, event: &Event, decision: &mut Decision) -> bool {
         let facts = &event.facts;
-        let switched = facts.current == Current::Version(Version::Upgrade(upgrade.folder.clone()));
+        let switched = facts.current.is(&upgrade.folder);
         match facts.staged.get(&upgrade.folder).unwrap_or(&Staged::None) {
             _ if switched => false,
             Staged::Arriving => false,

@@ -13,7 +13,7 @@ use super::{
         },
         ladder::{self, Context, Rung},
         note::Note,
-        plan::{Folder, Plan, Upgrade},
+        plan::{Plan, Upgrade},
         run::{Due, Ear, Life, Question, Run},
         schedule::Urgency,
     },
@@ -125,9 +125,9 @@ impl Core {
             Run::Ended { exit, .. } => decision.exit = Some(exit_by(*exit)),
         }
         if decision.exit == Some(Exit::Fine) {
-            let switched = |folder: &Folder| facts.current == Current::Version(Version::Upgrade(folder.clone()));
-            let held = pending(facts).filter(|upgrade| facts.orders.hold(&upgrade.folder).is_some());
-            let held = held.filter(|upgrade| !switched(&upgrade.folder)).map(|Upgrade { plan, folder, .. }| {
+            let held =
+                |upgrade: &&Upgrade| facts.orders.hold(&upgrade.folder).is_some() && !facts.current.is(&upgrade.folder);
+            let held = pending(facts).filter(held).map(|Upgrade { plan, folder, .. }| {
                 format!("upgrade {:?} is due and held by the operator, until `watcher release {folder}`", plan.name)
             });
             let stands_still = self.stands_still.clone().filter(|_| pending(facts).is_some());
@@ -160,7 +160,7 @@ impl Core {
         };
         let plan = &upgrade.plan;
         let committed = self.run.life().and_then(|life| life.committed);
-        let switched = facts.current == Current::Version(Version::Upgrade(upgrade.folder.clone()));
+        let switched = facts.current.is(&upgrade.folder);
         // It was there before the node began.
         let leftover = self.run.life().is_none_or(|life| life.info_before == Some(fingerprint));
         let present = if let RecordFact::Present(record) = &facts.record { Some(record) } else { None };
@@ -435,7 +435,7 @@ impl Core {
         let withdrawn = facts.staged.iter().find_map(|(folder, staged)| match staged {
             Staged::Ours(receipt)
                 if !receipt.applied
-                    && facts.current != Current::Version(Version::Upgrade(folder.clone()))
+                    && !facts.current.is(folder)
                     && !scheduled.iter().any(|upgrade| upgrade.folder == *folder)
                     && self.knowledge.withdrew(&receipt.plan, self.settings.quorum) =>
             {

@@ -45,7 +45,7 @@ impl Core {
             match (job, &self.run) {
                 (Some(job), _) => name_of(job).to_string(),
                 (None, Run::Ended { exit, .. }) => format!("it ended with {exit} and is started again"),
-                (None, _) if self.knowledge.is_of_the_schedule() => String::from("no upgrade is scheduled"),
+                (None, _) if self.knowledge.knows_the_schedule() => String::from("no upgrade is scheduled"),
                 (None, _) => String::from("what is scheduled is not known"),
             }
         };

@@ -156,14 +156,9 @@ fn is_live(backup: &Completion, path: &Path) -> bool {
 /// Whether an upgrade has passed, and its backup is only kept for doubts.
 #[must_use]
 pub fn has_passed(record: &RecordFact, plan: &Plan) -> bool {
-    match record {
-        // One that forked is what an operator may want to take back.
-        RecordFact::Present(record) if record.is_of(plan) => {
-            record.verdict.has_passed() && record.verdict != Verdict::Forked
-        }
-        RecordFact::Present(record) => record.plan.height > plan.height,
-        _ => false,
-    }
+    // One that forked is what an operator may want to take back.
+    let forked = matches!(record, RecordFact::Present(its) if its.is_of(plan) && its.verdict == Verdict::Forked);
+    record.is_past(plan) && !forked
 }
 
 fn may_go(record: &RecordFact, backup: &Completion) -> bool {
