@@ -51,6 +51,9 @@ pub struct DataIdentity {
     pub folder: u64,
     /// Inode number of `data/application.db`.
     pub state: u64,
+    /// When `data/application.db` was made, nanoseconds since the Unix epoch; 0 where its filesystem does not say.
+    #[serde(default)]
+    pub born: u64,
 }
 
 /// The state of `data/upgrade-info.json`.

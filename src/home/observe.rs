@@ -177,7 +177,8 @@ fn understood(home: &Home, bytes: Result<&[u8], &String>, fingerprint: Fingerpri
         bytes.map_err(Clone::clone).and_then(|bytes| upgrade_info::parse(bytes).map_err(|error| error.to_string()));
     match plan.and_then(|plan| upgrade_of(home, plan).map_err(|error| error.to_string())) {
         Ok(upgrade) => {
-            let origin = if upgrade_info::is_by_hand(mode) { Origin::Operator } else { Origin::Node };
+            let by_hand = upgrade_info::is_by_hand(mode) && upgrade.plan.info.is_empty();
+            let origin = if by_hand { Origin::Operator } else { Origin::Node };
             Info::Plan { upgrade, fingerprint, origin }
         }
         Err(reason) => Info::Unreadable { reason, fingerprint },
@@ -223,6 +224,21 @@ mod tests {
         assert_eq!(Observer::default().observe(&home, &[], true).record, RecordFact::Unreadable);
         fs::remove_dir(home.record()).unwrap();
         assert_eq!(observer.observe(&home, &[], true).record, RecordFact::Absent);
+    }
+
+    #[test]
+    fn a_plan_with_an_info_is_the_chains_also_in_a_file_that_an_operator_made() {
+        let (_keep, home) = home_with(&["genesis"]);
+        let mut plan = Plan { name: "v2".into(), height: 5, info: String::new() };
+        orders::name(&home, &plan, None).unwrap();
+        let origin = || match Observer::default().observe(&home, &[], false).info {
+            Info::Plan { origin, .. } => origin,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(origin(), Origin::Operator);
+        plan.info = "https://example.com/v2.json".into();
+        fs::write(home.upgrade_info(), upgrade_info::render(&plan)).unwrap();
+        assert_eq!(origin(), Origin::Node);
     }
 
     /// Such a folder was made for the plan's libraries beforehand; what lay in it was never set aside when the plan had gone.

@@ -217,7 +217,10 @@ pub fn data_identity(home: &Home) -> Option<DataIdentity> {
     let data = home.data();
     let state = fs::metadata(data.join("application.db")).ok()?;
     let folder = fs::metadata(&data).ok()?;
-    Some(DataIdentity { device: folder.dev(), folder: folder.ino(), state: state.ino() })
+    // A folder that is made anew may get the number of the one that was removed.
+    let born = state.created().ok().and_then(|born| born.duration_since(UNIX_EPOCH).ok());
+    let born = born.map_or(0, |born| u64::try_from(born.as_nanos()).unwrap_or(u64::MAX));
+    Some(DataIdentity { device: folder.dev(), folder: folder.ino(), state: state.ino(), born })
 }
 
 fn queue(home: &Home) -> Result<Vec<Plan>, String> {
@@ -233,6 +236,8 @@ fn queue(home: &Home) -> Result<Vec<Plan>, String> {
     let plan =
         |entry: &Value| upgrade_info::parse(entry.to_string().as_bytes()).map_err(|error| wrong(error.to_string()));
     let mut plans = entries.unwrap_or_default().iter().map(plan).collect::<Result<Vec<_>, _>>()?;
+    // A file with an info is the chain's.
+    plans.iter_mut().for_each(|plan| plan.info.clear());
     plans.sort_by_key(|plan| plan.height);
     Ok(plans)
 }
@@ -277,4 +282,36 @@ fn order_path(home: &Home) -> PathBuf {
 
 fn new_binary(home: &Home) -> PathBuf {
     home.own().join("replacement").join(&home.daemon)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::home::tests::home_with;
+
+    /// ext4 gives the numbers of what was removed to what is made next.
+    #[test]
+    fn data_that_take_the_place_and_the_numbers_of_others_are_others() {
+        let (_keep, home) = home_with(&["genesis"]);
+        let state = home.data().join("application.db");
+        let made = || {
+            fs::create_dir(&state).unwrap();
+            data_identity(&home).unwrap()
+        };
+        let before = made();
+        fs::write(state.join("000001.log"), "").unwrap();
+        assert_eq!(data_identity(&home), Some(before));
+        fs::remove_dir_all(&state).unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        assert_ne!(made(), before);
+    }
+
+    /// A file with an info is the chain's, and would be due at once.
+    #[test]
+    fn what_an_operator_queues_has_no_info() {
+        let (_keep, home) = home_with(&["genesis"]);
+        let plan = Plan { name: "v2".into(), height: 5, info: "{}".into() };
+        write_queue(&home, std::slice::from_ref(&plan)).unwrap();
+        assert_eq!(read(&home).queue, [Plan { info: String::new(), ..plan }]);
+    }
 }

@@ -2,9 +2,12 @@
 //! kindly: keys in any case, unknown keys ignored, a height as number or string.
 
 use serde_json::Value;
-use std::{fmt, fs, io};
+use std::{
+    fmt, fs,
+    io::{self, Read as _},
+};
 
-use super::{Home, SMALL, read_small, sync_folder};
+use super::{Home, SMALL, read_small, sync_folder, unless_missing};
 use crate::{decide::plan::Plan, json::member};
 
 /// The file's name.
@@ -23,10 +26,31 @@ impl fmt::Display for NotAPlan {
 }
 
 /// Whether a file with these permissions is an operator's. A node writes it 0600 or 0644; cosmovisor's `add-upgrade` leaves it
-/// executable.
+/// executable. A node that writes into that one leaves it so as well: where the plan has an info, it is the chain's.
 #[must_use]
 pub const fn is_by_hand(mode: u32) -> bool {
-    mode & 0o111 != 0
+    mode & BY_HAND != 0
+}
+
+const BY_HAND: u32 = 0o111;
+
+/// Has the file in which an operator named a plan be a node's again once that plan has passed.
+///
+/// # Errors
+/// As the file system gives them.
+pub fn give_back(home: &Home, plan: &Plan) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    // Another file may take its place meanwhile.
+    let Some(file) = unless_missing(fs::File::open(home.upgrade_info()))? else { return Ok(()) };
+    let mode = file.metadata()?.permissions().mode();
+    let mut content = Vec::new();
+    (&file).take(LONGEST).read_to_end(&mut content)?;
+    let is_it = parse(&content).is_ok_and(|named| (&named.name, named.height) == (&plan.name, plan.height));
+    if is_it && is_by_hand(mode) {
+        file.set_permissions(fs::Permissions::from_mode(mode & !BY_HAND))?;
+    }
+    Ok(())
 }
 
 /// The plan in a home's file, where there is one that can be understood.
@@ -140,6 +164,24 @@ mod tests {
         plan: Option<Plan>,
         #[serde(default)]
         refusal: String,
+    }
+
+    /// x/upgrade writes its next plan into it and leaves its permissions, and was taken for the operator.
+    #[test]
+    fn a_file_that_an_operator_wrote_is_a_nodes_again_once_its_plan_has_passed() {
+        use std::os::unix::fs::MetadataExt as _;
+
+        use crate::home::{orders, tests::home_with};
+
+        let (_keep, home) = home_with(&["genesis"]);
+        let plan = |name: &str| Plan { name: name.into(), height: 5, info: String::new() };
+        give_back(&home, &plan("v2")).unwrap();
+        orders::name(&home, &plan("v2"), None).unwrap();
+        let by_hand = || is_by_hand(fs::metadata(home.upgrade_info()).unwrap().mode());
+        give_back(&home, &plan("v1")).unwrap();
+        assert!(by_hand());
+        give_back(&home, &Plan { info: "as the chain has it".into(), ..plan("v2") }).unwrap();
+        assert!(!by_hand());
     }
 
     #[test]

@@ -325,6 +325,9 @@ fn forget(home: &Home, plan: &Plan) {
         }),
         Err(error) => tracing::warn!(%error, "an older checkpoint stays"),
     }
+    if let Err(error) = upgrade_info::give_back(home, plan) {
+        tracing::warn!(%error, "data/upgrade-info.json still looks like an operator's");
+    }
     if let Err(error) = orders::fulfilled(home, plan) {
         tracing::warn!(%error, "the order of an exact height stays, and is not followed any more");
     }

@@ -185,7 +185,7 @@ impl World {
 
     pub fn makes_databases(&mut self) {
         let [folder, state] = [(); 2].map(|()| self.disk.fingerprint().inode);
-        self.data.identity.get_or_insert(DataIdentity { device: 1, folder, state });
+        self.data.identity.get_or_insert(DataIdentity { device: 1, folder, state, born: 0 });
     }
 
     fn harm(&mut self, harm: Harm) {

@@ -327,7 +327,7 @@ fn file(number: u64) -> Fingerprint {
 }
 
 const fn data(number: u64) -> DataIdentity {
-    DataIdentity { device: 1, folder: number, state: number }
+    DataIdentity { device: 1, folder: number, state: number, born: 0 }
 }
 
 fn folder(name: &str) -> Folder {
