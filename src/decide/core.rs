@@ -249,8 +249,10 @@ impl Core {
     }
 
     fn attention(&self, event: &Event) -> Attention {
+        // What has come needs no attention any more, and stays known.
         let near = self.knowledge.scheduled().iter().any(|upgrade| {
-            self.knowledge.left(upgrade.plan.height).is_some_and(|(blocks, _)| blocks <= schedule::CLOSE_BLOCKS)
+            let left = self.knowledge.left(upgrade.plan.height);
+            left.is_some_and(|(blocks, _)| (1..=schedule::CLOSE_BLOCKS).contains(&blocks))
         });
         let vote = self.knowledge.vote_ends_near(event.wall, schedule::VOTE_WINDOW);
         // Only the new binary is watched until it has passed: at the halt itself there is nothing to hear.

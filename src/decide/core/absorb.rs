@@ -126,8 +126,10 @@ impl Core {
         match job {
             HomeJob::Generation => self.generation = Some((version_of(&event.facts), None)),
             HomeJob::Room { plan, .. } => {
-                decision.notes.push(Note::NoRoom { plan: plan.clone(), reason: reason.to_string() });
-                if pending(&event.facts).is_some() {
+                let stands = pending(&event.facts).is_some();
+                let key = format!("no room {stands} {} {}", self.reminder(), wording(reason));
+                self.tell(key, decision, || Note::NoRoom { plan: plan.clone(), reason: reason.to_string() });
+                if stands {
                     self.acting.failed(event.now, FAST_RETRY, None);
                     self.stands_still = Some(format!("the backup cannot be made: {reason}"));
                 }
@@ -271,7 +273,7 @@ impl Core {
             News::Failed { .. } if heard.endpoint == OWN_NODE && !self.run.is_alive() => {}
             News::Failed { reason, .. } => {
                 let endpoint = heard.endpoint.0;
-                self.tell(format!("endpoint {endpoint} {reason}"), decision, || Note::Endpoint {
+                self.tell(format!("endpoint {endpoint} {}", wording(reason)), decision, || Note::Endpoint {
                     endpoint,
                     reason: reason.clone(),
                 });
@@ -357,6 +359,11 @@ impl Core {
         }
         decision.cancel.extend(self.fetch.cancel());
     }
+}
+
+/// What is said, but for its numbers: heights and free bytes are others each time, and the same is told once.
+fn wording(reason: &str) -> String {
+    reason.chars().filter(|character| !character.is_ascii_digit()).collect()
 }
 
 pub(super) const fn name_of(job: &HomeJob) -> &'static str {

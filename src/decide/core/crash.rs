@@ -6,7 +6,6 @@ use super::{
     super::{
         decision::Decision,
         event::{Event, NodeExit, Trouble, Words},
-        facts::NodeLock,
         note::Note,
         run::{Ear, Life, Run},
         schedule,
@@ -25,10 +24,6 @@ impl Core {
         let most = self.settings.crash_restarts;
         if most == 0 || !is_crash(life, exit) {
             return false;
-        }
-        if event.facts.lock == NodeLock::Held {
-            self.stop_stray(decision);
-            return true;
         }
         let waits = matches!(life.ear, Ear::Heard(Words::Trouble(Trouble::SignerAway, _)));
         let (lasted, at) = (at.saturating_sub(life.began) >= LASTS, *at);

@@ -17,7 +17,7 @@ use super::{
         },
         note::Note,
         orders::Ruling,
-        plan::{Folder, Upgrade},
+        plan::{Folder, Plan, Upgrade},
         run::{Ear, Run},
         schedule,
         settings::OnFailure,
@@ -84,6 +84,11 @@ impl Core {
                     && record.from != Version::Upgrade(folder.clone()) =>
             {
                 // Nothing was seen to pass, so that nothing is told or dropped for it.
+                self.settles(record, decision);
+                return true;
+            }
+            // The data were set back to before its height, and the version before halts at it once more.
+            Some(Words::TooNew(folder)) if *folder == upgrade.folder && record.from != version_of(&event.facts) => {
                 self.settles(record, decision);
                 return true;
             }
@@ -229,7 +234,11 @@ impl Core {
             (_, None) => return false,
             (_, Some(_)) if self.clears_the_home(facts, decision) || self.replace_now(facts, decision) => {}
             // The chain went on without it, and its operator says so to the node.
-            (_, Some(failure)) if failure.state == FailureState::RolledBack && self.skips(record) => {
+            (_, Some(failure))
+                if self.skips(&record.plan)
+                    && (failure.state == FailureState::RolledBack
+                        || failure.state == FailureState::Held && !facts.current.is(&failure.folder)) =>
+            {
                 decision.notes.push(Note::Dropped(record.plan.clone()));
                 self.begin_anew();
                 let record = Record { data: known_data(facts), ..Record::nothing(version_of(facts)) };
@@ -241,8 +250,8 @@ impl Core {
         true
     }
 
-    fn skips(&self, record: &Record) -> bool {
-        self.settings.skip_heights.contains(&record.plan.height)
+    pub(super) fn skips(&self, plan: &Plan) -> bool {
+        self.settings.skip_heights.contains(&plan.height)
     }
 
     /// Why `watcher` leaves, where an upgrade that failed stands.
@@ -352,7 +361,11 @@ impl Core {
         self.begin(HomeJob::Heed(record), decision);
     }
 
-    fn begin_anew(&mut self) {
+    pub(super) fn begin_anew(&mut self) {
+        // What ended before is judged no more.
+        if !self.run.is_alive() {
+            self.run = Run::Never;
+        }
         (self.hooks, self.counted, self.attempt) = (None, None, None);
         self.failing = Failing::default();
         // What fails once more is told once more.
@@ -369,7 +382,7 @@ impl Core {
     }
 }
 
-fn named_by_hand(facts: &Facts) -> bool {
+pub(super) fn named_by_hand(facts: &Facts) -> bool {
     matches!(facts.info, Info::Plan { origin: Origin::Operator, .. })
 }
 

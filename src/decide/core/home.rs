@@ -17,7 +17,9 @@ use super::{
         run::{Due, Ear, Life, Question, Run},
         schedule::Urgency,
     },
-    Core, key, pending, record_of,
+    Core,
+    failure::named_by_hand,
+    key, pending, record_of,
     restored::were_exchanged,
     version_of, wake_by,
 };
@@ -124,7 +126,7 @@ impl Core {
             Run::Ended { life, .. } if life.unwanted => decision.exit = Some(Exit::Fine),
             Run::Ended { exit, .. } => decision.exit = Some(exit_by(*exit)),
         }
-        if decision.exit == Some(Exit::Fine) {
+        if decision.exit.is_some() {
             let held =
                 |upgrade: &&Upgrade| facts.orders.hold(&upgrade.folder).is_some() && !facts.current.is(&upgrade.folder);
             let held = pending(facts).filter(held).map(|Upgrade { plan, folder, .. }| {
@@ -132,7 +134,7 @@ impl Core {
             });
             let stands_still = self.stands_still.clone().filter(|_| pending(facts).is_some());
             let stands_still = held.or(stands_still).map(Exit::UpgradeFailed);
-            decision.exit = Self::failed(facts).or(stands_still).or(Some(Exit::Fine));
+            decision.exit = Self::failed(facts).or(stands_still).or(decision.exit.take());
         }
     }
 
@@ -166,6 +168,12 @@ impl Core {
         let present = if let RecordFact::Present(record) = &facts.record { Some(record) } else { None };
         if let Some(record) = present.filter(|record| record.is_of(plan)) {
             return match record.verdict {
+                // The chain goes on without it, and its operator says so to the node.
+                Verdict::Pending if !switched && self.skips(plan) => {
+                    decision.notes.push(Note::Dropped(plan.clone()));
+                    self.begin_anew();
+                    Situation::Settled(Record { data: record.data, ..Record::nothing(version_of(facts)) })
+                }
                 Verdict::Pending => Situation::Under { upgrade, record: self.with_hooks(record) },
                 // The data was restored to before the height, and the node has halted at it once more.
                 _ if !leftover && !switched => self.candidate(facts, upgrade, fingerprint, origin, leftover),
@@ -186,7 +194,13 @@ impl Core {
             // We have worked here before, and the record of this upgrade is lost: its hooks run once more.
             return Situation::Under { upgrade, record: self.with_hooks(&record) };
         }
-        let ignored = if self.settings.skip_heights.contains(&plan.height) {
+        let ignored = if self.skips(plan) {
+            // So that it never is due, whatever becomes of the flag.
+            if committed.is_some_and(|committed| committed >= plan.height) {
+                let mut record = record_of(plan, facts);
+                record.settle();
+                return Situation::Settled(record);
+            }
             Some("the node is told to skip it (--unsafe-skip-upgrades)")
         } else if (facts.marker.as_ref().is_some_and(|marker| marker.height > plan.height)
             || present.is_some_and(|record| record.plan.height > plan.height))
@@ -296,9 +310,8 @@ impl Core {
     /// An upgrade waits for its operator. What he named for a height himself is nothing to the chain, so the old binary goes
     /// on meanwhile: nothing else would start it again.
     fn run_on(&mut self, upgrade: &Upgrade, event: &Event, decision: &mut Decision) {
-        let by_operator = matches!(event.facts.info, Info::Plan { origin: Origin::Operator, .. });
         let exact = event.facts.orders.exact.as_ref().is_some_and(|exact| exact.height == upgrade.plan.height);
-        if by_operator && !exact && !self.run.is_alive() {
+        if named_by_hand(&event.facts) && !exact && !self.run.is_alive() {
             self.keep_running(event, decision);
         }
     }

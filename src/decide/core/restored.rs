@@ -8,7 +8,7 @@ use super::{
     super::{
         decision::{Decision, Exit, FetchJob, HomeJob},
         event::{Event, NodeExit, Words},
-        facts::{Facts, NodeLock, Record, RecordFact, Staged, Verdict, Version},
+        facts::{Facts, Record, RecordFact, Staged, Verdict, Version},
         note::Note,
         run::{Ear, Run},
     },
@@ -26,17 +26,13 @@ impl Core {
         let Run::Ended { life, .. } = &self.run else { return false };
         // A node that catches up is at its height before it was heard of near it, or at all.
         let armed = life.halt.is_some();
-        if exit == NodeExit::Code(0) || !(are_strange(facts) || armed) {
+        let too_new = matches!(life.ear, Ear::Heard(Words::TooNew(_)));
+        if exit == NodeExit::Code(0) || !(are_strange(facts) || armed || too_new) {
             return false;
         }
         match life.ear.clone() {
             Ear::Open | Ear::Heard(Words::Halted(_) | Words::Trouble(..) | Words::WrongAppHash | Words::At { .. }) => {
                 false
-            }
-            // What it left behind still holds its lock.
-            Ear::Closed if facts.lock == NodeLock::Held => {
-                self.stop_stray(decision);
-                true
             }
             // That the node is started anew is told once.
             Ear::Closed if self.learns_the_generation(facts, decision) => true,

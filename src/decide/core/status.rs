@@ -37,14 +37,14 @@ impl Core {
                 None => job.map_or("waiting", name_of),
             };
             format!("upgrade {} at {}: {doing}", upgrade.plan.name, upgrade.plan.height)
-        } else if let Some(next) = self.knowledge.scheduled().first() {
+        } else if let Some(next) = self.knowledge.scheduled().into_iter().find(|next| self.is_ahead(next, facts)) {
             let staged = !matches!(facts.staged.get(&next.folder), None | Some(Staged::None | Staged::Arriving));
             let staged = if staged { "its binary is there" } else { "its binary is NOT there" };
             format!("next upgrade {} at {}, {staged}", next.plan.name, next.plan.height)
         } else {
             match (job, &self.run) {
                 (Some(job), _) => name_of(job).to_string(),
-                (None, Run::Ended { exit, .. }) => format!("it ended with {exit} and is started again"),
+                (None, Run::Ended { exit, .. }) => format!("it ended with {exit}"),
                 (None, _) if self.knowledge.knows_the_schedule() => String::from("no upgrade is scheduled"),
                 (None, _) => String::from("what is scheduled is not known"),
             }

@@ -204,6 +204,8 @@ fn every_block_is_looked_at_where_something_is_near_and_while_a_new_binary_has_n
     let mut scene = Scene::running(Settings::default());
     scene.hears(PEERS[0], scheduled(upgrade("v2", HEIGHT)));
     assert_eq!([899, 900].map(|at| scene.is_at(at, at).0.attention), [relaxed, Attention::EveryBlock]);
+    // It was near for ever, also once it had passed.
+    assert_eq!([999, 1000].map(|at| scene.is_at(at, at).0.attention), [Attention::EveryBlock, relaxed]);
     // The end of a vote.
     let mut scene = Scene::running(Settings::default());
     let wall = 1_700_000_000_000 + u64::try_from(scene.now.as_millis()).unwrap();

@@ -25,12 +25,13 @@ fn what_runs_and_what_comes_next_is_one_line() {
 #[test]
 fn of_a_new_binary_it_says_what_is_waited_for_and_of_one_that_has_passed_nothing() {
     let mut scene = Scene::upgraded(Settings::default());
+    scene.hears(EndpointId(1), scheduled(upgrade("v2", HEIGHT)));
     let line = |scene: &Scene| scene.core.status(&scene.facts);
     assert_eq!(line(&scene), "upgrades/v2 runs; upgrade v2 at 1000: waiting until its height is committed");
     // It is asked for its height, which is told of nowhere.
     scene.seconds(2).does(HomeJob::Ask);
     scene.facts.record = present(passed());
-    assert_eq!(line(&scene), "upgrades/v2 runs; what is scheduled is not known");
+    assert_eq!(line(&scene), "upgrades/v2 runs; no upgrade is scheduled");
 }
 
 #[test]
@@ -46,5 +47,5 @@ fn that_no_upgrade_is_scheduled_is_said_once_somebody_said_so() {
 fn of_a_node_that_crashes_it_says_how() {
     let mut scene = Scene::running(Settings { crash_restarts: 3, ..Settings::default() });
     scene.exits(code(7)).rests();
-    assert_eq!(scene.core.status(&scene.facts), "no node runs; it ended with exit status 7 and is started again");
+    assert_eq!(scene.core.status(&scene.facts), "no node runs; it ended with exit status 7");
 }

@@ -141,6 +141,9 @@ fn too_little_room_is_told_and_holds_nothing_up_while_nothing_is_due() {
     scene.is_due();
     scene.tick().does(HomeJob::Room { plan: plan("v2", HEIGHT), approach: Approach::There });
     scene.fails().rests().says(&[no_room]).wakes(scene.now + SECOND);
+    // It is not told at each try.
+    scene.seconds(1);
+    scene.fails().rests().says(&[]);
 }
 
 #[test]

@@ -234,7 +234,22 @@ fn an_upgrade_that_was_taken_back_is_dropped_once_the_node_is_to_skip_it() {
         "upgrade \"v2\" at height 1000 is given up: the node is told to skip its height (--unsafe-skip-upgrades)";
     scene.tick().remembers(Record { data, ..Record::nothing(Version::Genesis) }).says_first(dropped);
     found(skips(HEIGHT - 1), FailureState::RolledBack).tick().rests();
-    found(skips(HEIGHT), FailureState::Held).tick().rests();
+    // One that is held was not taken back, but where its operator did that by hand.
+    let mut held = found(skips(HEIGHT), FailureState::Held);
+    held.tick().rests();
+    held.facts.current = Current::Version(Version::Genesis);
+    held.tick().remembers(Record::nothing(Version::Genesis));
+}
+
+/// It was judged by the end of the binary that had failed, and left.
+#[test]
+fn a_node_is_started_where_its_operator_put_other_data_in_the_place_of_those_on_which_it_failed() {
+    let mut scene = at_its_last(by(OnFailure::Hold), tried(3, 3));
+    fails_with(&mut scene, None);
+    scene.done().rests();
+    (scene.facts.info, scene.facts.orders.ruling) = (Info::Absent, Some(Ruling::Resume));
+    assert!(matches!(scene.tick().0.home, Some((_, HomeJob::Heed(_)))));
+    scene.done().starts(v2());
 }
 
 #[test]

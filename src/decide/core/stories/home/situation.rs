@@ -129,6 +129,25 @@ fn what_is_to_be_skipped_or_older_than_what_runs_is_told_and_left_alone() {
     scene.ends(answer(HEIGHT, HEIGHT - 1)).remembers(Record { from: Version::Genesis, ..record() });
 }
 
+/// No node was started any more, or the new binary was, on a chain that went on with the old one.
+#[test]
+fn a_halt_that_the_chain_goes_past_without_its_upgrade_is_dropped_where_nothing_was_switched() {
+    let skips = || Settings { skip_heights: [HEIGHT].into(), ..Settings::default() };
+    let mut scene = Scene::new(skips());
+    scene.is_due();
+    scene.tick().remembers(Record::nothing(Version::Genesis)).says_first(
+        "upgrade \"v2\" at height 1000 is given up: the node is told to skip its height (--unsafe-skip-upgrades)",
+    );
+    scene.done().starts(Version::Genesis);
+    scene.done();
+    scene.is_at(HEIGHT, HEIGHT - 1).rests();
+    // Whatever becomes of the flag.
+    scene.is_at(HEIGHT + 1, HEIGHT).remembers(passed());
+    scene.done().rests();
+    let mut scene = Scene::switched(skips());
+    scene.climbs_to(|job| matches!(job, HomeJob::Start { .. }));
+}
+
 /// A file that was touched, or that a script wrote that was run once more.
 #[test]
 fn an_older_upgrade_stops_no_node_that_is_beyond_it_nor_does_one_that_its_operator_names() {

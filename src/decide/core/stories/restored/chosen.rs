@@ -131,6 +131,23 @@ fn an_upgrade_that_was_under_way_on_other_data_begins_anew_on_these() {
     heard(&mut scene, needs("v3")).does(HomeJob::Choose(Version::Upgrade(folder("v3"))));
 }
 
+/// `gaiad rollback`, or a backup of the databases alone: the file says that its height has come.
+#[test]
+fn a_new_binary_on_data_that_were_set_back_makes_way_for_the_one_before() {
+    let mut scene = Scene::switched(Settings::default());
+    scene.facts.record = present(Record { starts: 1, ..hooked() });
+    scene.climbs_to(|job| matches!(job, HomeJob::Start { listen: true, .. }));
+    scene.done();
+    let too_new = Words::TooNew(folder("v2"));
+    scene.exits_saying(code(1), too_new).remembers(Record { starts: 2, ..passed() });
+    scene.done().does(HomeJob::Choose(Version::Genesis));
+    scene.done().starts(Version::Genesis);
+    scene.done();
+    // It halts once more.
+    scene.facts.info = Info::Plan { upgrade: upgrade("v2", HEIGHT), fingerprint: file(12), origin: Origin::Node };
+    scene.exits(code(1)).remembers(record());
+}
+
 /// `upgrade-info.json` came with data that are past the upgrade after it.
 #[test]
 fn a_new_binary_that_names_another_upgrade_is_past_its_own() {
