@@ -106,6 +106,8 @@ pub struct Core {
     stands: Option<(u64, Duration)>,
     /// How often another version was chosen for the data in this process.
     chosen: u32,
+    /// The plan whose binary is too new for the data, which were set back: the version before it runs to its height once more.
+    makes_way: Option<Plan>,
     /// The plan for whose backup there was room when it was looked for last.
     roomy: Option<Plan>,
     /// What `upgrade-info.json` is that is no plan, and since when.

@@ -237,7 +237,9 @@ fn queue(home: &Home) -> Result<Vec<Plan>, String> {
         |entry: &Value| upgrade_info::parse(entry.to_string().as_bytes()).map_err(|error| wrong(error.to_string()));
     let mut plans = entries.unwrap_or_default().iter().map(plan).collect::<Result<Vec<_>, _>>()?;
     // A file with an info is the chain's.
-    plans.iter_mut().for_each(|plan| plan.info.clear());
+    for plan in &mut plans {
+        plan.info.clear();
+    }
     plans.sort_by_key(|plan| plan.height);
     Ok(plans)
 }

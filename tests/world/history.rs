@@ -161,6 +161,8 @@ pub enum Act {
     /// While no upgrade is under way, `watcher` is stopped, and the data come from a snapshot of so many blocks after the
     /// network's last upgrade, or before it.
     Snapshot(i8, Carries),
+    /// While an upgrade waits for its switch or its first block, `watcher` is stopped, and the data are set back by so many blocks.
+    SetBack(u8),
     /// Something happens to the next upgrade's binary that `watcher` placed.
     Harm(Harm),
 }
@@ -407,6 +409,7 @@ fn acts() -> impl Strategy<Value = Act> {
         3 => Just(Act::Kill),
         3 => power_cuts(),
         6 => Just(Act::Start),
+        1 => (1..12_u8).prop_map(Act::SetBack),
         2 => (-30..30_i8, carries()).prop_map(|(after, carries)| Act::Snapshot(after, carries)),
         2 => Just(Act::Place),
         1 => (1..20_u8, hows()).prop_map(|(ahead, how)| Act::Name(ahead, how)),

@@ -40,7 +40,8 @@ impl World {
         }
         // Which version data from elsewhere need is told by the node that is started on them.
         let known = self.disk.record().and_then(|record| record.data);
-        if self.past.restored && known != self.data.identity {
+        let set_back = self.past.set_back.is_some_and(|height| committed + 1 < height);
+        if set_back || self.past.restored && known != self.data.identity {
             return Ok(());
         }
         if number > self.chain.version_at(committed + 1) {

@@ -134,6 +134,8 @@ pub struct Past {
     pub misled: bool,
     /// The data came back from a snapshot.
     pub restored: bool,
+    /// The data were set back to below this height, at which they had halted.
+    pub set_back: Option<u64>,
     /// When the last node of this `watcher` ended.
     pub ended: Option<u64>,
     /// A power cut undid a switch.

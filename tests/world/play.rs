@@ -124,6 +124,7 @@ impl World {
                 self.disk.order(move |orders| orders.replacement = Some(replacement.clone()));
             }
             Act::Snapshot(after, carries) => self.snapshot(after, carries),
+            Act::SetBack(blocks) => self.set_back(blocks),
             Act::Harm(harm) => self.harm(harm),
         }
     }

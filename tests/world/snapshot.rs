@@ -1,8 +1,9 @@
 //! Data that come from elsewhere, and what whoever brings them has to do beside that.
 
 use watcher::decide::{
-    facts::{Origin, Verdict, Version},
+    facts::{Origin, Record, Verdict, Version},
     plan::Folder,
+    settings::OnFailure,
 };
 
 use super::{
@@ -41,6 +42,30 @@ impl World {
         self.data = Data { committed: height, block: height, identity: None, ..self.data };
         self.makes_databases();
         self.past.restored = true;
+    }
+
+    /// As the node's own `rollback` does: the file stays, and says that its height has come.
+    pub fn set_back(&mut self, blocks: u8) {
+        let at_its_height = |world: &Self| {
+            let under_way = |record: &&Record| record.verdict == Verdict::Pending && record.failure.is_none();
+            world.disk.record().filter(under_way).is_some_and(|record| world.data.committed + 1 == record.plan.height)
+        };
+        // Nobody listens to a node whose end is its operator's.
+        let heard = self.setup.on_failure != OnFailure::Leave && self.past.named.is_empty();
+        if !heard || !at_its_height(self) {
+            return;
+        }
+        self.asks_to_stop();
+        if !self.step_until(|world| world.watcher.is_none() && world.process.is_none()) || !at_its_height(self) {
+            return;
+        }
+        let height = self.data.committed + 1;
+        // A binary that comes before its plan is scheduled does not say that it is too new.
+        let is_scheduled = |at: &u64| self.chain.scheduled_at(*at).is_some_and(|plan| plan.height == height);
+        let before = (1..=u64::from(blocks)).map(|blocks| height - 1 - blocks).take_while(is_scheduled).last();
+        let Some(before) = before else { return };
+        self.data = Data { committed: before, block: before, ..self.data };
+        self.past.set_back = Some(height);
     }
 
     /// Whoever brings data from elsewhere has the version that they need, and can link it.

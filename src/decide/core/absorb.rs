@@ -362,7 +362,7 @@ impl Core {
 }
 
 /// What is said, but for its numbers: heights and free bytes are others each time, and the same is told once.
-fn wording(reason: &str) -> String {
+fn wording(reason: &str) -> alloc::string::String {
     reason.chars().filter(|character| !character.is_ascii_digit()).collect()
 }
 

@@ -23,7 +23,7 @@ use super::{
         settings::OnFailure,
     },
     Core, Failing, SLOW_RETRY, WAITS_AT_MOST, info, known_data,
-    restored::are_strange,
+    restored::{MOST_CHOSEN, are_strange},
     version_of, wake_by,
 };
 
@@ -88,8 +88,18 @@ impl Core {
                 return true;
             }
             // The data were set back to before its height, and the version before halts at it once more.
-            Some(Words::TooNew(folder)) if *folder == upgrade.folder && record.from != version_of(&event.facts) => {
-                self.settles(record, decision);
+            Some(Words::TooNew(folder))
+                if *folder == upgrade.folder
+                    && record.from != version_of(&event.facts)
+                    && self.chosen < MOST_CHOSEN =>
+            {
+                let (version, instead_of) = (record.from.clone(), version_of(&event.facts));
+                let chosen = self.chosen + 1;
+                self.begin_anew();
+                self.chosen = chosen;
+                self.makes_way = Some(upgrade.plan.clone());
+                self.begin(HomeJob::Choose(version.clone()), decision);
+                decision.notes.push(Note::Chosen { version, instead_of });
                 return true;
             }
             _ => self.failing.waits = 0,
@@ -366,7 +376,7 @@ impl Core {
         if !self.run.is_alive() {
             self.run = Run::Never;
         }
-        (self.hooks, self.counted, self.attempt) = (None, None, None);
+        (self.hooks, self.counted, self.attempt, self.chosen) = (None, None, None, 0);
         self.failing = Failing::default();
         // What fails once more is told once more.
         self.told.retain(|told| !told.starts_with("failed "));

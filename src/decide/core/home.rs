@@ -174,6 +174,9 @@ impl Core {
                     self.begin_anew();
                     Situation::Settled(Record { data: record.data, ..Record::nothing(version_of(facts)) })
                 }
+                Verdict::Pending if !switched && self.makes_way.take_if(|way| way == plan).is_some() => {
+                    Situation::Settled(Record { data: record.data, ..Record::nothing(version_of(facts)) })
+                }
                 Verdict::Pending => Situation::Under { upgrade, record: self.with_hooks(record) },
                 // The data was restored to before the height, and the node has halted at it once more.
                 _ if !leftover && !switched => self.candidate(facts, upgrade, fingerprint, origin, leftover),

@@ -16,7 +16,7 @@ use super::{
 };
 
 /// How often another version is chosen in one run of `watcher`.
-const MOST_CHOSEN: u32 = 3;
+pub(super) const MOST_CHOSEN: u32 = 3;
 
 impl Core {
     /// What to do about a node that ended before it answered, on data that no node of this home has worked on: it is
@@ -26,8 +26,7 @@ impl Core {
         let Run::Ended { life, .. } = &self.run else { return false };
         // A node that catches up is at its height before it was heard of near it, or at all.
         let armed = life.halt.is_some();
-        let too_new = matches!(life.ear, Ear::Heard(Words::TooNew(_)));
-        if exit == NodeExit::Code(0) || !(are_strange(facts) || armed || too_new) {
+        if exit == NodeExit::Code(0) || !(are_strange(facts) || armed) {
             return false;
         }
         match life.ear.clone() {
