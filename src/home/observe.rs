@@ -70,7 +70,11 @@ impl Observer {
             marker: current::marker(home),
             staged,
             stored: artifact::stored(&home.store(), &home.daemon),
-            backup: backup::state(home, plan.map(|upgrade| &upgrade.plan)),
+            // Of an upgrade that is over it matters to who takes that back; the disk may hang on which it is.
+            backup: backup::state(
+                home,
+                plan.map(|upgrade| &upgrade.plan).filter(|plan| orders.ruling.is_some() || !record.is_past(plan)),
+            ),
             restoring: failure.is_some() && backup::restore::is_pending(home),
             lock: if alive { NodeLock::Held } else { lock::node(home).unwrap_or(NodeLock::Held) },
             signed_height: signed.unwrap_or_default(),
