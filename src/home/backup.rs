@@ -10,6 +10,7 @@ pub mod estimate;
 pub mod keep;
 mod layout;
 mod list;
+mod mount;
 pub mod place;
 pub mod restore;
 pub(super) mod signing;

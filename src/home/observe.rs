@@ -64,6 +64,8 @@ impl Observer {
         let failed = failure.map(|failure| &failure.folder);
         let folders = interest.iter().chain(plan.map(|upgrade| &upgrade.folder)).chain(&placed).chain(failed);
         let (signed, orders) = (signed_height(home), orders::read(home));
+        // It matters where an upgrade may be taken back, and costs some files.
+        let taken_back = plan.filter(|_| !alive || orders.ruling.is_some()).map(|upgrade| &upgrade.plan);
         let staged = folders.map(|folder| (folder.clone(), self.staged(home, folder))).collect();
         Facts {
             current: current::read(home),
@@ -74,11 +76,10 @@ impl Observer {
             restoring: failure.is_some() && backup::restore::is_pending(home),
             lock: if alive { NodeLock::Held } else { lock::node(home).unwrap_or(NodeLock::Held) },
             signed_height: signed.unwrap_or_default(),
-            // It matters where an upgrade may be taken back, and costs three files.
-            signer_unknown: plan
-                .filter(|_| !alive || orders.ruling.is_some())
-                .and_then(|upgrade| backup::restore::refusal(home, &upgrade.plan))
+            signer_unknown: taken_back
+                .and_then(|plan| backup::restore::refusal(home, plan))
                 .or_else(|| signed.err().map(|Unreadable| "data/priv_validator_state.json cannot be read".to_owned())),
+            obstacle: taken_back.and_then(|plan| backup::restore::obstacle(home, plan)),
             failed_file: failed.and_then(|folder| {
                 let binary = fs::metadata(home.executable(&home.upgrade(folder))).ok()?;
                 Some(artifact::fingerprint(&binary))

@@ -8,6 +8,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
+use super::mount::{self, Mount};
 use crate::home::{
     Home, if_there,
     node_config::{self, NodeConfig},
@@ -150,7 +151,7 @@ impl Layout {
     /// The files in a part's own folder that never leave their place, where a restore takes what is around them away: what is
     /// mounted there is a part of its own, and what is ours stays.
     pub(super) fn personal_in(&self, live: &Path, moves: impl Fn(&str) -> bool) -> io::Result<Vec<PathBuf>> {
-        let device = fs::metadata(live)?.dev();
+        let mount = Mount::of(live)?;
         let (mut found, mut left) = (Vec::new(), vec![live.to_owned()]);
         while let Some(folder) = left.pop() {
             for entry in fs::read_dir(&folder)? {
@@ -160,7 +161,7 @@ impl Layout {
                     continue;
                 }
                 if entry.file_type()?.is_dir() {
-                    left.extend(Some(path).filter(|path| fs::metadata(path).is_ok_and(|meta| meta.dev() == device)));
+                    left.extend(Some(path).filter(|path| Mount::of(path).is_ok_and(|its| its == mount)));
                 } else if let Some(meta) = if_there(fs::metadata(&path))?
                     && self.is_personal(&path, &meta)?
                 {
@@ -209,14 +210,10 @@ pub(super) fn ours(home: &Home, what: &str) -> String {
     format!("{OURS}{device:x}-{inode:x}-{what}")
 }
 
-/// A folder on the same filesystem as this one and outside it, or this one itself where it is a mount point, or where
+/// A folder on the same mount as this one and outside it, or this one itself where it is a mount point, or where
 /// nothing may be put beside it.
 pub(super) fn beside(folder: &Path) -> PathBuf {
-    use nix::unistd::{AccessFlags, access};
-
-    let device = |path: &Path| fs::metadata(path).map(|meta| meta.dev()).ok();
-    let parent = folder.parent().filter(|parent| device(parent) == device(folder));
-    let parent = parent.filter(|parent| access(*parent, AccessFlags::W_OK | AccessFlags::X_OK).is_ok());
+    let parent = folder.parent().filter(|parent| !mount::is_point(folder) && mount::writable(parent).is_ok());
     parent.unwrap_or(folder).to_owned()
 }
 

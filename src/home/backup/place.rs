@@ -7,12 +7,11 @@ use std::{
 };
 
 use jiff::Zoned;
-use nix::unistd::{AccessFlags, access};
 
 use super::{
     APART, At, BackupError, Completion, Means, NAME, at,
     layout::{OURS, beside, file_name, ours},
-    list,
+    list, mount,
 };
 use crate::home::{Home, if_there};
 
@@ -27,8 +26,8 @@ pub fn check(home: &Home) -> Result<(), BackupError> {
 }
 
 pub(super) fn written(place: &Path) -> Result<(), BackupError> {
-    let refused = |why: nix::Error| BackupError::Refused { place: place.to_owned(), why: why.into() };
-    access(place, AccessFlags::W_OK | AccessFlags::X_OK).map_err(refused)
+    let refused = |why| BackupError::Refused { place: place.to_owned(), why };
+    mount::writable(place).map_err(refused)
 }
 
 /// The place of backups. One that the operator chose is made by the operator: where it is missing, its disk is not mounted.
@@ -84,17 +83,12 @@ fn instead(place: &Path) -> String {
 
 /// Where the disk of a backup that is not there is to be mounted, if it is not.
 pub(super) fn not_mounted(backup: &Completion) -> Option<&Path> {
-    backup.mount.as_deref().filter(|mount| !backup.path.is_dir() && !is_mount(mount))
+    backup.mount.as_deref().filter(|mount| !backup.path.is_dir() && !mount::is_point(mount))
 }
 
 /// Where the filesystem of a folder is mounted.
 pub(super) fn mount_of(folder: &Path) -> Option<&Path> {
-    folder.ancestors().find(|folder| is_mount(folder))
-}
-
-fn is_mount(folder: &Path) -> bool {
-    let device = |path: &Path| fs::metadata(path).map(|meta| meta.dev()).ok();
-    device(folder).is_some_and(|own| folder.parent().is_none_or(|above| device(above) != Some(own)))
+    folder.ancestors().find(|folder| mount::is_point(folder))
 }
 
 /// The name that cosmovisor would use, without leading zeros, or the next that is free, also of parts of one that was renamed.

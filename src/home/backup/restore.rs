@@ -3,14 +3,19 @@
 //! The restored folders are made whole beside the node's first. Then what is to change places is written down, and from
 //! there on only renames are left, which whoever comes next completes.
 
-use std::{fs, io, os::unix::fs::MetadataExt as _, path::PathBuf, sync::atomic::AtomicBool};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    sync::atomic::AtomicBool,
+};
 
 use jiff::Zoned;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    At, CarryError, Completion, NAME, Progress, at, carry,
+    At, CarryError, Completion, NAME, Part, Progress, at, carry,
     layout::{LOST_AND_FOUND, Layout, OURS, Pattern, beside, file_name, identity, ours},
+    mount::{self, Mount},
     place,
     signing::{self, Unreadable},
     verify::{Flaw, verify},
@@ -44,6 +49,14 @@ pub enum RestoreError {
     /// A node works on what is to be replaced.
     #[error("{0} is held open by a process: stop the node that works on it, however it was started")]
     Open(PathBuf),
+    /// What is there cannot make room.
+    #[error("{path} cannot make room for what comes back: {reason}")]
+    Stuck {
+        /// What cannot be moved, or a folder that nothing can be moved out of.
+        path: PathBuf,
+        /// Why, and what is to be done.
+        reason: String,
+    },
     /// There is no room for it.
     #[error(
         "the restored files need {} {}, and {} has {}: make room, for what was there stays",
@@ -107,6 +120,14 @@ pub fn refusal(home: &Home, plan: &Plan) -> Option<String> {
     }
 }
 
+/// Why the backup before an upgrade could not be brought back, whatever is known: something cannot be moved. Nothing is tried.
+#[must_use]
+pub fn obstacle(home: &Home, plan: &Plan) -> Option<String> {
+    let (backup, layout) = super::of(home, plan).zip(Layout::of(home).ok())?;
+    let stuck = backup.parts.iter().filter_map(|part| staying(&layout, &backup, part).err());
+    stuck.filter(|error| matches!(error, RestoreError::Stuck { .. })).map(|error| error.to_string()).next()
+}
+
 /// Completes a restore that was interrupted.
 ///
 /// # Errors
@@ -165,6 +186,7 @@ pub fn restore(
         works.push(work);
         swap.folders.push(Change { live: part.live.clone(), only: part.only.clone(), new, failed });
     }
+    swap.staying(&layout, backup)?;
     for work in &works {
         if let Some(room) = work.room()?.into_iter().find(|room| !room.is_there()) {
             return Err(RestoreError::NoRoom(room));
@@ -180,6 +202,10 @@ pub fn restore(
             }
         })?;
     }
+    swap.stay = swap.staying(&layout, backup)?;
+    for path in swap.stay.iter().filter(|path| !is_part(backup, path)) {
+        tracing::warn!("{} is mounted there: it is left as it is", path.display());
+    }
     swap.keep_personal(&layout, signed.as_ref())?;
     let path = swap_path(home);
     let text = serde_json::to_vec_pretty(&swap).map_err(io::Error::other);
@@ -190,6 +216,16 @@ pub fn restore(
 }
 
 impl Swap {
+    /// What stays, where all else can change places.
+    fn staying(&self, layout: &Layout, backup: &Completion) -> Result<Vec<PathBuf>, RestoreError> {
+        let mut stay = Vec::new();
+        for (part, change) in backup.parts.iter().zip(&self.folders) {
+            stay.append(&mut staying(layout, backup, part)?);
+            change.tried()?;
+        }
+        Ok(stay)
+    }
+
     /// Keys and the signing state stay where they are; those that lie deeper get into the new folders beforehand.
     fn keep_personal(&mut self, layout: &Layout, signed: Option<&signing::Signed>) -> Result<(), RestoreError> {
         let own = signing::read(&layout.signing)?;
@@ -242,18 +278,16 @@ impl Swap {
         if !failed.try_exists().map_err(at(failed))? {
             let leaving = failed.with_file_name(format!("{OURS}leaving-{}", file_name(failed)));
             fs::create_dir_all(&leaving).map_err(at(&leaving))?;
-            let here = fs::metadata(live).map_err(at(live))?;
             for entry in fs::read_dir(live).map_err(at(live))? {
                 let entry = entry.map_err(at(live))?;
                 let (path, name) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
-                // What is mounted there cannot be moved, and is a part of its own.
-                let mounted = entry.metadata().is_ok_and(|meta| meta.dev() != here.dev());
-                if mounted || !moves(&name, only) || self.stay.contains(&path) {
+                if !moves(&name, only) || self.stay.contains(&path) {
                     continue;
                 }
                 fs::rename(&path, leaving.join(entry.file_name())).map_err(at(&path))?;
             }
-            fs::set_permissions(&leaving, here.permissions()).map_err(at(&leaving))?;
+            let permissions = fs::metadata(live).map_err(at(live))?.permissions();
+            fs::set_permissions(&leaving, permissions).map_err(at(&leaving))?;
             sync_folder(&leaving).map_err(at(&leaving))?;
             carry::rename(&leaving, failed)?;
         }
@@ -270,6 +304,63 @@ impl Swap {
     }
 }
 
+impl Change {
+    /// Tries with a file of our own whether anything can be moved: what mounts and permissions allow, only the system knows.
+    fn tried(&self) -> Result<(), RestoreError> {
+        let (here, there) = (self.live.join(format!("{OURS}tried")), self.new.with_extension("tried"));
+        let tried =
+            fs::write(&here, []).and_then(|()| fs::rename(&here, &there)).and_then(|()| fs::remove_file(&there));
+        tried.map_err(|error| {
+            let _ = fs::remove_file(&here);
+            let reason = format!(
+                "nothing can be moved from it to {}: {error}: both must be on one mount, and this user's to be written",
+                there.parent().unwrap_or(&there).display()
+            );
+            RestoreError::Stuck { path: self.live.clone(), reason }
+        })
+    }
+}
+
+/// What stays in a part's own folder: what is mounted there, or is a part of its own. Nothing is written.
+fn staying(layout: &Layout, backup: &Completion, part: &Part) -> Result<Vec<PathBuf>, RestoreError> {
+    let (live, mut stay) = (&part.live, Vec::new());
+    let stuck = |path: &Path, reason: String| Err(RestoreError::Stuck { path: path.to_owned(), reason });
+    let Some(entries) = unless_missing(fs::read_dir(live)).map_err(at(live))? else { return Ok(stay) };
+    if let Some(reason) = mount::held(live) {
+        return stuck(live, reason);
+    }
+    let here = Mount::of(live).map_err(at(live))?;
+    for entry in entries {
+        let entry = entry.map_err(at(live))?;
+        let (path, name) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
+        let meta = entry.metadata().map_err(at(&path))?;
+        if meta.is_symlink() || !moves(&name, &part.only) {
+            continue;
+        }
+        let (mounted, held) = (Mount::of(&path).map_err(at(&path))? != here, mount::held(&path));
+        if is_part(backup, &path) {
+            stay.push(path);
+        } else if let Some(part) = backup.parts.iter().find(|part| part.live.starts_with(&path)) {
+            let inner = part.live.display();
+            return stuck(&path, format!("{inner} in it was mounted: mount it elsewhere, and have a link lead there"));
+        } else if mounted && meta.is_dir() && backup.path.join(&part.at).join(&name).is_dir() {
+            return stuck(&path, "it was saved while nothing was mounted there: unmount it".to_owned());
+        } else if mounted {
+            stay.push(path);
+        } else if let Some(reason) = held
+            && !layout.is_personal(&path, &meta).map_err(at(&path))?
+        {
+            return stuck(&path, reason);
+        }
+    }
+    Ok(stay)
+}
+
+/// Whether a folder is one of a backup's own parts.
+fn is_part(backup: &Completion, path: &Path) -> bool {
+    backup.parts.iter().any(|part| part.live == path)
+}
+
 /// Whether what has this name in a part's own folder makes room for what comes back.
 fn moves(name: &str, only: &Pattern) -> bool {
     let stays = name.starts_with(OURS) || name.starts_with(NAME) || name == LOST_AND_FOUND;
@@ -282,6 +373,8 @@ fn swap_path(home: &Home) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
+    use std::process::Command;
+
     use super::*;
     use crate::home::backup::{Means, tests::*};
 
@@ -312,5 +405,68 @@ mod tests {
         let tell = |done, total| told.lock().unwrap().push((done, total));
         restore(&home, &done, &Zoned::now(), &AtomicBool::new(false), &tell).unwrap();
         assert_eq!(told.into_inner().unwrap(), [(6, 10), (10, 10)]);
+    }
+
+    /// A mount point cannot be renamed, and nothing across it: half a restore, for ever.
+    #[test]
+    fn a_restore_goes_around_what_is_mounted_of_the_same_filesystem() {
+        let ((_keep, mut home), apart) = (home_with(&["genesis"]), tempfile::tempdir().unwrap());
+        home.backups = Some(home.path.clone());
+        let inner = ["config/config.toml", "config/app.toml", "data/state", "data/application.db/deep/state"];
+        for folder in ["config", "data", "data/application.db/deep"] {
+            fs::create_dir_all(home.path.join(folder)).unwrap();
+            fs::create_dir_all(apart.path().join(folder)).unwrap();
+        }
+        let write = |text: &str| inner.map(|path| fs::write(home.path.join(path), text).unwrap());
+        let read = || inner.map(|path| fs::read_to_string(home.path.join(path)).unwrap());
+        write("# before");
+        fs::write(apart.path().join(inner[0]), "").unwrap();
+        let bound = |path: &str| Bound::of(&apart.path().join(path), &home.path.join(path), "rw");
+        let Some(_config) = bound(inner[0]) else { return };
+        let _data = bound("data");
+        write("# before");
+        let done = taken(&home, 5);
+        for _ in 0..2 {
+            write("# after");
+            restored(&home, &done);
+            assert_eq!(read(), ["# after", "# before", "# before", "# before"]);
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_moved_is_told_before_anything_is_changed() {
+        let ((_keep, mut home), apart) = (home_with(&["genesis"]), tempfile::tempdir().unwrap());
+        home.backups = Some(home.path.clone());
+        let [config, database] = ["config", "data/application.db"].map(|folder| home.path.join(folder));
+        for folder in [&config, &database] {
+            fs::create_dir_all(folder).unwrap();
+        }
+        let state = home.data().join("state");
+        fs::write(&state, "before").unwrap();
+        fs::write(config.join("app.toml"), "").unwrap();
+        let done = taken(&home, 5);
+        fs::write(&state, "after").unwrap();
+        let refused = |path: &Path, why: &str| {
+            let error = restore(&home, &done, &Zoned::now(), &AtomicBool::new(false), &|_, _| {}).unwrap_err();
+            assert!(matches!(&error, RestoreError::Stuck { path: stuck, .. } if stuck == path), "{error}");
+            assert!(error.to_string().contains(why), "{error}");
+            assert_eq!(obstacle(&home, &done.plan), Some(error.to_string()));
+            assert!(!is_pending(&home) && fs::read_to_string(&state).unwrap() == "after");
+            assert_eq!(fs::read_dir(&home.path).unwrap().count(), 4, "nothing is left of it");
+        };
+        let Some(mount) = Bound::of(&config, &config, "ro") else { return };
+        refused(&config, "Read-only file system");
+        drop(mount);
+        let mount = Bound::of(apart.path(), &database, "rw");
+        refused(&database, "unmount it");
+        drop(mount);
+        let set =
+            |flag| Command::new("chattr").args([flag, state.to_str().unwrap()]).status().is_ok_and(|it| it.success());
+        if set("+i") {
+            refused(&state, "chattr -i");
+            set("-i");
+        }
+        assert_eq!(obstacle(&home, &done.plan), None);
+        restored(&home, &done);
     }
 }

@@ -1,5 +1,7 @@
 //! A node is saved and comes back, on this filesystem and on another.
 
+use std::process::Command;
+
 use super::*;
 use crate::decide::facts::Backup;
 pub(super) use crate::home::tests::home_with;
@@ -13,6 +15,24 @@ pub(super) fn elsewhere() -> Option<tempfile::TempDir> {
     let device = |path: &Path| fs::metadata(path).map(|meta| meta.dev()).ok();
     let folder = tempfile::tempdir_in("/dev/shm").ok()?;
     (device(folder.path()) != device(&std::env::temp_dir())).then_some(folder)
+}
+
+/// A folder or file that is mounted at another place; it ends with this.
+pub(super) struct Bound(PathBuf);
+
+impl Bound {
+    /// None where this user may mount nothing.
+    pub(super) fn of(from: &Path, at: &Path, options: &str) -> Option<Self> {
+        let mut mount = Command::new("mount");
+        let mount = mount.args(["-o", &format!("bind,{options}")]).args([from, at]).output();
+        mount.is_ok_and(|ended| ended.status.success()).then(|| Self(at.to_owned()))
+    }
+}
+
+impl Drop for Bound {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("--lazy").arg(&self.0).output();
+    }
 }
 
 /// A home that keeps its backups, and beside it a folder on another filesystem with the database to which it links.
