@@ -20,7 +20,6 @@ mod work;
 use std::{
     ffi::OsString,
     fs, io,
-    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     sync::atomic::AtomicBool,
     time::Instant,
@@ -253,13 +252,12 @@ const NOTE: &str = ".watcher/note.json";
 /// Within a backup: each file, how it was saved, and how it was then.
 const FILES: &str = ".watcher/files";
 
-/// What is to be done, and whether that makes a checkpoint: on another filesystem than the data everything is copied. What
-/// lies ready lies in `tree`.
+/// What is to be done, and whether that makes a checkpoint: on another mount than the data everything is copied. What lies
+/// ready lies in `tree`.
 fn work_for(home: &Home, layout: &Layout, place: &Path, name: &str, tree: &Path) -> Result<(Work, Means), At> {
     // What is not there yet will be made within what is.
     let there = place.ancestors().find(|folder| folder.is_dir()).unwrap_or(place);
-    let device = |path: &Path| fs::metadata(path).map(|meta| meta.dev()).map_err(at(path));
-    let near = device(there)? == device(&layout.roots[0].live)?;
+    let near = mount::near(&layout.roots[0].live, there).map_err(at(there))?;
     let means = if near { home.manner.means } else { Means::Copy };
     let apart = (means == Means::Checkpoint).then_some(name);
     let apart = apart.map(|name| ours(home, &format!("{APART}{name}")));

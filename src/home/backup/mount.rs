@@ -4,7 +4,7 @@
 use std::{fs, io, os::unix::fs::MetadataExt as _, path::Path};
 
 use nix::unistd::{AccessFlags, access};
-use rustix::fs::{AtFlags, CWD, Statx, StatxAttributes, StatxFlags, statx};
+use rustix::fs::{AtFlags, CWD, Statx, StatxAttributes, StatxFlags, ioctl_ficlone, makedev, statx};
 
 /// A filesystem where it is mounted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,8 +17,10 @@ pub(super) struct Mount {
 
 impl Mount {
     pub(super) fn of(path: &Path) -> io::Result<Self> {
-        let told = seen(path).filter(|seen| seen.stx_mask & StatxFlags::MNT_ID.bits() != 0);
-        Ok(Self { device: fs::metadata(path)?.dev(), id: told.map(|seen| seen.stx_mnt_id) })
+        let Some(seen) = seen(path) else { return Ok(Self { device: fs::metadata(path)?.dev(), id: None }) };
+        let told = seen.stx_mask & StatxFlags::MNT_ID.bits() != 0;
+        let device = makedev(seen.stx_dev_major, seen.stx_dev_minor);
+        Ok(Self { device, id: told.then_some(seen.stx_mnt_id) })
     }
 }
 
@@ -26,6 +28,14 @@ impl Mount {
 pub(super) fn is_point(path: &Path) -> bool {
     let mount = |path: &Path| Mount::of(path).ok();
     mount(path).is_some_and(|own| path.parent().is_none_or(|above| mount(above) != Some(own)))
+}
+
+/// Whether blocks can be shared between two places, as far as their filesystem does that: on one mount, or where the kernel
+/// does so between two of them.
+pub(super) fn near(one: &Path, other: &Path) -> io::Result<bool> {
+    let mounts = (Mount::of(one)?, Mount::of(other)?);
+    let clones = || ioctl_ficlone(tempfile::tempfile_in(other)?, tempfile::tempfile_in(one)?).map_err(io::Error::from);
+    Ok(mounts.0 == mounts.1 || mounts.0.device == mounts.1.device && clones().is_ok())
 }
 
 /// Whether this user may put something into a folder, and take it out.
@@ -44,6 +54,7 @@ pub(super) fn held(path: &Path) -> Option<String> {
     refused.map(|error| format!("{error}: `chown` it to this user, or mount it to be written"))
 }
 
+/// None also where the kernel, or what stands before it, is older than the question.
 fn seen(path: &Path) -> Option<Statx> {
     statx(CWD, path, AtFlags::empty(), StatxFlags::MNT_ID).ok()
 }

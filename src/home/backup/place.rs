@@ -2,7 +2,6 @@
 
 use std::{
     fs, io,
-    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
 };
 
@@ -40,7 +39,7 @@ pub(super) fn made(home: &Home, chosen: &Path) -> Result<PathBuf, BackupError> {
     Ok(place)
 }
 
-/// Where backups go: where the operator says; else in the home, or beside the data where those are on another filesystem.
+/// Where backups go: where the operator says; else in the home, or beside the data where those are on another mount.
 ///
 /// # Errors
 /// [`BackupError`] where there is none.
@@ -64,8 +63,8 @@ pub fn of(home: &Home, chosen: &Path) -> Result<PathBuf, BackupError> {
     {
         return Err(BackupError::NotMounted { place: chosen, mount: mount.to_owned() });
     }
-    let device = |path: &Path| fs::metadata(path).map(|meta| meta.dev()).map_err(at(path));
-    if home.manner.means == Means::Copy || home.manner.place_chosen || device(&data)? == device(&chosen)? {
+    let near = || mount::near(&data, &chosen).map_err(at(&chosen));
+    if home.manner.means == Means::Copy || home.manner.place_chosen || near()? {
         return Ok(chosen);
     }
     let beside = beside(&data);

@@ -423,7 +423,7 @@ mod tests {
         fs::write(apart.path().join(inner[0]), "").unwrap();
         let bound = |path: &str| Bound::of(&apart.path().join(path), &home.path.join(path), "rw");
         let Some(_config) = bound(inner[0]) else { return };
-        let _data = bound("data");
+        let _mounts = ["data", "data/application.db"].map(bound);
         write("# before");
         let done = taken(&home, 5);
         for _ in 0..2 {

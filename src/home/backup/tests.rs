@@ -1,6 +1,6 @@
 //! A node is saved and comes back, on this filesystem and on another.
 
-use std::process::Command;
+use std::{os::unix::fs::MetadataExt as _, process::Command};
 
 use super::*;
 use crate::decide::facts::Backup;
@@ -198,6 +198,46 @@ fn to_a_place_on_another_filesystem_everything_is_copied_and_it_stays() {
     assert_eq!(fs::read_dir(elsewhere.path()).unwrap().count(), 1, "nothing is left of the estimate");
     restored(&home, &done);
     assert_eq!(verify::verify(&done), []);
+}
+
+/// The system refuses a second name across mounts, and everything was copied uncounted.
+#[test]
+fn another_mount_of_the_filesystem_is_as_another_filesystem() {
+    let ((_keep, mut home), apart) = (home_with(&["genesis"]), tempfile::tempdir().unwrap());
+    home.backups = Some(home.path.clone());
+    let [far, place] = [home.data().join("application.db"), home.path.join("place")];
+    for folder in [&far, &place] {
+        fs::create_dir(folder).unwrap();
+    }
+    database(apart.path());
+    database(&home.data().join("state.db"));
+    let mounted = Bound::of(apart.path(), &far, "rw");
+    // Where it shares blocks it does so between mounts as well.
+    if mounted.is_none() || shares_blocks(apart.path()) {
+        return;
+    }
+    let done = taken(&home, 5);
+    let is_second_name =
+        |folder: &str| inode(&done.path.join(folder).join("000001.ldb")) == inode(&far.join("000001.ldb"));
+    assert_eq!((is_second_name("application.db"), done.bytes, done.shared), (true, 40, 20));
+    let _place = Bound::of(&place, &place, "rw");
+    (home.backups, home.manner.place_chosen) = (Some(place.clone()), true);
+    let estimate = estimate::estimate(&home, &AtomicBool::new(false)).unwrap().unwrap();
+    let done = taken(&home, 9);
+    assert_eq!((estimate.bytes, done.means, done.bytes), (60, Means::Copy, 60));
+    drop(mounted);
+}
+
+/// A configuration that is mounted read-only is saved with the rest.
+#[test]
+fn what_nothing_may_be_put_beside_is_copied_to_where_the_backups_are() {
+    let (_keep, mut home) = home_with(&["genesis"]);
+    home.backups = Some(home.path.clone());
+    let config = home.path.join("config");
+    fs::create_dir(&config).unwrap();
+    fs::write(config.join("app.toml"), "").unwrap();
+    let Some(_mount) = Bound::of(&config, &config, "ro") else { return };
+    assert!(taken(&home, 5).path.join(".watcher/config/app.toml").is_file());
 }
 
 /// Whoever finds out only once the node is stopped stands still.
