@@ -256,24 +256,24 @@ impl Swap {
 
     /// Every step can be taken again: what was moved is not there any more.
     fn carry_out(&self) -> Result<(), RestoreError> {
-        // Once it is all done a node may have signed since, and this may be tried much later.
-        let mut is_done = true;
+        let mut left = Vec::new();
         for change in &self.folders {
-            is_done &= !change.new.try_exists().map_err(at(&change.new))?;
+            if change.new.try_exists().map_err(at(&change.new))? {
+                left.push(change);
+            }
         }
-        if let Some((path, content)) = self.signing.as_ref().filter(|_| !is_done) {
-            write_with_mode(path, &mut content.as_bytes(), 0o600, true).map_err(at(path))?;
+        // Once it is all done there is nothing to bring back, however much later this is tried.
+        if let Some((path, content)) = self.signing.as_ref().filter(|_| !left.is_empty()) {
+            let kept = signing::understood(path, content.clone().into_bytes())?;
+            // A node may have signed since it was written down.
+            if signing::read(path)?.is_none_or(|now| now.at < kept.at) {
+                write_with_mode(path, &mut content.as_bytes(), 0o600, true).map_err(at(path))?;
+            }
         }
-        for change in &self.folders {
-            self.change(change)?;
-        }
-        Ok(())
+        left.into_iter().try_for_each(|change| Ok(self.change(change)?))
     }
 
     fn change(&self, Change { live, only, new, failed }: &Change) -> Result<(), At> {
-        if !new.try_exists().map_err(at(new))? {
-            return Ok(());
-        }
         // It has its name once everything old is in it.
         if !failed.try_exists().map_err(at(failed))? {
             let leaving = failed.with_file_name(format!("{OURS}leaving-{}", file_name(failed)));
@@ -378,18 +378,33 @@ mod tests {
     use super::*;
     use crate::home::backup::{Means, tests::*};
 
-    /// Its last sync failed, and its node signed before somebody started anew.
+    /// It was killed, and somebody started the node before it was completed, or its last sync failed.
     #[test]
-    fn a_restore_that_is_all_done_brings_no_signing_state_back_when_it_is_completed_later() {
-        let (_keep, home) = home_with(&["genesis"]);
-        let state = home.data().join("priv_validator_state.json");
-        fs::write(&state, "later").unwrap();
-        let plan = Plan { name: "v2".into(), height: 5, info: String::new() };
-        let signing = Some((state.clone(), "earlier".to_owned()));
-        let swap = Swap { plan, folders: Vec::new(), signing, stay: Vec::new() };
-        fs::write(swap_path(&home), serde_json::to_vec(&swap).unwrap()).unwrap();
-        resume(&home).unwrap();
-        assert!(fs::read_to_string(&state).unwrap() == "later" && !is_pending(&home));
+    fn a_restore_that_is_completed_later_never_takes_the_signing_state_back() {
+        let at_7 = r#"{"height": "7", "round": 0, "step": 3}"#;
+        let at_9 = r#"{"height": "9", "round": 0, "step": 1}"#;
+        let at_3 = r#"{"height": "3", "round": 2, "step": 3}"#;
+        for (now, all_done, then) in [
+            (Some(at_9), false, Some(at_9)),
+            (Some(at_3), false, Some(at_7)),
+            (None, false, Some(at_7)),
+            (Some("half"), false, None),
+            (Some("half"), true, Some("half")),
+        ] {
+            let (_keep, home) = home_with(&["genesis"]);
+            let path = home.data().join("priv_validator_state.json");
+            now.inspect(|now| fs::write(&path, now).unwrap());
+            let [new, failed] = ["new", "failed"].map(|name| home.path.join(name));
+            if !all_done {
+                fs::create_dir(&new).unwrap();
+            }
+            let folders = vec![Change { live: home.data(), only: Pattern::default(), new, failed }];
+            let signing = Some((path.clone(), at_7.to_owned()));
+            let swap = Swap { plan: plan(5), folders, signing, stay: vec![path.clone()] };
+            fs::write(swap_path(&home), serde_json::to_vec(&swap).unwrap()).unwrap();
+            let resumed = resume(&home).map(|()| fs::read_to_string(&path).unwrap());
+            assert_eq!((resumed.ok().as_deref(), is_pending(&home)), (then, then.is_none()), "{now:?} {all_done}");
+        }
     }
 
     #[test]

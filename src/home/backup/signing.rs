@@ -33,10 +33,18 @@ pub struct Unreadable {
 pub(super) fn read(path: &Path) -> Result<Option<Signed>, Unreadable> {
     let unreadable = |reason: String| Unreadable { path: path.display().to_string(), reason };
     let content = unless_missing(read_small(path, SMALL)).map_err(|error| unreadable(error.to_string()))?;
-    let Some(content) = content else { return Ok(None) };
+    content.map(|content| understood(path, content)).transpose()
+}
+
+/// Understands the content of a signing state.
+///
+/// # Errors
+/// [`Unreadable`] where it does not say what was signed.
+pub(super) fn understood(path: &Path, content: Vec<u8>) -> Result<Signed, Unreadable> {
+    let unreadable = |reason: String| Unreadable { path: path.display().to_string(), reason };
     let value: Value = serde_json::from_slice(&content).map_err(|error| unreadable(error.to_string()))?;
     let field = |name: &str| number(&value, name).ok_or_else(|| unreadable(format!("it says no {name}")));
-    Ok(Some(Signed { at: (field("height")?, field("round")?, field("step")?), content }))
+    Ok(Signed { at: (field("height")?, field("round")?, field("step")?), content })
 }
 
 /// A number in a signing state, which CometBFT writes as text where it may be great.
