@@ -160,11 +160,8 @@ pub fn restore(
     if let Some(flaw) = verify(backup).into_iter().next() {
         return Err(RestoreError::Flawed(flaw));
     }
-    for part in &backup.parts {
-        if let Some(database) = lock::open_database(&part.live).map_err(at(&part.live))? {
-            return Err(RestoreError::Open(database));
-        }
-    }
+    let closed = || backup.parts.iter().try_for_each(|part| closed(&part.live));
+    closed()?;
     fs::create_dir_all(home.data()).map_err(at(&home.data()))?;
     let layout = Layout::of(home).map_err(at(&home.path))?;
     let signed = signing::later(&layout.signing, &backup.path.join(signing::KEPT))?;
@@ -202,6 +199,8 @@ pub fn restore(
             }
         })?;
     }
+    // Hours may have passed.
+    closed()?;
     swap.stay = swap.staying(&layout, backup)?;
     for path in swap.stay.iter().filter(|path| !is_part(backup, path)) {
         tracing::warn!("{} is mounted there: it is left as it is", path.display());
@@ -259,6 +258,7 @@ impl Swap {
         let mut left = Vec::new();
         for change in &self.folders {
             if change.new.try_exists().map_err(at(&change.new))? {
+                closed(&change.live)?;
                 left.push(change);
             }
         }
@@ -356,6 +356,11 @@ fn staying(layout: &Layout, backup: &Completion, part: &Part) -> Result<Vec<Path
     Ok(stay)
 }
 
+/// Refuses a folder of which a process has a database open.
+fn closed(live: &Path) -> Result<(), RestoreError> {
+    lock::open_database(live).map_err(at(live))?.map_or(Ok(()), |database| Err(RestoreError::Open(database)))
+}
+
 /// Whether a folder is one of a backup's own parts.
 fn is_part(backup: &Completion, path: &Path) -> bool {
     backup.parts.iter().any(|part| part.live == path)
@@ -378,6 +383,17 @@ mod tests {
     use super::*;
     use crate::home::backup::{Means, tests::*};
 
+    /// Nothing was moved yet. Gives where the new entries come from.
+    fn interrupted(home: &Home, signing: Option<(PathBuf, String)>) -> PathBuf {
+        let [new, failed] = ["new", "failed"].map(|name| home.path.join(name));
+        fs::create_dir(&new).unwrap();
+        let folders = vec![Change { live: home.data(), only: Pattern::default(), new: new.clone(), failed }];
+        let stay = signing.iter().map(|(path, _)| path.clone()).collect();
+        let swap = Swap { plan: plan(5), folders, signing, stay };
+        fs::write(swap_path(home), serde_json::to_vec(&swap).unwrap()).unwrap();
+        new
+    }
+
     /// It was killed, and somebody started the node before it was completed, or its last sync failed.
     #[test]
     fn a_restore_that_is_completed_later_never_takes_the_signing_state_back() {
@@ -394,14 +410,10 @@ mod tests {
             let (_keep, home) = home_with(&["genesis"]);
             let path = home.data().join("priv_validator_state.json");
             now.inspect(|now| fs::write(&path, now).unwrap());
-            let [new, failed] = ["new", "failed"].map(|name| home.path.join(name));
-            if !all_done {
-                fs::create_dir(&new).unwrap();
+            let new = interrupted(&home, Some((path.clone(), at_7.to_owned())));
+            if all_done {
+                fs::remove_dir(new).unwrap();
             }
-            let folders = vec![Change { live: home.data(), only: Pattern::default(), new, failed }];
-            let signing = Some((path.clone(), at_7.to_owned()));
-            let swap = Swap { plan: plan(5), folders, signing, stay: vec![path.clone()] };
-            fs::write(swap_path(&home), serde_json::to_vec(&swap).unwrap()).unwrap();
             let resumed = resume(&home).map(|()| fs::read_to_string(&path).unwrap());
             assert_eq!((resumed.ok().as_deref(), is_pending(&home)), (then, then.is_none()), "{now:?} {all_done}");
         }
@@ -420,6 +432,31 @@ mod tests {
         let tell = |done, total| told.lock().unwrap().push((done, total));
         restore(&home, &done, &Zoned::now(), &AtomicBool::new(false), &tell).unwrap();
         assert_eq!(told.into_inner().unwrap(), [(6, 10), (10, 10)]);
+    }
+
+    #[test]
+    fn nothing_is_moved_under_a_node_that_was_started_while_it_was_copied_or_before_it_was_completed() {
+        let (_keep, mut home) = home_with(&["genesis"]);
+        home.backups = Some(home.path.clone());
+        home.manner.means = Means::Copy;
+        let lock = home.data().join("state.db/LOCK");
+        for (path, text) in [(&lock, ""), (&home.data().join("state"), "before")] {
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+        let done = taken(&home, 5);
+        let node = std::sync::OnceLock::new();
+        let starts =
+            |_, _| _ = node.get_or_init(|| fs::File::open(&lock).inspect(|file| file.lock().unwrap()).unwrap());
+        let refused = |done| assert!(matches!(done, Err(RestoreError::Open(_))), "{done:?}");
+        refused(restore(&home, &done, &Zoned::now(), &AtomicBool::new(false), &starts).map(drop));
+        assert!(!is_pending(&home));
+        interrupted(&home, None);
+        refused(resume(&home));
+        assert!(is_pending(&home) && lock.exists());
+        drop(node);
+        resume(&home).unwrap();
+        assert!(!lock.exists());
     }
 
     /// A mount point cannot be renamed, and nothing across it: half a restore, for ever.
