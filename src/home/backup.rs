@@ -204,12 +204,11 @@ fn taken(
         health: keep::Health::default(),
     };
     let completion = saved(&layout, &work, unfinished, complete, stop, progress)?;
-    // Noted under a name that is not there yet: the rename completes it.
-    let listing = list::listing();
+    // Noted under a name that is not there yet: the rename completes it, before anybody looks for it.
+    let _listing = list::listing();
     let mut backups = list::known(home)?;
     backups.push(completion.clone());
     list::note(home, &backups)?;
-    drop(listing);
     carry::rename(unfinished, &completion.path)?;
     Ok(completion)
 }

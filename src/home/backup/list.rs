@@ -323,6 +323,30 @@ mod tests {
         assert_eq!((all(&home), super::away(&home)), (vec![first, second], Vec::new()));
     }
 
+    /// It is noted under a name that is not there yet, and whoever looked in between took it for gone.
+    #[test]
+    fn a_backup_that_becomes_complete_while_health_is_noted_stays_listed() {
+        use crate::{
+            decide::facts::{Record, Version},
+            home::record,
+        };
+
+        let (_keep, mut home) = home_with(&["genesis"]);
+        home.backups = Some(home.path.clone());
+        taken(&home, 5);
+        let mut passed = Record::new(plan(5), Version::Genesis);
+        passed.settle();
+        record::write(&home, &passed).unwrap();
+        std::thread::scope(|scope| {
+            let taking = || (0..50).map(|_| taken(&home, 9)).find(|done| !all(&home).contains(done));
+            let taking = scope.spawn(taking);
+            while !taking.is_finished() {
+                keep::look(&home, 1_000_000, 5).unwrap();
+            }
+            assert_eq!(taking.join().unwrap(), None);
+        });
+    }
+
     #[test]
     fn a_list_that_cannot_be_read_for_a_moment_drops_no_backup() {
         let (_keep, mut home) = home_with(&["genesis"]);
