@@ -229,7 +229,7 @@ pub fn room(home: &Home, known: &[Room]) -> Result<(), BackupError> {
     Ok(())
 }
 
-/// Whether a backup would find its place there already, and room for it. Nothing is written.
+/// Whether a backup could read all that it copies, and would find its place there already, and room for it. Nothing is written.
 ///
 /// # Errors
 /// [`BackupError`].
@@ -237,7 +237,10 @@ pub fn fits(home: &Home) -> Result<(), BackupError> {
     let Some(chosen) = &home.backups else { return Ok(()) };
     let place = place::of(home, chosen)?;
     let layout = Layout::of(home).map_err(at(&home.path))?;
-    keep::check_room(home, &work_for(home, &layout, &place, UNFINISHED, &ahead::tree(home, &place))?.0)
+    let (work, _) = work_for(home, &layout, &place, UNFINISHED, &ahead::tree(home, &place))?;
+    work.places().try_for_each(place::written)?;
+    work.check_readable()?;
+    keep::check_room(home, &work)
 }
 
 /// What lies in a place until it is complete.

@@ -338,7 +338,7 @@ mod tests {
         passed.settle();
         record::write(&home, &passed).unwrap();
         std::thread::scope(|scope| {
-            let taking = || (0..50).map(|_| taken(&home, 9)).find(|done| !all(&home).contains(done));
+            let taking = || (0..10).map(|_| taken(&home, 9)).find(|done| !all(&home).contains(done));
             let taking = scope.spawn(taking);
             while !taking.is_finished() {
                 keep::look(&home, 1_000_000, 5).unwrap();

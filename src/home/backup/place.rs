@@ -153,6 +153,17 @@ mod tests {
     }
 
     #[test]
+    fn a_place_that_cannot_be_written_is_told_beforehand() {
+        let (keep, mut home) = home_with(&["genesis"]);
+        let place = keep.path().join("place");
+        fs::create_dir(&place).unwrap();
+        (home.backups, home.manner.place_chosen) = (Some(place.clone()), true);
+        let Some(_mount) = Bound::of(&place, &place, "ro") else { return };
+        let refused = fits(&home);
+        assert!(matches!(&refused, Err(BackupError::Refused { place: said, .. }) if *said == place), "{refused:?}");
+    }
+
+    #[test]
     fn a_chosen_place_that_is_gone_is_not_made_on_the_disk_below() {
         let (keep, mut home) = home_with(&["genesis"]);
         let gone = keep.path().join("not-mounted");

@@ -8,7 +8,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use nix::sys::statvfs::statvfs;
+use nix::{
+    sys::statvfs::statvfs,
+    unistd::{AccessFlags, access},
+};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -16,7 +19,7 @@ use super::{
     layout::{INNER, LOST_AND_FOUND, Layout, OURS, Pattern, beside, file_name, identity, is_key},
     mount::{self, Mount},
 };
-use crate::home::if_there;
+use crate::home::{if_there, unless_missing};
 
 /// A folder of the node that a backup covers, and where the backup has it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -199,6 +202,16 @@ impl Work {
     /// Bytes that the node's files hold as well.
     pub(super) fn shared(&self) -> u64 {
         [Way::Clone, Way::Cloned, Way::Link].into_iter().map(|way| self.bytes(way)).sum()
+    }
+
+    /// Whether this user may read what is to be copied.
+    pub(super) fn check_readable(&self) -> Result<(), At> {
+        for file in self.files.iter().filter(|file| matches!(file.way, Way::Copy | Way::Clone)) {
+            // What the node has taken away meanwhile is not copied.
+            let read = access(&file.from, AccessFlags::R_OK).map_err(io::Error::from);
+            unless_missing(read).map_err(at(&file.from))?;
+        }
+        Ok(())
     }
 
     /// A folder on each filesystem that something goes to.
