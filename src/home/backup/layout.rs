@@ -8,7 +8,10 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::mount::{self, Mount};
+use super::{
+    NAME,
+    mount::{self, Mount},
+};
 use crate::home::{
     Home, if_there,
     node_config::{self, NodeConfig},
@@ -18,7 +21,7 @@ use crate::home::{
 /// The folder within a backup that holds everything but `data`.
 pub(super) const INNER: &str = ".watcher";
 /// What ext4 has at the top of a mount, for root alone.
-pub(super) const LOST_AND_FOUND: &str = "lost+found";
+const LOST_AND_FOUND: &str = "lost+found";
 /// How everything begins that `watcher` puts beside or into the node's folders; no backup covers it.
 pub(super) const OURS: &str = ".watcher-";
 /// Keys never leave their place, wherever they lie.
@@ -72,9 +75,12 @@ impl Pattern {
         Self { begin: name.to_owned(), end: String::new(), exact: true }
     }
 
-    /// Whether a name is one of these.
-    pub(super) fn covers(&self, name: &str) -> bool {
-        if self.exact { name == self.begin } else { name.starts_with(&self.begin) && name.ends_with(&self.end) }
+    /// Whether what has this name in a part's own folder is saved, and makes room for what comes back.
+    pub(super) fn moves(&self, name: &str) -> bool {
+        let stays = [OURS, NAME].iter().any(|ours| name.starts_with(ours)) || [INNER, LOST_AND_FOUND].contains(&name);
+        let covered =
+            if self.exact { name == self.begin } else { name.starts_with(&self.begin) && name.ends_with(&self.end) };
+        covered && !stays
     }
 }
 
@@ -150,14 +156,14 @@ impl Layout {
 
     /// The files in a part's own folder that never leave their place, where a restore takes what is around them away: what is
     /// mounted there is a part of its own, and what is ours stays.
-    pub(super) fn personal_in(&self, live: &Path, moves: impl Fn(&str) -> bool) -> io::Result<Vec<PathBuf>> {
+    pub(super) fn personal_in(&self, live: &Path, only: &Pattern) -> io::Result<Vec<PathBuf>> {
         let mount = Mount::of(live)?;
         let (mut found, mut left) = (Vec::new(), vec![live.to_owned()]);
         while let Some(folder) = left.pop() {
             for entry in fs::read_dir(&folder)? {
                 let entry = entry?;
                 let (path, name) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
-                if name.starts_with(OURS) || folder == live && !moves(&name) {
+                if name.starts_with(OURS) || folder == live && !only.moves(&name) {
                     continue;
                 }
                 if entry.file_type()?.is_dir() {

@@ -13,8 +13,8 @@ use jiff::Zoned;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    At, CarryError, Completion, NAME, Part, Progress, at, carry,
-    layout::{LOST_AND_FOUND, Layout, OURS, Pattern, beside, file_name, identity, ours},
+    At, CarryError, Completion, Part, Progress, at, carry,
+    layout::{Layout, OURS, Pattern, beside, file_name, identity, ours},
     mount::{self, Mount},
     place,
     signing::{self, Unreadable},
@@ -232,8 +232,7 @@ impl Swap {
             self.signing = Some((layout.signing.clone(), String::from_utf8_lossy(&signed.content).into_owned()));
         }
         for change in &self.folders {
-            let moves = |name: &str| moves(name, &change.only);
-            for path in layout.personal_in(&change.live, moves).map_err(at(&change.live))? {
+            for path in layout.personal_in(&change.live, &change.only).map_err(at(&change.live))? {
                 let inner = path.strip_prefix(&change.live).unwrap_or(&path);
                 if inner.components().count() == 1 {
                     self.stay.push(path);
@@ -281,7 +280,7 @@ impl Swap {
             for entry in fs::read_dir(live).map_err(at(live))? {
                 let entry = entry.map_err(at(live))?;
                 let (path, name) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
-                if !moves(&name, only) || self.stay.contains(&path) {
+                if !only.moves(&name) || self.stay.contains(&path) {
                     continue;
                 }
                 fs::rename(&path, leaving.join(entry.file_name())).map_err(at(&path))?;
@@ -334,7 +333,7 @@ fn staying(layout: &Layout, backup: &Completion, part: &Part) -> Result<Vec<Path
         let entry = entry.map_err(at(live))?;
         let (path, name) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
         let meta = entry.metadata().map_err(at(&path))?;
-        if meta.is_symlink() || !moves(&name, &part.only) {
+        if meta.is_symlink() || !part.only.moves(&name) {
             continue;
         }
         let (mounted, held) = (Mount::of(&path).map_err(at(&path))? != here, mount::held(&path));
@@ -364,12 +363,6 @@ fn closed(live: &Path) -> Result<(), RestoreError> {
 /// Whether a folder is one of a backup's own parts.
 fn is_part(backup: &Completion, path: &Path) -> bool {
     backup.parts.iter().any(|part| part.live == path)
-}
-
-/// Whether what has this name in a part's own folder makes room for what comes back.
-fn moves(name: &str, only: &Pattern) -> bool {
-    let stays = name.starts_with(OURS) || name.starts_with(NAME) || name == LOST_AND_FOUND;
-    !stays && only.covers(name)
 }
 
 fn swap_path(home: &Home) -> PathBuf {

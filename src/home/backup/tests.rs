@@ -172,16 +172,21 @@ fn what_lies_on_another_filesystem_is_saved_there_and_comes_back_with_the_rest()
     assert_eq!(left.len(), 2, "the database and what failed: {left:?}");
 }
 
+/// What a mount has for root alone, and backups: one that was saved with the data met the one that stays.
 #[test]
-fn what_a_mount_has_for_root_alone_is_left_where_it_is() {
+fn what_a_restore_leaves_where_it_is_is_not_saved() {
     let (_keep, mut home) = home_with(&["genesis"]);
     home.backups = Some(home.path.clone());
-    fs::create_dir(home.data().join("lost+found")).unwrap();
+    let stays = ["lost+found", "data-backup-2026-1-1/old"];
+    for name in stays {
+        fs::create_dir_all(home.data().join(name)).unwrap();
+    }
     fs::write(home.data().join("state"), "before").unwrap();
     let done = taken(&home, 5);
-    assert!(!done.path.join("lost+found").exists());
     restored(&home, &done);
-    assert!(home.data().join("lost+found").is_dir());
+    for name in stays {
+        assert!(!done.path.join(name).exists() && home.data().join(name).is_dir(), "{name}");
+    }
 }
 
 #[test]

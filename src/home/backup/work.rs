@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     At, Means, at,
-    layout::{INNER, LOST_AND_FOUND, Layout, OURS, Pattern, beside, file_name, identity, is_key},
+    layout::{Layout, OURS, Pattern, beside, file_name, identity, is_key},
     mount::{self, Mount},
 };
 use crate::home::{if_there, unless_missing};
@@ -332,7 +332,7 @@ impl<'a> Walk<'a> {
         let top = from == point.live;
         for entry in entries {
             let (path, name) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
-            let left_out = top && (!point.only.covers(&name) || name == INNER || name == LOST_AND_FOUND);
+            let left_out = top && !point.only.moves(&name);
             if left_out || name.starts_with(OURS) || path == self.layout.snapshots {
                 continue;
             }
