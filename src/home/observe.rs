@@ -9,9 +9,9 @@ use std::{
 };
 
 use super::{
-    Home, SMALL,
+    Home,
     backup::{self, signing},
-    current, lock, orders, read_small, record, unless_missing, upgrade_info, version,
+    current, lock, orders, read_small, record, upgrade_info, version,
 };
 use crate::{
     artifact::{
@@ -75,10 +75,10 @@ impl Observer {
             backup: backup::state(home, plan.map(|upgrade| &upgrade.plan)),
             restoring: failure.is_some() && backup::restore::is_pending(home),
             lock: if alive { NodeLock::Held } else { lock::node(home).unwrap_or(NodeLock::Held) },
-            signed_height: signed.unwrap_or_default(),
+            signed_height: signed.as_ref().ok().copied().flatten(),
             signer_unknown: taken_back
                 .and_then(|plan| backup::restore::refusal(home, plan))
-                .or_else(|| signed.err().map(|Unreadable| "data/priv_validator_state.json cannot be read".to_owned())),
+                .or_else(|| signed.err().map(|error| error.to_string())),
             obstacle: taken_back.and_then(|plan| backup::restore::obstacle(home, plan)),
             failed_file: failed.and_then(|folder| {
                 let binary = fs::metadata(home.executable(&home.upgrade(folder))).ok()?;
@@ -190,16 +190,9 @@ fn understood(home: &Home, bytes: Result<&[u8], &String>, fingerprint: Fingerpri
 ///
 /// # Errors
 /// Where there is one that cannot be read.
-pub fn signed_height(home: &Home) -> Result<Option<u64>, Unreadable> {
-    let state = read_small(&home.data().join("priv_validator_state.json"), SMALL);
-    let Some(state) = unless_missing(state).map_err(|_| Unreadable)? else { return Ok(None) };
-    let state: serde_json::Value = serde_json::from_slice(&state).map_err(|_| Unreadable)?;
-    signing::number(&state, "height").map(Some).ok_or(Unreadable)
+pub fn signed_height(home: &Home) -> Result<Option<u64>, backup::Unreadable> {
+    Ok(signing::read(&home.data().join("priv_validator_state.json"))?.map(|signed| signed.at.0))
 }
-
-/// The signer's state is there, and says nothing.
-#[derive(Debug, Clone, Copy)]
-pub struct Unreadable;
 
 #[cfg(test)]
 mod tests {

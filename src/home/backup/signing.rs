@@ -11,9 +11,9 @@ pub(super) const KEPT: &str = ".watcher/priv_validator_state.json.kept";
 
 /// What was signed last. The greater one was signed later.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Signed {
+pub(in crate::home) struct Signed {
     /// Height, round and step.
-    pub(super) at: (u64, u64, u64),
+    pub(in crate::home) at: (u64, u64, u64),
     /// The file's content.
     pub(super) content: Vec<u8>,
 }
@@ -30,7 +30,7 @@ pub struct Unreadable {
 ///
 /// # Errors
 /// [`Unreadable`] where it is there and does not say what was signed.
-pub(super) fn read(path: &Path) -> Result<Option<Signed>, Unreadable> {
+pub(in crate::home) fn read(path: &Path) -> Result<Option<Signed>, Unreadable> {
     let unreadable = |reason: String| Unreadable { path: path.display().to_string(), reason };
     let content = unless_missing(read_small(path, SMALL)).map_err(|error| unreadable(error.to_string()))?;
     content.map(|content| understood(path, content)).transpose()
@@ -48,7 +48,7 @@ pub(super) fn understood(path: &Path, content: Vec<u8>) -> Result<Signed, Unread
 }
 
 /// A number in a signing state, which CometBFT writes as text where it may be great.
-pub(in crate::home) fn number(state: &Value, name: &str) -> Option<u64> {
+fn number(state: &Value, name: &str) -> Option<u64> {
     match state.get(name)? {
         Value::String(text) => text.parse().ok(),
         number => number.as_u64(),
