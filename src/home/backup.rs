@@ -31,6 +31,7 @@ use serde::{Deserialize, Serialize};
 use super::{Home, sync_folder, unless_missing, write_with_mode};
 use crate::decide::plan::Plan;
 pub use carry::{CarryError, Progress};
+pub(super) use layout::name;
 use layout::{INNER, Layout, beside, ours};
 pub use list::{Completion, all, away, flaw, of, state};
 pub use signing::Unreadable;

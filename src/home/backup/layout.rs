@@ -1,7 +1,9 @@
 //! What a backup covers: which folders of the node belong together, and which files never leave their place.
 
 use std::{
-    fs, io,
+    fs,
+    hash::{BuildHasher as _, RandomState},
+    io,
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
 };
@@ -15,7 +17,7 @@ use super::{
 use crate::home::{
     Home, if_there,
     node_config::{self, NodeConfig},
-    read_small,
+    read_small, unless_missing, write_whole,
 };
 
 /// The folder within a backup that holds everything but `data`.
@@ -24,6 +26,8 @@ pub(super) const INNER: &str = ".watcher";
 const LOST_AND_FOUND: &str = "lost+found";
 /// How everything begins that `watcher` puts beside or into the node's folders; no backup covers it.
 pub(super) const OURS: &str = ".watcher-";
+/// A home's own name, with its inode, in `cosmovisor/watcher/`.
+const ID: &str = "id";
 /// Keys never leave their place, wherever they lie.
 const KEYS: [&str; 2] = ["node_key.json", "priv_validator_key.json"];
 
@@ -212,8 +216,33 @@ fn is_key_or_signing_state(path: &Path, meta: &fs::Metadata) -> io::Result<bool>
 
 /// A name for something of this home's own: another home may keep its backups in the same place.
 pub(super) fn ours(home: &Home, what: &str) -> String {
-    let (device, inode) = identity(&home.path).unwrap_or_default();
-    format!("{OURS}{device:x}-{inode:x}-{what}")
+    let named = named(home).ok().flatten().unwrap_or_else(|| {
+        let (device, inode) = identity(&home.path).unwrap_or_default();
+        format!("{device:x}-{inode:x}")
+    });
+    format!("{OURS}{named}-{what}")
+}
+
+/// Gives a home a name of its own, once: device numbers change, and homes on other machines have the same ones. One that was
+/// copied gets another.
+///
+/// # Errors
+/// As the file system gives them.
+pub(in crate::home) fn name(home: &Home) -> io::Result<()> {
+    if named(home)?.is_some() {
+        return Ok(());
+    }
+    let (_, inode) = identity(&home.path)?;
+    let chance = RandomState::new().hash_one(std::process::id());
+    write_whole(&home.own().join(ID), format!("{chance:016x}-{inode:x}").as_bytes(), true)
+}
+
+/// The name that was given to a home, and not to one of which it is a copy.
+fn named(home: &Home) -> io::Result<Option<String>> {
+    let Some(text) = unless_missing(read_small(&home.own().join(ID), 64))? else { return Ok(None) };
+    let inode = format!("{:x}", identity(&home.path)?.1);
+    let text = String::from_utf8_lossy(&text).into_owned();
+    Ok(text.rsplit_once('-').filter(|(_, of)| *of == inode).map(|(name, _)| name.to_owned()))
 }
 
 /// A folder on the same mount as this one and outside it, or this one itself where it is a mount point, or where
@@ -244,4 +273,26 @@ fn resolved(path: &Path) -> PathBuf {
 
 fn at(path: &Path, error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::home::tests::home_with;
+
+    /// Two that kept their backups in one place took each other's unfinished ones away.
+    #[test]
+    fn a_home_has_a_name_of_its_own_and_a_copy_has_another() {
+        let [(_one, one), (_copy, copy)] = [(); 2].map(|()| home_with(&[]));
+        let [own, copied] = [&one, &copy].map(|home| home.own().join(ID));
+        fs::remove_file(&copied).unwrap();
+        let [name, numbers] = [&one, &copy].map(|home| ours(home, ""));
+        fs::copy(own, copied).unwrap();
+        assert_eq!(ours(&copy, ""), numbers, "that name is another's");
+        for home in [&one, &copy] {
+            home.prepare().unwrap();
+        }
+        assert_eq!(ours(&one, ""), name);
+        assert!(![&name, &numbers].contains(&&ours(&copy, "")));
+    }
 }

@@ -179,7 +179,7 @@ fn found(home: &Home) -> Result<Vec<Completion>, At> {
     let place = home.backups.as_ref().and_then(|chosen| place::of(home, chosen).ok());
     let Some(place) = place.filter(|place| place.is_dir()) else { return Ok(Vec::new()) };
     let data = fs::canonicalize(home.data()).map_err(at(&home.data()))?;
-    // Homes on other machines may have the same numbers.
+    // One without a name has numbers, and homes on other machines may have the same.
     let is_ours = |note: &Completion| {
         note.token.starts_with(&ours(home, "")) && note.parts.first().is_some_and(|part| part.live == data)
     };
