@@ -491,27 +491,34 @@ mod tests {
         fs::write(config.join("app.toml"), "").unwrap();
         let done = taken(&home, 5);
         fs::write(&state, "after").unwrap();
-        let refused = |path: &Path, why: &str| {
-            let error = restore(&home, &done, &Zoned::now(), &AtomicBool::new(false), &|_, _| {}).unwrap_err();
+        let entries = || fs::read_dir(&home.path).unwrap().count();
+        let refused = |done: &Completion, path: &Path, why: &str| {
+            let before = entries();
+            let error = restore(&home, done, &Zoned::now(), &AtomicBool::new(false), &|_, _| {}).unwrap_err();
             assert!(matches!(&error, RestoreError::Stuck { path: stuck, .. } if stuck == path), "{error}");
             assert!(error.to_string().contains(why), "{error}");
             assert_eq!(obstacle(&home, &done.plan), Some(error.to_string()));
             assert!(!is_pending(&home) && fs::read_to_string(&state).unwrap() == "after");
-            assert_eq!(fs::read_dir(&home.path).unwrap().count(), 4, "nothing is left of it");
+            assert_eq!(entries(), before, "nothing is left of it");
         };
         let Some(mount) = Bound::of(&config, &config, "ro") else { return };
-        refused(&config, "Read-only file system");
+        refused(&done, &config, "Read-only file system");
         drop(mount);
         let mount = Bound::of(apart.path(), &database, "rw");
-        refused(&database, "unmount it");
+        refused(&done, &database, "unmount it");
         drop(mount);
         let set =
             |flag| Command::new("chattr").args([flag, state.to_str().unwrap()]).status().is_ok_and(|it| it.success());
         if set("+i") {
-            refused(&state, "chattr -i");
+            refused(&done, &state, "chattr -i");
             set("-i");
         }
         assert_eq!(obstacle(&home, &done.plan), None);
+        let deep = database.join("deep");
+        fs::create_dir(&deep).unwrap();
+        let mount = Bound::of(apart.path(), &deep, "rw");
+        refused(&taken(&home, 5), &database, "deep in it was mounted");
+        drop(mount);
         restored(&home, &done);
     }
 }
