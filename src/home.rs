@@ -136,7 +136,8 @@ impl Home {
     /// Where the home cannot be written to.
     pub fn prepare(&self) -> io::Result<()> {
         let own = ["downloads", "artifacts", "aside"].map(|folder| self.own().join(folder));
-        own.iter().chain([&self.upgrades()]).try_for_each(fs::create_dir_all).map_err(full(&self.path))
+        own.iter().chain([&self.upgrades()]).try_for_each(fs::create_dir_all).map_err(full(&self.path))?;
+        backup::name(self)
     }
 }
 
@@ -287,7 +288,7 @@ pub(crate) mod tests {
         write_whole(&path, b"two", false).unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"two");
         assert!(write_whole(&home.own().join("no/such/folder"), b"x", false).is_err());
-        assert_eq!(fs::read_dir(home.own()).unwrap().count(), 4, "three folders and the file");
+        assert_eq!(fs::read_dir(home.own()).unwrap().count(), 5, "three folders, the name of the home and the file");
     }
 
     #[test]

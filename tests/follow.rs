@@ -9,6 +9,8 @@ mod liars;
 mod measure;
 #[path = "support/nodes.rs"]
 mod nodes;
+#[path = "support/own_name.rs"]
+mod own_name;
 #[path = "follow/quorum.rs"]
 mod quorum;
 #[path = "follow/reminders.rs"]

@@ -227,7 +227,7 @@ fn a_plan_in_the_data_is_told_by_what_would_become_of_it() {
         home.write("data/upgrade-info.json", &content);
         let permissions = fs::Permissions::from_mode(mode);
         fs::set_permissions(home.at("data/upgrade-info.json"), permissions).expect("the home can be written");
-        home.write("data/priv_validator_state.json", &format!(r#"{{"height":"{signed}"}}"#));
+        home.write("data/priv_validator_state.json", &format!(r#"{{"height":"{signed}","round":0,"step":3}}"#));
         expect(&home.check(&[], &["--format", "json"]), severity, check, says);
     }
 }

@@ -8,6 +8,8 @@ mod census;
 mod chain;
 #[path = "support/nodes.rs"]
 mod nodes;
+#[path = "support/own_name.rs"]
+mod own_name;
 #[path = "support/ports.rs"]
 mod ports;
 #[path = "support/release_host.rs"]

@@ -10,6 +10,7 @@ pub mod estimate;
 pub mod keep;
 mod layout;
 mod list;
+mod mount;
 pub mod place;
 pub mod restore;
 pub(super) mod signing;
@@ -19,7 +20,6 @@ mod work;
 use std::{
     ffi::OsString,
     fs, io,
-    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     sync::atomic::AtomicBool,
     time::Instant,
@@ -31,6 +31,7 @@ use serde::{Deserialize, Serialize};
 use super::{Home, sync_folder, unless_missing, write_with_mode};
 use crate::decide::plan::Plan;
 pub use carry::{CarryError, Progress};
+pub(super) use layout::name;
 use layout::{INNER, Layout, beside, ours};
 pub use list::{Completion, all, away, flaw, of, state};
 pub use signing::Unreadable;
@@ -204,12 +205,11 @@ fn taken(
         health: keep::Health::default(),
     };
     let completion = saved(&layout, &work, unfinished, complete, stop, progress)?;
-    // Noted under a name that is not there yet: the rename completes it.
-    let listing = list::listing();
+    // Noted under a name that is not there yet: the rename completes it, before anybody looks for it.
+    let _listing = list::listing();
     let mut backups = list::known(home)?;
     backups.push(completion.clone());
     list::note(home, &backups)?;
-    drop(listing);
     carry::rename(unfinished, &completion.path)?;
     Ok(completion)
 }
@@ -230,7 +230,7 @@ pub fn room(home: &Home, known: &[Room]) -> Result<(), BackupError> {
     Ok(())
 }
 
-/// Whether a backup would find its place there already, and room for it. Nothing is written.
+/// Whether a backup could read all that it copies, and would find its place there already, and room for it. Nothing is written.
 ///
 /// # Errors
 /// [`BackupError`].
@@ -238,7 +238,10 @@ pub fn fits(home: &Home) -> Result<(), BackupError> {
     let Some(chosen) = &home.backups else { return Ok(()) };
     let place = place::of(home, chosen)?;
     let layout = Layout::of(home).map_err(at(&home.path))?;
-    keep::check_room(home, &work_for(home, &layout, &place, UNFINISHED, &ahead::tree(home, &place))?.0)
+    let (work, _) = work_for(home, &layout, &place, UNFINISHED, &ahead::tree(home, &place))?;
+    work.places().try_for_each(place::written)?;
+    work.check_readable()?;
+    keep::check_room(home, &work)
 }
 
 /// What lies in a place until it is complete.
@@ -252,13 +255,12 @@ const NOTE: &str = ".watcher/note.json";
 /// Within a backup: each file, how it was saved, and how it was then.
 const FILES: &str = ".watcher/files";
 
-/// What is to be done, and whether that makes a checkpoint: on another filesystem than the data everything is copied. What
-/// lies ready lies in `tree`.
+/// What is to be done, and whether that makes a checkpoint: on another mount than the data everything is copied. What lies
+/// ready lies in `tree`.
 fn work_for(home: &Home, layout: &Layout, place: &Path, name: &str, tree: &Path) -> Result<(Work, Means), At> {
     // What is not there yet will be made within what is.
     let there = place.ancestors().find(|folder| folder.is_dir()).unwrap_or(place);
-    let device = |path: &Path| fs::metadata(path).map(|meta| meta.dev()).map_err(at(path));
-    let near = device(there)? == device(&layout.roots[0].live)?;
+    let near = mount::near(&layout.roots[0].live, there).map_err(at(there))?;
     let means = if near { home.manner.means } else { Means::Copy };
     let apart = (means == Means::Checkpoint).then_some(name);
     let apart = apart.map(|name| ours(home, &format!("{APART}{name}")));

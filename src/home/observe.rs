@@ -9,9 +9,9 @@ use std::{
 };
 
 use super::{
-    Home, SMALL,
+    Home,
     backup::{self, signing},
-    current, lock, orders, read_small, record, unless_missing, upgrade_info, version,
+    current, lock, orders, read_small, record, upgrade_info, version,
 };
 use crate::{
     artifact::{
@@ -64,6 +64,8 @@ impl Observer {
         let failed = failure.map(|failure| &failure.folder);
         let folders = interest.iter().chain(plan.map(|upgrade| &upgrade.folder)).chain(&placed).chain(failed);
         let (signed, orders) = (signed_height(home), orders::read(home));
+        // It matters where an upgrade may be taken back, and costs some files.
+        let taken_back = plan.filter(|_| !alive || orders.ruling.is_some()).map(|upgrade| &upgrade.plan);
         let staged = folders.map(|folder| (folder.clone(), self.staged(home, folder))).collect();
         Facts {
             current: current::read(home),
@@ -77,12 +79,11 @@ impl Observer {
             ),
             restoring: failure.is_some() && backup::restore::is_pending(home),
             lock: if alive { NodeLock::Held } else { lock::node(home).unwrap_or(NodeLock::Held) },
-            signed_height: signed.unwrap_or_default(),
-            // It matters where an upgrade may be taken back, and costs three files.
-            signer_unknown: plan
-                .filter(|_| !alive || orders.ruling.is_some())
-                .and_then(|upgrade| backup::restore::refusal(home, &upgrade.plan))
-                .or_else(|| signed.err().map(|Unreadable| "data/priv_validator_state.json cannot be read".to_owned())),
+            signed_height: signed.as_ref().ok().copied().flatten(),
+            signer_unknown: taken_back
+                .and_then(|plan| backup::restore::refusal(home, plan))
+                .or_else(|| signed.err().map(|error| error.to_string())),
+            obstacle: taken_back.and_then(|plan| backup::restore::obstacle(home, plan)),
             failed_file: failed.and_then(|folder| {
                 let binary = fs::metadata(home.executable(&home.upgrade(folder))).ok()?;
                 Some(artifact::fingerprint(&binary))
@@ -194,16 +195,9 @@ fn understood(home: &Home, bytes: Result<&[u8], &String>, fingerprint: Fingerpri
 ///
 /// # Errors
 /// Where there is one that cannot be read.
-pub fn signed_height(home: &Home) -> Result<Option<u64>, Unreadable> {
-    let state = read_small(&home.data().join("priv_validator_state.json"), SMALL);
-    let Some(state) = unless_missing(state).map_err(|_| Unreadable)? else { return Ok(None) };
-    let state: serde_json::Value = serde_json::from_slice(&state).map_err(|_| Unreadable)?;
-    signing::number(&state, "height").map(Some).ok_or(Unreadable)
+pub fn signed_height(home: &Home) -> Result<Option<u64>, backup::Unreadable> {
+    Ok(signing::read(&home.data().join("priv_validator_state.json"))?.map(|signed| signed.at.0))
 }
-
-/// The signer's state is there, and says nothing.
-#[derive(Debug, Clone, Copy)]
-pub struct Unreadable;
 
 #[cfg(test)]
 mod tests {

@@ -1,9 +1,10 @@
 //! A scheduled plan is staged, and what is staged follows the plan.
 
-use std::{fs, os::unix::fs::MetadataExt as _};
+use std::fs;
 
 use crate::{
     host::{Answer, Request, sha256},
+    own_name::own_name,
     supervisor::Supervisor,
     world::{FAR, HEIGHT, NAME, World, aside_name, inode, plan, program},
 };
@@ -121,8 +122,7 @@ fn a_backup_lies_ready_before_a_near_height_and_what_keeps_it_from_that_is_told(
         world.put("cosmovisor/upgrades/v2/bin/noded", &program("v2"));
         world.put("data/application.db/000001.ldb", b"table");
         world.put("data/application.db/000002.log", b"log");
-        let own = fs::metadata(&world.home).expect("it is there");
-        let ahead = world.home.join(format!(".watcher-{:x}-{:x}-ahead", own.dev(), own.ino()));
+        let ahead = world.home.join(format!("{}ahead", own_name(&world.home)));
         if in_the_way {
             fs::write(&ahead, "").expect("the home can be written");
         }

@@ -30,6 +30,7 @@ use crate::{
     chain::{Chain, Kind},
     network::{LONG, Network},
     nodes,
+    own_name::own_name,
     ports::Ports,
     record,
     release_host::ReleaseHost,
@@ -486,11 +487,9 @@ impl When {
     /// The call, for a home.
     fn moment(self, home: &Path) -> Option<Moment> {
         let Calls(name, path, number) = self else { return None };
-        let its = fs::metadata(home).expect("it is there");
         let whole = match path {
             "" => None,
-            _ if path.starts_with('-') => Some(format!(".watcher-{:x}-{:x}{path}", its.dev(), its.ino())),
-            _ => Some(path.to_owned()),
+            _ => Some(path.strip_prefix('-').map_or_else(|| path.to_owned(), |own| own_name(home) + own)),
         };
         Some(Moment { name: name.to_owned(), number, path: whole.map(|path| home.join(path)) })
     }

@@ -2,14 +2,18 @@
 
 use std::{
     fs::{self, File},
-    os::unix::fs::MetadataExt as _,
+    os::unix::{fs::MetadataExt as _, process::CommandExt as _},
     path::{Path, PathBuf},
-    process::Output,
+    process::{Command, Output},
 };
 
+use nix::unistd::geteuid;
 use serde_json::Value;
 
-use crate::home::{Home, NAME, each, output, text};
+use crate::{
+    home::{Home, NAME, each, output, text},
+    orders::command,
+};
 
 #[test]
 fn a_backup_goes_where_it_is_told_or_nowhere() {
@@ -44,6 +48,26 @@ fn a_node_is_not_stopped_for_a_backup_that_has_no_room() {
     home.expect_upgraded();
     assert_eq!(home.backups().len(), 1);
     assert!(watcher.stop().success());
+}
+
+/// As root has it who looked something up with the node's own binary.
+#[test]
+fn what_the_nodes_user_may_not_read_is_told_before_the_node_is_stopped() {
+    const NOBODY: u32 = 65_534;
+    if !geteuid().is_root() {
+        return;
+    }
+    let home = Home::halting();
+    let around = home.path.parent().expect("it lies in a folder");
+    for (program, mode, path) in
+        [("chmod", "755", around), ("chown", "nobody", &home.path), ("chown", "nobody", &home.at("data"))]
+    {
+        assert!(Command::new(program).arg(mode).arg(path).status().expect("it is there").success());
+    }
+    home.write("data/ours", "");
+    home.mode("data/ours", 0o600);
+    let told = output(command(&home, &["migrate-check"]).uid(NOBODY));
+    assert!(text(&told.stdout).contains("data/ours: Permission denied"), "{told:?}");
 }
 
 /// Files that never change again, of a node at its halt.

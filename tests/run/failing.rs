@@ -298,7 +298,7 @@ fn a_binary_that_cannot_be_executed_or_refuses_in_its_pre_upgrade_fails_the_upgr
 #[test]
 fn an_upgrade_whose_validator_signed_beyond_it_has_passed_and_is_not_taken_back() {
     let home = home(&[STANDS, DEFECT]);
-    let writes = "echo '{\"height\":\"11\"}' > \"$DAEMON_HOME/data/priv_validator_state.json\"\nsleep 0.5\nexit 3";
+    let writes = "echo '{\"height\":\"11\",\"round\":0,\"step\":3}' > \"$DAEMON_HOME/data/priv_validator_state.json\"\nsleep 0.5\nexit 3";
     home.script(V2, &ends_saying(&[STANDS, DEFECT]).replace("exit 3", writes));
     let mut watcher = start(&home, "rollback");
     home.halt();

@@ -1,12 +1,13 @@
 //! Requests to stop: the node gets them, is waited for, and nothing is started any more; the next start goes on where this
 //! one was.
 
-use std::{fs, os::unix::fs::MetadataExt as _};
+use std::fs;
 
 use nix::sys::signal::Signal;
 
 use crate::{
     home::{Home, LIMIT, ended, signal},
+    own_name::own_name,
     wait,
 };
 
@@ -19,8 +20,8 @@ fn a_stop_in_the_middle_of_a_backup_starts_nothing_and_the_next_start_makes_it_w
     }
     let mut watcher = home.start(&[]);
     home.halt();
-    let own = fs::metadata(home.at(".")).expect("it is there");
-    let named = |what: &str| home.at(&format!(".watcher-{:x}-{:x}-{what}/application.db", own.dev(), own.ino()));
+    let own = own_name(&home.path);
+    let named = |what: &str| home.at(&format!("{own}{what}/application.db"));
     wait::until("the backup begins", LIMIT, || named("unfinished").exists().then_some(()));
     signal(&watcher, Signal::SIGTERM);
     assert_eq!(ended(&mut watcher).code(), Some(0));

@@ -75,7 +75,7 @@ fn data_that_was_restored_to_before_the_height_is_carried_through_once_more() {
     symlink("genesis", home.at("cosmovisor/current")).expect("the home can be written");
     home.remove("data/halt");
     home.write("data/height", "9\n");
-    home.write("data/priv_validator_state.json", "{\"height\":\"9\"}");
+    home.write("data/priv_validator_state.json", r#"{"height":"9","round":0,"step":3}"#);
     let mut watcher = home.start(&[]);
     wait::until("genesis runs again", LIMIT, || (home.count("start genesis") == 2).then_some(()));
     home.write("data/halt", "");

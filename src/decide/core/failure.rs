@@ -192,11 +192,12 @@ impl Core {
     }
 
     /// Whether what stands in the way of going back may be there again in a moment, and is looked at then: a backup or a signing
-    /// state that cannot be read.
+    /// state that cannot be read, a disk that cannot be written.
     fn looks_again(&mut self, event: &Event, decision: &mut Decision) -> bool {
         const PATIENCE: Duration = Duration::from_secs(10);
         const PAUSE: Duration = Duration::from_secs(1);
-        if event.facts.backup != Backup::Missing && event.facts.signer_unknown.is_none() {
+        let facts = &event.facts;
+        if facts.backup != Backup::Missing && facts.signer_unknown.is_none() && facts.obstacle.is_none() {
             return false;
         }
         let waits = event.now < *self.failing.unread.get_or_insert(event.now) + PATIENCE;
@@ -434,10 +435,10 @@ fn has_a_way_back<'a>(record: &Record, facts: &'a Facts) -> Result<&'a Upgrade, 
     if !record.is_of(&upgrade.plan) || facts.backup != Backup::Complete {
         return Err(format!("there is no complete backup for {:?}", record.plan.name));
     }
-    match &facts.signer_unknown {
-        Some(why) => Err(format!("it is not known what the validator signed last ({why})")),
-        None => Ok(upgrade),
+    if let Some(why) = &facts.signer_unknown {
+        return Err(format!("it is not known what the validator signed last ({why})"));
     }
+    facts.obstacle.clone().map_or(Ok(upgrade), Err)
 }
 
 /// Whether an upgrade that is held can be taken back by hand, for people.

@@ -102,7 +102,7 @@ pub(super) fn carry(work: &Work, folder: &Path, stop: &AtomicBool, progress: Pro
 
 /// Carries one file, as long as it was found; what shares its blocks is not durable yet.
 pub(super) fn carried(file: &work::File, to: &Path, stop: &AtomicBool, tell: &dyn Fn(u64)) -> Result<(), CarryError> {
-    // A link may be refused although the filesystem is the same: `protected_hardlinks`, a bind mount.
+    // A link may be refused although the mount is the same: `protected_hardlinks`.
     let linked = || fs::hard_link(&file.from, to).is_ok();
     if file.way.is_a_name() && linked() {
         return Ok(());

@@ -1,25 +1,33 @@
 //! What a backup covers: which folders of the node belong together, and which files never leave their place.
 
 use std::{
-    fs, io,
+    fs,
+    hash::{BuildHasher as _, RandomState},
+    io,
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
 };
 
 use serde::{Deserialize, Serialize};
 
+use super::{
+    NAME,
+    mount::{self, Mount},
+};
 use crate::home::{
     Home, if_there,
     node_config::{self, NodeConfig},
-    read_small,
+    read_small, unless_missing, write_whole,
 };
 
 /// The folder within a backup that holds everything but `data`.
 pub(super) const INNER: &str = ".watcher";
 /// What ext4 has at the top of a mount, for root alone.
-pub(super) const LOST_AND_FOUND: &str = "lost+found";
+const LOST_AND_FOUND: &str = "lost+found";
 /// How everything begins that `watcher` puts beside or into the node's folders; no backup covers it.
 pub(super) const OURS: &str = ".watcher-";
+/// A home's own name, with its inode, in `cosmovisor/watcher/`.
+const ID: &str = "id";
 /// Keys never leave their place, wherever they lie.
 const KEYS: [&str; 2] = ["node_key.json", "priv_validator_key.json"];
 
@@ -71,9 +79,12 @@ impl Pattern {
         Self { begin: name.to_owned(), end: String::new(), exact: true }
     }
 
-    /// Whether a name is one of these.
-    pub(super) fn covers(&self, name: &str) -> bool {
-        if self.exact { name == self.begin } else { name.starts_with(&self.begin) && name.ends_with(&self.end) }
+    /// Whether what has this name in a part's own folder is saved, and makes room for what comes back.
+    pub(super) fn moves(&self, name: &str) -> bool {
+        let stays = [OURS, NAME].iter().any(|ours| name.starts_with(ours)) || [INNER, LOST_AND_FOUND].contains(&name);
+        let covered =
+            if self.exact { name == self.begin } else { name.starts_with(&self.begin) && name.ends_with(&self.end) };
+        covered && !stays
     }
 }
 
@@ -149,18 +160,18 @@ impl Layout {
 
     /// The files in a part's own folder that never leave their place, where a restore takes what is around them away: what is
     /// mounted there is a part of its own, and what is ours stays.
-    pub(super) fn personal_in(&self, live: &Path, moves: impl Fn(&str) -> bool) -> io::Result<Vec<PathBuf>> {
-        let device = fs::metadata(live)?.dev();
+    pub(super) fn personal_in(&self, live: &Path, only: &Pattern) -> io::Result<Vec<PathBuf>> {
+        let mount = Mount::of(live)?;
         let (mut found, mut left) = (Vec::new(), vec![live.to_owned()]);
         while let Some(folder) = left.pop() {
             for entry in fs::read_dir(&folder)? {
                 let entry = entry?;
                 let (path, name) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
-                if name.starts_with(OURS) || folder == live && !moves(&name) {
+                if name.starts_with(OURS) || folder == live && !only.moves(&name) {
                     continue;
                 }
                 if entry.file_type()?.is_dir() {
-                    left.extend(Some(path).filter(|path| fs::metadata(path).is_ok_and(|meta| meta.dev() == device)));
+                    left.extend(Some(path).filter(|path| Mount::of(path).is_ok_and(|its| its == mount)));
                 } else if let Some(meta) = if_there(fs::metadata(&path))?
                     && self.is_personal(&path, &meta)?
                 {
@@ -205,18 +216,39 @@ fn is_key_or_signing_state(path: &Path, meta: &fs::Metadata) -> io::Result<bool>
 
 /// A name for something of this home's own: another home may keep its backups in the same place.
 pub(super) fn ours(home: &Home, what: &str) -> String {
-    let (device, inode) = identity(&home.path).unwrap_or_default();
-    format!("{OURS}{device:x}-{inode:x}-{what}")
+    let named = named(home).ok().flatten().unwrap_or_else(|| {
+        let (device, inode) = identity(&home.path).unwrap_or_default();
+        format!("{device:x}-{inode:x}")
+    });
+    format!("{OURS}{named}-{what}")
 }
 
-/// A folder on the same filesystem as this one and outside it, or this one itself where it is a mount point, or where
+/// Gives a home a name of its own, once: device numbers change, and homes on other machines have the same ones. One that was
+/// copied gets another.
+///
+/// # Errors
+/// As the file system gives them.
+pub(in crate::home) fn name(home: &Home) -> io::Result<()> {
+    if named(home)?.is_some() {
+        return Ok(());
+    }
+    let (_, inode) = identity(&home.path)?;
+    let chance = RandomState::new().hash_one(std::process::id());
+    write_whole(&home.own().join(ID), format!("{chance:016x}-{inode:x}").as_bytes(), true)
+}
+
+/// The name that was given to a home, and not to one of which it is a copy.
+fn named(home: &Home) -> io::Result<Option<String>> {
+    let Some(text) = unless_missing(read_small(&home.own().join(ID), 64))? else { return Ok(None) };
+    let inode = format!("{:x}", identity(&home.path)?.1);
+    let text = String::from_utf8_lossy(&text).into_owned();
+    Ok(text.rsplit_once('-').filter(|(_, of)| *of == inode).map(|(name, _)| name.to_owned()))
+}
+
+/// A folder on the same mount as this one and outside it, or this one itself where it is a mount point, or where
 /// nothing may be put beside it.
 pub(super) fn beside(folder: &Path) -> PathBuf {
-    use nix::unistd::{AccessFlags, access};
-
-    let device = |path: &Path| fs::metadata(path).map(|meta| meta.dev()).ok();
-    let parent = folder.parent().filter(|parent| device(parent) == device(folder));
-    let parent = parent.filter(|parent| access(*parent, AccessFlags::W_OK | AccessFlags::X_OK).is_ok());
+    let parent = folder.parent().filter(|parent| !mount::is_point(folder) && mount::writable(parent).is_ok());
     parent.unwrap_or(folder).to_owned()
 }
 
@@ -241,4 +273,26 @@ fn resolved(path: &Path) -> PathBuf {
 
 fn at(path: &Path, error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::home::tests::home_with;
+
+    /// Two that kept their backups in one place took each other's unfinished ones away.
+    #[test]
+    fn a_home_has_a_name_of_its_own_and_a_copy_has_another() {
+        let [(_one, one), (_copy, copy)] = [(); 2].map(|()| home_with(&[]));
+        let [own, copied] = [&one, &copy].map(|home| home.own().join(ID));
+        fs::remove_file(&copied).unwrap();
+        let [name, numbers] = [&one, &copy].map(|home| ours(home, ""));
+        fs::copy(own, copied).unwrap();
+        assert_eq!(ours(&copy, ""), numbers, "that name is another's");
+        for home in [&one, &copy] {
+            home.prepare().unwrap();
+        }
+        assert_eq!(ours(&one, ""), name);
+        assert!(![&name, &numbers].contains(&&ours(&copy, "")));
+    }
 }

@@ -179,7 +179,7 @@ fn found(home: &Home) -> Result<Vec<Completion>, At> {
     let place = home.backups.as_ref().and_then(|chosen| place::of(home, chosen).ok());
     let Some(place) = place.filter(|place| place.is_dir()) else { return Ok(Vec::new()) };
     let data = fs::canonicalize(home.data()).map_err(at(&home.data()))?;
-    // Homes on other machines may have the same numbers.
+    // One without a name has numbers, and homes on other machines may have the same.
     let is_ours = |note: &Completion| {
         note.token.starts_with(&ours(home, "")) && note.parts.first().is_some_and(|part| part.live == data)
     };
@@ -321,6 +321,30 @@ mod tests {
         assert_eq!((all(&home), super::away(&home)), (vec![second.clone()], vec![first.clone()]));
         fs::rename(&away, &disk).unwrap();
         assert_eq!((all(&home), super::away(&home)), (vec![first, second], Vec::new()));
+    }
+
+    /// It is noted under a name that is not there yet, and whoever looked in between took it for gone.
+    #[test]
+    fn a_backup_that_becomes_complete_while_health_is_noted_stays_listed() {
+        use crate::{
+            decide::facts::{Record, Version},
+            home::record,
+        };
+
+        let (_keep, mut home) = home_with(&["genesis"]);
+        home.backups = Some(home.path.clone());
+        taken(&home, 5);
+        let mut passed = Record::new(plan(5), Version::Genesis);
+        passed.settle();
+        record::write(&home, &passed).unwrap();
+        std::thread::scope(|scope| {
+            let taking = || (0..10).map(|_| taken(&home, 9)).find(|done| !all(&home).contains(done));
+            let taking = scope.spawn(taking);
+            while !taking.is_finished() {
+                keep::look(&home, 1_000_000, 5).unwrap();
+            }
+            assert_eq!(taking.join().unwrap(), None);
+        });
     }
 
     #[test]

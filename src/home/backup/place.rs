@@ -2,17 +2,15 @@
 
 use std::{
     fs, io,
-    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
 };
 
 use jiff::Zoned;
-use nix::unistd::{AccessFlags, access};
 
 use super::{
     APART, At, BackupError, Completion, Means, NAME, at,
     layout::{OURS, beside, file_name, ours},
-    list,
+    list, mount,
 };
 use crate::home::{Home, if_there};
 
@@ -27,8 +25,8 @@ pub fn check(home: &Home) -> Result<(), BackupError> {
 }
 
 pub(super) fn written(place: &Path) -> Result<(), BackupError> {
-    let refused = |why: nix::Error| BackupError::Refused { place: place.to_owned(), why: why.into() };
-    access(place, AccessFlags::W_OK | AccessFlags::X_OK).map_err(refused)
+    let refused = |why| BackupError::Refused { place: place.to_owned(), why };
+    mount::writable(place).map_err(refused)
 }
 
 /// The place of backups. One that the operator chose is made by the operator: where it is missing, its disk is not mounted.
@@ -41,7 +39,7 @@ pub(super) fn made(home: &Home, chosen: &Path) -> Result<PathBuf, BackupError> {
     Ok(place)
 }
 
-/// Where backups go: where the operator says; else in the home, or beside the data where those are on another filesystem.
+/// Where backups go: where the operator says; else in the home, or beside the data where those are on another mount.
 ///
 /// # Errors
 /// [`BackupError`] where there is none.
@@ -65,8 +63,8 @@ pub fn of(home: &Home, chosen: &Path) -> Result<PathBuf, BackupError> {
     {
         return Err(BackupError::NotMounted { place: chosen, mount: mount.to_owned() });
     }
-    let device = |path: &Path| fs::metadata(path).map(|meta| meta.dev()).map_err(at(path));
-    if home.manner.means == Means::Copy || home.manner.place_chosen || device(&data)? == device(&chosen)? {
+    let near = || mount::near(&data, &chosen).map_err(at(&chosen));
+    if home.manner.means == Means::Copy || home.manner.place_chosen || near()? {
         return Ok(chosen);
     }
     let beside = beside(&data);
@@ -84,17 +82,12 @@ fn instead(place: &Path) -> String {
 
 /// Where the disk of a backup that is not there is to be mounted, if it is not.
 pub(super) fn not_mounted(backup: &Completion) -> Option<&Path> {
-    backup.mount.as_deref().filter(|mount| !backup.path.is_dir() && !is_mount(mount))
+    backup.mount.as_deref().filter(|mount| !backup.path.is_dir() && !mount::is_point(mount))
 }
 
 /// Where the filesystem of a folder is mounted.
 pub(super) fn mount_of(folder: &Path) -> Option<&Path> {
-    folder.ancestors().find(|folder| is_mount(folder))
-}
-
-fn is_mount(folder: &Path) -> bool {
-    let device = |path: &Path| fs::metadata(path).map(|meta| meta.dev()).ok();
-    device(folder).is_some_and(|own| folder.parent().is_none_or(|above| device(above) != Some(own)))
+    folder.ancestors().find(|folder| mount::is_point(folder))
 }
 
 /// The name that cosmovisor would use, without leading zeros, or the next that is free, also of parts of one that was renamed.
@@ -157,6 +150,17 @@ mod tests {
         assert!(matches!(taken(), Err(BackupError::NotMounted { .. })));
         keep::remove(&home, &done).unwrap();
         taken().unwrap();
+    }
+
+    #[test]
+    fn a_place_that_cannot_be_written_is_told_beforehand() {
+        let (keep, mut home) = home_with(&["genesis"]);
+        let place = keep.path().join("place");
+        fs::create_dir(&place).unwrap();
+        (home.backups, home.manner.place_chosen) = (Some(place.clone()), true);
+        let Some(_mount) = Bound::of(&place, &place, "ro") else { return };
+        let refused = fits(&home);
+        assert!(matches!(&refused, Err(BackupError::Refused { place: said, .. }) if *said == place), "{refused:?}");
     }
 
     #[test]

@@ -3,14 +3,19 @@
 //! The restored folders are made whole beside the node's first. Then what is to change places is written down, and from
 //! there on only renames are left, which whoever comes next completes.
 
-use std::{fs, io, os::unix::fs::MetadataExt as _, path::PathBuf, sync::atomic::AtomicBool};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    sync::atomic::AtomicBool,
+};
 
 use jiff::Zoned;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    At, CarryError, Completion, NAME, Progress, at, carry,
-    layout::{LOST_AND_FOUND, Layout, OURS, Pattern, beside, file_name, identity, ours},
+    At, CarryError, Completion, Part, Progress, at, carry,
+    layout::{Layout, OURS, Pattern, beside, file_name, identity, ours},
+    mount::{self, Mount},
     place,
     signing::{self, Unreadable},
     verify::{Flaw, verify},
@@ -44,6 +49,14 @@ pub enum RestoreError {
     /// A node works on what is to be replaced.
     #[error("{0} is held open by a process: stop the node that works on it, however it was started")]
     Open(PathBuf),
+    /// What is there cannot make room.
+    #[error("{path} cannot make room for what comes back: {reason}")]
+    Stuck {
+        /// What cannot be moved, or a folder that nothing can be moved out of.
+        path: PathBuf,
+        /// Why, and what is to be done.
+        reason: String,
+    },
     /// There is no room for it.
     #[error(
         "the restored files need {} {}, and {} has {}: make room, for what was there stays",
@@ -107,6 +120,14 @@ pub fn refusal(home: &Home, plan: &Plan) -> Option<String> {
     }
 }
 
+/// Why the backup before an upgrade could not be brought back, whatever is known: something cannot be moved. Nothing is tried.
+#[must_use]
+pub fn obstacle(home: &Home, plan: &Plan) -> Option<String> {
+    let (backup, layout) = super::of(home, plan).zip(Layout::of(home).ok())?;
+    let stuck = backup.parts.iter().filter_map(|part| staying(&layout, &backup, part).err());
+    stuck.filter(|error| matches!(error, RestoreError::Stuck { .. })).map(|error| error.to_string()).next()
+}
+
 /// Completes a restore that was interrupted.
 ///
 /// # Errors
@@ -139,11 +160,8 @@ pub fn restore(
     if let Some(flaw) = verify(backup).into_iter().next() {
         return Err(RestoreError::Flawed(flaw));
     }
-    for part in &backup.parts {
-        if let Some(database) = lock::open_database(&part.live).map_err(at(&part.live))? {
-            return Err(RestoreError::Open(database));
-        }
-    }
+    let closed = || backup.parts.iter().try_for_each(|part| closed(&part.live));
+    closed()?;
     fs::create_dir_all(home.data()).map_err(at(&home.data()))?;
     let layout = Layout::of(home).map_err(at(&home.path))?;
     let signed = signing::later(&layout.signing, &backup.path.join(signing::KEPT))?;
@@ -165,6 +183,7 @@ pub fn restore(
         works.push(work);
         swap.folders.push(Change { live: part.live.clone(), only: part.only.clone(), new, failed });
     }
+    swap.staying(&layout, backup)?;
     for work in &works {
         if let Some(room) = work.room()?.into_iter().find(|room| !room.is_there()) {
             return Err(RestoreError::NoRoom(room));
@@ -180,6 +199,12 @@ pub fn restore(
             }
         })?;
     }
+    // Hours may have passed.
+    closed()?;
+    swap.stay = swap.staying(&layout, backup)?;
+    for path in swap.stay.iter().filter(|path| !is_part(backup, path)) {
+        tracing::warn!("{} is mounted there: it is left as it is", path.display());
+    }
     swap.keep_personal(&layout, signed.as_ref())?;
     let path = swap_path(home);
     let text = serde_json::to_vec_pretty(&swap).map_err(io::Error::other);
@@ -190,6 +215,16 @@ pub fn restore(
 }
 
 impl Swap {
+    /// What stays, where all else can change places.
+    fn staying(&self, layout: &Layout, backup: &Completion) -> Result<Vec<PathBuf>, RestoreError> {
+        let mut stay = Vec::new();
+        for (part, change) in backup.parts.iter().zip(&self.folders) {
+            stay.append(&mut staying(layout, backup, part)?);
+            change.tried()?;
+        }
+        Ok(stay)
+    }
+
     /// Keys and the signing state stay where they are; those that lie deeper get into the new folders beforehand.
     fn keep_personal(&mut self, layout: &Layout, signed: Option<&signing::Signed>) -> Result<(), RestoreError> {
         let own = signing::read(&layout.signing)?;
@@ -197,8 +232,7 @@ impl Swap {
             self.signing = Some((layout.signing.clone(), String::from_utf8_lossy(&signed.content).into_owned()));
         }
         for change in &self.folders {
-            let moves = |name: &str| moves(name, &change.only);
-            for path in layout.personal_in(&change.live, moves).map_err(at(&change.live))? {
+            for path in layout.personal_in(&change.live, &change.only).map_err(at(&change.live))? {
                 let inner = path.strip_prefix(&change.live).unwrap_or(&path);
                 if inner.components().count() == 1 {
                     self.stay.push(path);
@@ -220,40 +254,39 @@ impl Swap {
 
     /// Every step can be taken again: what was moved is not there any more.
     fn carry_out(&self) -> Result<(), RestoreError> {
-        // Once it is all done a node may have signed since, and this may be tried much later.
-        let mut is_done = true;
+        let mut left = Vec::new();
         for change in &self.folders {
-            is_done &= !change.new.try_exists().map_err(at(&change.new))?;
+            if change.new.try_exists().map_err(at(&change.new))? {
+                closed(&change.live)?;
+                left.push(change);
+            }
         }
-        if let Some((path, content)) = self.signing.as_ref().filter(|_| !is_done) {
-            write_with_mode(path, &mut content.as_bytes(), 0o600, true).map_err(at(path))?;
+        // Once it is all done there is nothing to bring back, however much later this is tried.
+        if let Some((path, content)) = self.signing.as_ref().filter(|_| !left.is_empty()) {
+            let kept = signing::understood(path, content.clone().into_bytes())?;
+            // A node may have signed since it was written down.
+            if signing::read(path)?.is_none_or(|now| now.at < kept.at) {
+                write_with_mode(path, &mut content.as_bytes(), 0o600, true).map_err(at(path))?;
+            }
         }
-        for change in &self.folders {
-            self.change(change)?;
-        }
-        Ok(())
+        left.into_iter().try_for_each(|change| Ok(self.change(change)?))
     }
 
     fn change(&self, Change { live, only, new, failed }: &Change) -> Result<(), At> {
-        if !new.try_exists().map_err(at(new))? {
-            return Ok(());
-        }
         // It has its name once everything old is in it.
         if !failed.try_exists().map_err(at(failed))? {
             let leaving = failed.with_file_name(format!("{OURS}leaving-{}", file_name(failed)));
             fs::create_dir_all(&leaving).map_err(at(&leaving))?;
-            let here = fs::metadata(live).map_err(at(live))?;
             for entry in fs::read_dir(live).map_err(at(live))? {
                 let entry = entry.map_err(at(live))?;
                 let (path, name) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
-                // What is mounted there cannot be moved, and is a part of its own.
-                let mounted = entry.metadata().is_ok_and(|meta| meta.dev() != here.dev());
-                if mounted || !moves(&name, only) || self.stay.contains(&path) {
+                if !only.moves(&name) || self.stay.contains(&path) {
                     continue;
                 }
                 fs::rename(&path, leaving.join(entry.file_name())).map_err(at(&path))?;
             }
-            fs::set_permissions(&leaving, here.permissions()).map_err(at(&leaving))?;
+            let permissions = fs::metadata(live).map_err(at(live))?.permissions();
+            fs::set_permissions(&leaving, permissions).map_err(at(&leaving))?;
             sync_folder(&leaving).map_err(at(&leaving))?;
             carry::rename(&leaving, failed)?;
         }
@@ -270,10 +303,66 @@ impl Swap {
     }
 }
 
-/// Whether what has this name in a part's own folder makes room for what comes back.
-fn moves(name: &str, only: &Pattern) -> bool {
-    let stays = name.starts_with(OURS) || name.starts_with(NAME) || name == LOST_AND_FOUND;
-    !stays && only.covers(name)
+impl Change {
+    /// Tries with a file of our own whether anything can be moved: what mounts and permissions allow, only the system knows.
+    fn tried(&self) -> Result<(), RestoreError> {
+        let (here, there) = (self.live.join(format!("{OURS}tried")), self.new.with_extension("tried"));
+        let tried =
+            fs::write(&here, []).and_then(|()| fs::rename(&here, &there)).and_then(|()| fs::remove_file(&there));
+        tried.map_err(|error| {
+            let _ = fs::remove_file(&here);
+            let reason = format!(
+                "nothing can be moved from it to {}: {error}: both must be on one mount, and this user's to be written",
+                there.parent().unwrap_or(&there).display()
+            );
+            RestoreError::Stuck { path: self.live.clone(), reason }
+        })
+    }
+}
+
+/// What stays in a part's own folder: what is mounted there, or is a part of its own. Nothing is written.
+fn staying(layout: &Layout, backup: &Completion, part: &Part) -> Result<Vec<PathBuf>, RestoreError> {
+    let (live, mut stay) = (&part.live, Vec::new());
+    let stuck = |path: &Path, reason: String| Err(RestoreError::Stuck { path: path.to_owned(), reason });
+    let Some(entries) = unless_missing(fs::read_dir(live)).map_err(at(live))? else { return Ok(stay) };
+    if let Some(reason) = mount::held(live) {
+        return stuck(live, reason);
+    }
+    let here = Mount::of(live).map_err(at(live))?;
+    for entry in entries {
+        let entry = entry.map_err(at(live))?;
+        let (path, name) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
+        let meta = entry.metadata().map_err(at(&path))?;
+        if meta.is_symlink() || !part.only.moves(&name) {
+            continue;
+        }
+        let (mounted, held) = (Mount::of(&path).map_err(at(&path))? != here, mount::held(&path));
+        if is_part(backup, &path) {
+            stay.push(path);
+        } else if let Some(part) = backup.parts.iter().find(|part| part.live.starts_with(&path)) {
+            let inner = part.live.display();
+            return stuck(&path, format!("{inner} in it was mounted: mount it elsewhere, and have a link lead there"));
+        } else if mounted && meta.is_dir() && backup.path.join(&part.at).join(&name).is_dir() {
+            return stuck(&path, "it was saved while nothing was mounted there: unmount it".to_owned());
+        } else if mounted {
+            stay.push(path);
+        } else if let Some(reason) = held
+            && !layout.is_personal(&path, &meta).map_err(at(&path))?
+        {
+            return stuck(&path, reason);
+        }
+    }
+    Ok(stay)
+}
+
+/// Refuses a folder of which a process has a database open.
+fn closed(live: &Path) -> Result<(), RestoreError> {
+    lock::open_database(live).map_err(at(live))?.map_or(Ok(()), |database| Err(RestoreError::Open(database)))
+}
+
+/// Whether a folder is one of a backup's own parts.
+fn is_part(backup: &Completion, path: &Path) -> bool {
+    backup.parts.iter().any(|part| part.live == path)
 }
 
 fn swap_path(home: &Home) -> PathBuf {
@@ -282,21 +371,45 @@ fn swap_path(home: &Home) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
+    use std::process::Command;
+
     use super::*;
     use crate::home::backup::{Means, tests::*};
 
-    /// Its last sync failed, and its node signed before somebody started anew.
+    /// Nothing was moved yet. Gives where the new entries come from.
+    fn interrupted(home: &Home, signing: Option<(PathBuf, String)>) -> PathBuf {
+        let [new, failed] = ["new", "failed"].map(|name| home.path.join(name));
+        fs::create_dir(&new).unwrap();
+        let folders = vec![Change { live: home.data(), only: Pattern::default(), new: new.clone(), failed }];
+        let stay = signing.iter().map(|(path, _)| path.clone()).collect();
+        let swap = Swap { plan: plan(5), folders, signing, stay };
+        fs::write(swap_path(home), serde_json::to_vec(&swap).unwrap()).unwrap();
+        new
+    }
+
+    /// It was killed, and somebody started the node before it was completed, or its last sync failed.
     #[test]
-    fn a_restore_that_is_all_done_brings_no_signing_state_back_when_it_is_completed_later() {
-        let (_keep, home) = home_with(&["genesis"]);
-        let state = home.data().join("priv_validator_state.json");
-        fs::write(&state, "later").unwrap();
-        let plan = Plan { name: "v2".into(), height: 5, info: String::new() };
-        let signing = Some((state.clone(), "earlier".to_owned()));
-        let swap = Swap { plan, folders: Vec::new(), signing, stay: Vec::new() };
-        fs::write(swap_path(&home), serde_json::to_vec(&swap).unwrap()).unwrap();
-        resume(&home).unwrap();
-        assert!(fs::read_to_string(&state).unwrap() == "later" && !is_pending(&home));
+    fn a_restore_that_is_completed_later_never_takes_the_signing_state_back() {
+        let at_7 = r#"{"height": "7", "round": 0, "step": 3}"#;
+        let at_9 = r#"{"height": "9", "round": 0, "step": 1}"#;
+        let at_3 = r#"{"height": "3", "round": 2, "step": 3}"#;
+        for (now, all_done, then) in [
+            (Some(at_9), false, Some(at_9)),
+            (Some(at_3), false, Some(at_7)),
+            (None, false, Some(at_7)),
+            (Some("half"), false, None),
+            (Some("half"), true, Some("half")),
+        ] {
+            let (_keep, home) = home_with(&["genesis"]);
+            let path = home.data().join("priv_validator_state.json");
+            now.inspect(|now| fs::write(&path, now).unwrap());
+            let new = interrupted(&home, Some((path.clone(), at_7.to_owned())));
+            if all_done {
+                fs::remove_dir(new).unwrap();
+            }
+            let resumed = resume(&home).map(|()| fs::read_to_string(&path).unwrap());
+            assert_eq!((resumed.ok().as_deref(), is_pending(&home)), (then, then.is_none()), "{now:?} {all_done}");
+        }
     }
 
     #[test]
@@ -312,5 +425,100 @@ mod tests {
         let tell = |done, total| told.lock().unwrap().push((done, total));
         restore(&home, &done, &Zoned::now(), &AtomicBool::new(false), &tell).unwrap();
         assert_eq!(told.into_inner().unwrap(), [(6, 10), (10, 10)]);
+    }
+
+    #[test]
+    fn nothing_is_moved_under_a_node_that_was_started_while_it_was_copied_or_before_it_was_completed() {
+        let (_keep, mut home) = home_with(&["genesis"]);
+        home.backups = Some(home.path.clone());
+        home.manner.means = Means::Copy;
+        let lock = home.data().join("state.db/LOCK");
+        for (path, text) in [(&lock, ""), (&home.data().join("state"), "before")] {
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+        let done = taken(&home, 5);
+        let node = std::sync::OnceLock::new();
+        let starts =
+            |_, _| _ = node.get_or_init(|| fs::File::open(&lock).inspect(|file| file.lock().unwrap()).unwrap());
+        let refused = |done| assert!(matches!(done, Err(RestoreError::Open(_))), "{done:?}");
+        refused(restore(&home, &done, &Zoned::now(), &AtomicBool::new(false), &starts).map(drop));
+        assert!(!is_pending(&home));
+        interrupted(&home, None);
+        refused(resume(&home));
+        assert!(is_pending(&home) && lock.exists());
+        drop(node);
+        resume(&home).unwrap();
+        assert!(!lock.exists());
+    }
+
+    /// A mount point cannot be renamed, and nothing across it: half a restore, for ever.
+    #[test]
+    fn a_restore_goes_around_what_is_mounted_of_the_same_filesystem() {
+        let ((_keep, mut home), apart) = (home_with(&["genesis"]), tempfile::tempdir().unwrap());
+        home.backups = Some(home.path.clone());
+        let inner = ["config/config.toml", "config/app.toml", "data/state", "data/application.db/deep/state"];
+        for folder in ["config", "data", "data/application.db/deep"] {
+            fs::create_dir_all(home.path.join(folder)).unwrap();
+            fs::create_dir_all(apart.path().join(folder)).unwrap();
+        }
+        let write = |text: &str| inner.map(|path| fs::write(home.path.join(path), text).unwrap());
+        let read = || inner.map(|path| fs::read_to_string(home.path.join(path)).unwrap());
+        write("# before");
+        fs::write(apart.path().join(inner[0]), "").unwrap();
+        let bound = |path: &str| Bound::of(&apart.path().join(path), &home.path.join(path), "rw");
+        let Some(_config) = bound(inner[0]) else { return };
+        let _mounts = ["data", "data/application.db"].map(bound);
+        write("# before");
+        let done = taken(&home, 5);
+        for _ in 0..2 {
+            write("# after");
+            restored(&home, &done);
+            assert_eq!(read(), ["# after", "# before", "# before", "# before"]);
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_moved_is_told_before_anything_is_changed() {
+        let ((_keep, mut home), apart) = (home_with(&["genesis"]), tempfile::tempdir().unwrap());
+        home.backups = Some(home.path.clone());
+        let [config, database] = ["config", "data/application.db"].map(|folder| home.path.join(folder));
+        for folder in [&config, &database] {
+            fs::create_dir_all(folder).unwrap();
+        }
+        let state = home.data().join("state");
+        fs::write(&state, "before").unwrap();
+        fs::write(config.join("app.toml"), "").unwrap();
+        let done = taken(&home, 5);
+        fs::write(&state, "after").unwrap();
+        let entries = || fs::read_dir(&home.path).unwrap().count();
+        let refused = |done: &Completion, path: &Path, why: &str| {
+            let before = entries();
+            let error = restore(&home, done, &Zoned::now(), &AtomicBool::new(false), &|_, _| {}).unwrap_err();
+            assert!(matches!(&error, RestoreError::Stuck { path: stuck, .. } if stuck == path), "{error}");
+            assert!(error.to_string().contains(why), "{error}");
+            assert_eq!(obstacle(&home, &done.plan), Some(error.to_string()));
+            assert!(!is_pending(&home) && fs::read_to_string(&state).unwrap() == "after");
+            assert_eq!(entries(), before, "nothing is left of it");
+        };
+        let Some(mount) = Bound::of(&config, &config, "ro") else { return };
+        refused(&done, &config, "Read-only file system");
+        drop(mount);
+        let mount = Bound::of(apart.path(), &database, "rw");
+        refused(&done, &database, "unmount it");
+        drop(mount);
+        let set =
+            |flag| Command::new("chattr").args([flag, state.to_str().unwrap()]).status().is_ok_and(|it| it.success());
+        if set("+i") {
+            refused(&done, &state, "chattr -i");
+            set("-i");
+        }
+        assert_eq!(obstacle(&home, &done.plan), None);
+        let deep = database.join("deep");
+        fs::create_dir(&deep).unwrap();
+        let mount = Bound::of(apart.path(), &deep, "rw");
+        refused(&taken(&home, 5), &database, "deep in it was mounted");
+        drop(mount);
+        restored(&home, &done);
     }
 }

@@ -11,9 +11,9 @@ pub(super) const KEPT: &str = ".watcher/priv_validator_state.json.kept";
 
 /// What was signed last. The greater one was signed later.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Signed {
+pub(in crate::home) struct Signed {
     /// Height, round and step.
-    pub(super) at: (u64, u64, u64),
+    pub(in crate::home) at: (u64, u64, u64),
     /// The file's content.
     pub(super) content: Vec<u8>,
 }
@@ -30,17 +30,25 @@ pub struct Unreadable {
 ///
 /// # Errors
 /// [`Unreadable`] where it is there and does not say what was signed.
-pub(super) fn read(path: &Path) -> Result<Option<Signed>, Unreadable> {
+pub(in crate::home) fn read(path: &Path) -> Result<Option<Signed>, Unreadable> {
     let unreadable = |reason: String| Unreadable { path: path.display().to_string(), reason };
     let content = unless_missing(read_small(path, SMALL)).map_err(|error| unreadable(error.to_string()))?;
-    let Some(content) = content else { return Ok(None) };
+    content.map(|content| understood(path, content)).transpose()
+}
+
+/// Understands the content of a signing state.
+///
+/// # Errors
+/// [`Unreadable`] where it does not say what was signed.
+pub(super) fn understood(path: &Path, content: Vec<u8>) -> Result<Signed, Unreadable> {
+    let unreadable = |reason: String| Unreadable { path: path.display().to_string(), reason };
     let value: Value = serde_json::from_slice(&content).map_err(|error| unreadable(error.to_string()))?;
     let field = |name: &str| number(&value, name).ok_or_else(|| unreadable(format!("it says no {name}")));
-    Ok(Some(Signed { at: (field("height")?, field("round")?, field("step")?), content }))
+    Ok(Signed { at: (field("height")?, field("round")?, field("step")?), content })
 }
 
 /// A number in a signing state, which CometBFT writes as text where it may be great.
-pub(in crate::home) fn number(state: &Value, name: &str) -> Option<u64> {
+fn number(state: &Value, name: &str) -> Option<u64> {
     match state.get(name)? {
         Value::String(text) => text.parse().ok(),
         number => number.as_u64(),

@@ -1,5 +1,7 @@
 //! A node is saved and comes back, on this filesystem and on another.
 
+use std::{os::unix::fs::MetadataExt as _, process::Command};
+
 use super::*;
 use crate::decide::facts::Backup;
 pub(super) use crate::home::tests::home_with;
@@ -13,6 +15,24 @@ pub(super) fn elsewhere() -> Option<tempfile::TempDir> {
     let device = |path: &Path| fs::metadata(path).map(|meta| meta.dev()).ok();
     let folder = tempfile::tempdir_in("/dev/shm").ok()?;
     (device(folder.path()) != device(&std::env::temp_dir())).then_some(folder)
+}
+
+/// A folder or file that is mounted at another place; it ends with this.
+pub(super) struct Bound(PathBuf);
+
+impl Bound {
+    /// None where this user may mount nothing.
+    pub(super) fn of(from: &Path, at: &Path, options: &str) -> Option<Self> {
+        let mut mount = Command::new("mount");
+        let mount = mount.args(["-o", &format!("bind,{options}")]).args([from, at]).output();
+        mount.is_ok_and(|ended| ended.status.success()).then(|| Self(at.to_owned()))
+    }
+}
+
+impl Drop for Bound {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("--lazy").arg(&self.0).output();
+    }
 }
 
 /// A home that keeps its backups, and beside it a folder on another filesystem with the database to which it links.
@@ -152,16 +172,21 @@ fn what_lies_on_another_filesystem_is_saved_there_and_comes_back_with_the_rest()
     assert_eq!(left.len(), 2, "the database and what failed: {left:?}");
 }
 
+/// What a mount has for root alone, and backups: one that was saved with the data met the one that stays.
 #[test]
-fn what_a_mount_has_for_root_alone_is_left_where_it_is() {
+fn what_a_restore_leaves_where_it_is_is_not_saved() {
     let (_keep, mut home) = home_with(&["genesis"]);
     home.backups = Some(home.path.clone());
-    fs::create_dir(home.data().join("lost+found")).unwrap();
+    let stays = ["lost+found", "data-backup-2026-1-1/old"];
+    for name in stays {
+        fs::create_dir_all(home.data().join(name)).unwrap();
+    }
     fs::write(home.data().join("state"), "before").unwrap();
     let done = taken(&home, 5);
-    assert!(!done.path.join("lost+found").exists());
     restored(&home, &done);
-    assert!(home.data().join("lost+found").is_dir());
+    for name in stays {
+        assert!(!done.path.join(name).exists() && home.data().join(name).is_dir(), "{name}");
+    }
 }
 
 #[test]
@@ -178,6 +203,46 @@ fn to_a_place_on_another_filesystem_everything_is_copied_and_it_stays() {
     assert_eq!(fs::read_dir(elsewhere.path()).unwrap().count(), 1, "nothing is left of the estimate");
     restored(&home, &done);
     assert_eq!(verify::verify(&done), []);
+}
+
+/// The system refuses a second name across mounts, and everything was copied uncounted.
+#[test]
+fn another_mount_of_the_filesystem_is_as_another_filesystem() {
+    let ((_keep, mut home), apart) = (home_with(&["genesis"]), tempfile::tempdir().unwrap());
+    home.backups = Some(home.path.clone());
+    let [far, place] = [home.data().join("application.db"), home.path.join("place")];
+    for folder in [&far, &place] {
+        fs::create_dir(folder).unwrap();
+    }
+    database(apart.path());
+    database(&home.data().join("state.db"));
+    let mounted = Bound::of(apart.path(), &far, "rw");
+    // Where it shares blocks it does so between mounts as well.
+    if mounted.is_none() || shares_blocks(apart.path()) {
+        return;
+    }
+    let done = taken(&home, 5);
+    let is_second_name =
+        |folder: &str| inode(&done.path.join(folder).join("000001.ldb")) == inode(&far.join("000001.ldb"));
+    assert_eq!((is_second_name("application.db"), done.bytes, done.shared), (true, 40, 20));
+    let _place = Bound::of(&place, &place, "rw");
+    (home.backups, home.manner.place_chosen) = (Some(place.clone()), true);
+    let estimate = estimate::estimate(&home, &AtomicBool::new(false)).unwrap().unwrap();
+    let done = taken(&home, 9);
+    assert_eq!((estimate.bytes, done.means, done.bytes), (60, Means::Copy, 60));
+    drop(mounted);
+}
+
+/// A configuration that is mounted read-only is saved with the rest.
+#[test]
+fn what_nothing_may_be_put_beside_is_copied_to_where_the_backups_are() {
+    let (_keep, mut home) = home_with(&["genesis"]);
+    home.backups = Some(home.path.clone());
+    let config = home.path.join("config");
+    fs::create_dir(&config).unwrap();
+    fs::write(config.join("app.toml"), "").unwrap();
+    let Some(_mount) = Bound::of(&config, &config, "ro") else { return };
+    assert!(taken(&home, 5).path.join(".watcher/config/app.toml").is_file());
 }
 
 /// Whoever finds out only once the node is stopped stands still.

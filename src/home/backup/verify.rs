@@ -33,16 +33,15 @@ pub fn verify(backup: &Completion) -> Vec<Flaw> {
         Err(error) => return vec![flaw(&files, format!("{}: nobody knows which files there were", unread(&error)))],
     };
     let mut flaws = Vec::new();
-    let named = text.lines().count();
-    if named != backup.files {
-        flaws.push(flaw(&files, format!("names {named} files, and there were {}", backup.files)));
+    let count = text.lines().count();
+    if count != backup.files {
+        flaws.push(flaw(&files, format!("names {count} files, and there were {}", backup.files)));
     }
     for line in text.lines() {
-        let Ok((_, size, modified, path)) = serde_json::from_str::<(&str, u64, i64, PathBuf)>(line) else {
+        let Some((_, size, modified, path)) = named(backup, line) else {
             flaws.push(flaw(&files, format!("has a line that cannot be understood: {line}")));
             continue;
         };
-        let path = backup.path.join(path);
         match fs::symlink_metadata(&path) {
             Err(error) => flaws.push(flaw(&path, unread(&error))),
             Ok(meta) if meta.len() != size => {
@@ -71,8 +70,14 @@ fn unread(error: &io::Error) -> String {
 /// The files that were made to share their blocks with the node's.
 pub(super) fn clones(backup: &Completion) -> Vec<PathBuf> {
     let text = fs::read_to_string(backup.path.join(FILES)).unwrap_or_default();
-    let files = text.lines().filter_map(|line| serde_json::from_str::<(&str, u64, i64, PathBuf)>(line).ok());
-    files.filter(|(way, ..)| *way == CLONE).map(|(.., path)| backup.path.join(path)).collect()
+    let files = text.lines().filter_map(|line| named(backup, line));
+    files.filter(|(way, ..)| *way == CLONE).map(|(.., path)| path).collect()
+}
+
+/// How a file was saved, its size, when its content changed last, and where it is.
+fn named<'a>(backup: &Completion, line: &'a str) -> Option<(&'a str, u64, i64, PathBuf)> {
+    let (way, size, modified, path) = serde_json::from_str::<(_, _, _, PathBuf)>(line).ok()?;
+    Some((way, size, modified, backup.path.join(path)))
 }
 
 /// What is noted of each file.

@@ -8,14 +8,18 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use nix::sys::statvfs::statvfs;
+use nix::{
+    sys::statvfs::statvfs,
+    unistd::{AccessFlags, access},
+};
 use serde::{Deserialize, Serialize};
 
 use super::{
     At, Means, at,
-    layout::{INNER, LOST_AND_FOUND, Layout, OURS, Pattern, beside, file_name, identity, is_key},
+    layout::{Layout, OURS, Pattern, beside, file_name, identity, is_key},
+    mount::{self, Mount},
 };
-use crate::home::if_there;
+use crate::home::{if_there, unless_missing};
 
 /// A folder of the node that a backup covers, and where the backup has it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,7 +32,7 @@ pub struct Part {
     pub only: Pattern,
     /// Where the walk came upon it within another part, below the backup's folder.
     pub found: Option<PathBuf>,
-    /// What the link there says; none where another filesystem is mounted there.
+    /// What the link there says; none where something is mounted there.
     pub link: Option<PathBuf>,
 }
 
@@ -71,11 +75,11 @@ pub(super) struct File {
     /// What it was when it was found.
     pub(super) state: State,
     pub(super) way: Way,
-    /// It never changes again.
+    /// It never changes again, and may have a second name there.
     pub(super) settled: bool,
     /// It lies where it goes to already.
     pub(super) is_there: bool,
-    /// Where it is and where it goes are one filesystem.
+    /// Blocks can be shared between where it is and where it goes, if the filesystem does that at all.
     near: bool,
     /// Device number of the filesystem that it goes to.
     device: u64,
@@ -128,7 +132,7 @@ struct Walk<'a> {
     work: Work,
     /// Folders that were met: none is walked twice, and none into itself.
     met: HashSet<(u64, u64)>,
-    /// The name that a part on another filesystem gets beside its folder; none where everything goes to one place.
+    /// The name that a part on another mount gets beside its folder; none where everything goes to one place.
     apart: Option<&'a str>,
     /// What stands for a folder of a backup that another part holds.
     elsewhere: HashMap<PathBuf, Option<PathBuf>>,
@@ -142,13 +146,17 @@ struct Point<'a> {
     /// The part's own folder.
     live: &'a Path,
     only: &'a Pattern,
-    /// Device number of where it goes.
-    device: u64,
+    /// A folder where it goes.
+    place: &'a Path,
+    /// Where it is, and where it goes.
+    mounts: (Mount, Mount),
+    /// Whether both are near each other.
+    near: bool,
     settled: bool,
 }
 
 impl Work {
-    /// What makes a backup of the node at `place`. With a name, what lies on another filesystem goes to a folder of that name
+    /// What makes a backup of the node at `place`. With a name, what lies on another mount goes to a folder of that name
     /// there, and is linked where it can be.
     pub(super) fn of_backup(layout: &Layout, place: &Path, apart: Option<&str>, means: Means) -> Result<Self, At> {
         let mut walk = Walk::new(layout, apart, true);
@@ -194,6 +202,16 @@ impl Work {
     /// Bytes that the node's files hold as well.
     pub(super) fn shared(&self) -> u64 {
         [Way::Clone, Way::Cloned, Way::Link].into_iter().map(|way| self.bytes(way)).sum()
+    }
+
+    /// Whether this user may read what is to be copied.
+    pub(super) fn check_readable(&self) -> Result<(), At> {
+        for file in self.files.iter().filter(|file| matches!(file.way, Way::Copy | Way::Clone)) {
+            // What the node has taken away meanwhile is not copied.
+            let read = access(&file.from, AccessFlags::R_OK).map_err(io::Error::from);
+            unless_missing(read).map_err(at(&file.from))?;
+        }
+        Ok(())
     }
 
     /// A folder on each filesystem that something goes to.
@@ -275,7 +293,7 @@ impl<'a> Walk<'a> {
         Self { layout, work: Work::default(), met: HashSet::new(), apart, elsewhere: HashMap::new(), follows }
     }
 
-    /// Walks a folder with what lies on its own filesystem.
+    /// Walks a folder with what lies on its own mount.
     fn part(
         &mut self,
         live: &Path,
@@ -284,25 +302,26 @@ impl<'a> Walk<'a> {
         target: &Path,
         found: Option<(PathBuf, Option<PathBuf>)>,
     ) -> Result<(), At> {
-        let device = |path: &Path| fs::metadata(path).map(|meta| meta.dev()).map_err(at(path));
         if !self.met.insert(identity(live).map_err(at(live))?) && *only == Pattern::default() {
             return Ok(());
         }
-        let (mut to, mut target) = (place, target.to_owned());
-        if let Some(name) = self.apart
-            && device(live)? != device(&target)?
+        let (mut to, mut place) = (place, target.to_owned());
+        let mut near = mount::near(live, &place).map_err(at(live))?;
+        if let Some(name) = self.apart.filter(|_| !near)
+            && mount::writable(&beside(live)).is_ok()
         {
-            target = beside(live);
+            (place, near) = (beside(live), true);
             let number = self.work.parts.len();
-            let apart = target.join(format!("{name}-{number}"));
+            let apart = place.join(format!("{name}-{number}"));
             self.work.links.push((apart.clone(), to));
             to = apart;
         }
-        let device = device(&target)?;
-        self.work.places.entry(device).or_insert(target);
+        let mount = |path: &Path| Mount::of(path).map_err(at(path));
+        let mounts = (mount(live)?, mount(&place)?);
+        self.work.places.entry(mounts.1.device).or_insert_with(|| place.clone());
         let (found, link) = found.map_or((None, None), |(found, link)| (Some(found), link));
         self.work.parts.push(Part { live: live.to_owned(), at: to.clone(), only: only.clone(), found, link });
-        self.folder(live, &to, Point { live, only, device, settled: false })
+        self.folder(live, &to, Point { live, only, place: &place, mounts, near, settled: false })
     }
 
     fn folder(&mut self, from: &Path, to: &Path, point: Point<'_>) -> Result<(), At> {
@@ -313,7 +332,7 @@ impl<'a> Walk<'a> {
         let top = from == point.live;
         for entry in entries {
             let (path, name) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
-            let left_out = top && (!point.only.covers(&name) || name == INNER || name == LOST_AND_FOUND);
+            let left_out = top && !point.only.moves(&name);
             if left_out || name.starts_with(OURS) || path == self.layout.snapshots {
                 continue;
             }
@@ -326,9 +345,8 @@ impl<'a> Walk<'a> {
             if meta.is_symlink() {
                 self.link(&path, to, point)?;
             } else if meta.is_dir() {
-                let here = fs::metadata(from).map_err(at(from))?.dev();
-                if meta.dev() != here && self.follows {
-                    self.part(&path, to.clone(), &Pattern::default(), &self.place_of(point), Some((to, None)))?;
+                if self.follows && Mount::of(&path).map_err(at(&path))? != point.mounts.0 {
+                    self.part(&path, to.clone(), &Pattern::default(), point.place, Some((to, None)))?;
                 } else if self.met.insert((meta.dev(), meta.ino())) {
                     let settled = point.settled || is_snapshot(from, &name);
                     self.folder(&path, &to, Point { settled, ..point })?;
@@ -349,8 +367,9 @@ impl<'a> Walk<'a> {
         if personal {
             return Ok(());
         }
-        let near = meta.dev() == point.device;
-        let (state, settled, device) = (State::from(meta), point.settled, point.device);
+        let (mount, target) = point.mounts;
+        let (state, settled, device) = (State::from(meta), point.settled && mount == target, target.device);
+        let near = point.near && meta.dev() == device;
         self.work.files.push(File { from, to, state, way: Way::Copy, settled, is_there: false, near, device });
         Ok(())
     }
@@ -366,17 +385,14 @@ impl<'a> Walk<'a> {
         };
         let meta = fs::metadata(&target).map_err(at(&target))?;
         if meta.is_file() {
-            self.file(target, to, &meta, Point { settled: false, ..point })?;
+            let near = Mount::of(&target).map_err(at(&target))? == point.mounts.1;
+            self.file(target, to, &meta, Point { near, settled: false, ..point })?;
         } else if meta.is_dir() && self.met.contains(&(meta.dev(), meta.ino())) {
             self.work.links.push((text, to));
         } else if meta.is_dir() {
-            self.part(&target, to.clone(), &Pattern::default(), &self.place_of(point), Some((to, Some(text))))?;
+            self.part(&target, to.clone(), &Pattern::default(), point.place, Some((to, Some(text))))?;
         }
         Ok(())
-    }
-
-    fn place_of(&self, point: Point<'_>) -> PathBuf {
-        self.work.places[&point.device].clone()
     }
 
     /// A log of consensus that was closed: `wal.000` and so on, beside the one that is written.

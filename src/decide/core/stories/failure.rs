@@ -290,9 +290,11 @@ fn what_becomes_of_it_is_as_its_operator_chose() {
 #[test]
 fn a_backup_or_a_signing_state_that_cannot_be_read_is_looked_at_for_ten_seconds() {
     let smudged: fn(&mut Facts) = |facts| facts.signer_unknown = Some("smudged".into());
+    let stuck: fn(&mut Facts) = |facts| facts.obstacle = Some("config is mounted".into());
     let unsaved: fn(&mut Facts) = |facts| facts.backup = Backup::Missing;
     for (change, why) in [
         (smudged, "it is not known what the validator signed last (smudged)"),
+        (stuck, "config is mounted"),
         (unsaved, "there is no complete backup for \"v2\""),
     ] {
         for comes_back in [true, false] {
@@ -302,7 +304,8 @@ fn a_backup_or_a_signing_state_that_cannot_be_read_is_looked_at_for_ten_seconds(
             scene.done().rests().wakes(scene.now + SECOND);
             scene.seconds(9).rests().wakes(scene.now + SECOND);
             if comes_back {
-                (scene.facts.backup, scene.facts.signer_unknown) = (Backup::Complete, None);
+                scene.facts.backup = Backup::Complete;
+                (scene.facts.signer_unknown, scene.facts.obstacle) = (None, None);
             }
             scene.seconds(1).does(HomeJob::Weigh(folder("v2")));
             scene.ends(weighed(1, "bad"));
