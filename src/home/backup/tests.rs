@@ -353,3 +353,30 @@ fn a_restore_goes_around_what_stays_where_it_is() {
         assert!(stay.iter().all(|path| read(path.clone()) == state));
     }
 }
+
+/// The disk may hang on which it lies, and everything would hang with it.
+#[test]
+fn the_backup_of_an_upgrade_that_is_over_is_looked_at_only_where_it_may_be_taken_back() {
+    use crate::{
+        decide::{
+            facts::{Backup, Record, Version},
+            orders::Ruling,
+        },
+        home::{observe::Observer, orders, record, upgrade_info},
+    };
+
+    let (_keep, mut home) = home_with(&["genesis"]);
+    home.backups = Some(home.path.clone());
+    taken(&home, 5);
+    std::fs::write(home.upgrade_info(), upgrade_info::render(&plan(5))).unwrap();
+    let mut record = Record::new(plan(5), Version::Genesis);
+    let seen = |record: &Record| {
+        record::write(&home, record).unwrap();
+        Observer::default().observe(&home, &[], true).backup
+    };
+    assert_eq!(seen(&record), Backup::Complete);
+    record.settle();
+    assert_eq!(seen(&record), Backup::Missing);
+    orders::write_ruling(&home, Some(Ruling::Rollback)).unwrap();
+    assert_eq!(seen(&record), Backup::Complete);
+}
