@@ -218,8 +218,8 @@ impl Network {
         let mut running = node();
         subject.wait_for_blocks_by("v2", self.chains[0].height() + 1, LONG);
         self.missed(self.chains[0].height());
-        // One alone is mostly chance.
-        let restarts = [(); 3].map(|()| {
+        // Chance: before it dials a peer a node waits for up to three seconds (CometBFT's `dialRandomizerIntervalMilliseconds`).
+        let restarts = [(); 6].map(|()| {
             let mut since = self.chains[0].height();
             assert!(running.stop().success());
             if behind > 0 {
