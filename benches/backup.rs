@@ -183,7 +183,12 @@ fn home(path: &Path, gigabytes: usize) -> Home {
     let state = r#"{"height":"10","round":0,"step":3}"#;
     fs::write(home.data().join("priv_validator_state.json"), state).expect("the target folder can be written");
     for name in ["config.toml", "app.toml", "client.toml", "genesis.json", "addrbook.json"] {
-        write(&path.join("config").join(name), 20_000);
+        let file = path.join("config").join(name);
+        write(&file, 20_000);
+        // The node's settings are read for what belongs to a backup.
+        if name == "config.toml" {
+            fs::write(&file, format!("#{}\n", " ".repeat(20_000))).expect("there is room");
+        }
     }
     home.prepare().expect("the target folder can be written");
     home

@@ -6,6 +6,7 @@ use std::{
     fs, io,
     os::unix::fs::{MetadataExt as _, PermissionsExt as _},
     path::Path,
+    time::{Duration, Instant},
 };
 
 use super::{
@@ -33,6 +34,8 @@ pub struct Observer {
     record: Option<RecordFact>,
     /// What is wanted for a version and cannot be understood, as it was told.
     told: BTreeMap<Folder, version::NotUnderstood>,
+    /// Why a backup could not be brought back, and when that was looked at: it takes a look at each file beside it.
+    obstacle: Option<(Instant, Option<String>)>,
 }
 
 /// `upgrade-info.json` as it was read last.
@@ -64,26 +67,27 @@ impl Observer {
         let failed = failure.map(|failure| &failure.folder);
         let folders = interest.iter().chain(plan.map(|upgrade| &upgrade.folder)).chain(&placed).chain(failed);
         let (signed, orders) = (signed_height(home), orders::read(home));
-        // It matters where an upgrade may be taken back, and costs some files.
-        let taken_back = plan.filter(|_| !alive || orders.ruling.is_some()).map(|upgrade| &upgrade.plan);
+        // Of an upgrade that is over it matters to who takes that back; the disk may hang on which its backup is.
+        let plan = plan.map(|upgrade| &upgrade.plan).filter(|plan| orders.ruling.is_some() || !record.is_past(plan));
+        let taken_back = plan.filter(|_| !alive || orders.ruling.is_some());
+        let has_failed = matches!(&record, RecordFact::Present(record)
+            if record.failure.is_some() || record.attempts > 0 || record.starts > 1);
         let staged = folders.map(|folder| (folder.clone(), self.staged(home, folder))).collect();
         Facts {
             current: current::read(home),
             marker: current::marker(home),
             staged,
             stored: artifact::stored(&home.store(), &home.daemon),
-            // Of an upgrade that is over it matters to who takes that back; the disk may hang on which it is.
-            backup: backup::state(
-                home,
-                plan.map(|upgrade| &upgrade.plan).filter(|plan| orders.ruling.is_some() || !record.is_past(plan)),
-            ),
+            backup: backup::state(home, plan),
             restoring: failure.is_some() && backup::restore::is_pending(home),
             lock: if alive { NodeLock::Held } else { lock::node(home).unwrap_or(NodeLock::Held) },
             signed_height: signed.as_ref().ok().copied().flatten(),
             signer_unknown: taken_back
                 .and_then(|plan| backup::restore::refusal(home, plan))
                 .or_else(|| signed.err().map(|error| error.to_string())),
-            obstacle: taken_back.and_then(|plan| backup::restore::obstacle(home, plan)),
+            obstacle: taken_back
+                .filter(|_| has_failed || orders.ruling.is_some())
+                .and_then(|plan| self.obstacle(home, plan)),
             failed_file: failed.and_then(|folder| {
                 let binary = fs::metadata(home.executable(&home.upgrade(folder))).ok()?;
                 Some(artifact::fingerprint(&binary))
@@ -93,6 +97,14 @@ impl Observer {
             record,
             info,
         }
+    }
+
+    fn obstacle(&mut self, home: &Home, plan: &Plan) -> Option<String> {
+        const LASTS: Duration = Duration::from_secs(5);
+        if self.obstacle.as_ref().is_none_or(|(looked, _)| looked.elapsed() > LASTS) {
+            self.obstacle = Some((Instant::now(), backup::restore::obstacle(home, plan)));
+        }
+        self.obstacle.as_ref().and_then(|(_, obstacle)| obstacle.clone())
     }
 
     /// A version for which the operator wants something that cannot be understood, or that we may not execute, is not ready:

@@ -1,7 +1,11 @@
 //! Taking in what happened.
 
 use ::core::time::Duration;
-use alloc::{format, string::ToString, vec::Vec};
+use alloc::{
+    format,
+    string::{String, ToString},
+    vec::Vec,
+};
 
 use super::{
     super::{
@@ -361,9 +365,12 @@ impl Core {
     }
 }
 
-/// What is said, but for its numbers: heights and free bytes are others each time, and the same is told once.
-fn wording(reason: &str) -> alloc::string::String {
-    reason.chars().filter(|character| !character.is_ascii_digit()).collect()
+/// What is said, but for long numbers: heights and free bytes are others each time, and the same is told once.
+fn wording(reason: &str) -> String {
+    const CODE: usize = 3;
+    let words = reason.split(|character: char| !character.is_ascii_alphanumeric());
+    let is_number = |word: &&str| word.len() > CODE && word.bytes().all(|byte| byte.is_ascii_digit());
+    words.filter(|word| !is_number(word)).collect::<Vec<_>>().join(" ")
 }
 
 pub(super) const fn name_of(job: &HomeJob) -> &'static str {

@@ -87,25 +87,23 @@ impl Core {
                 self.settles(record, decision);
                 return true;
             }
-            // The data were set back to before its height, and the version before halts at it once more.
-            Some(Words::TooNew(folder))
-                if *folder == upgrade.folder
-                    && record.from != version_of(&event.facts)
-                    && self.chosen < MOST_CHOSEN =>
-            {
-                let (version, instead_of) = (record.from.clone(), version_of(&event.facts));
-                let chosen = self.chosen + 1;
-                self.begin_anew();
-                self.chosen = chosen;
-                self.makes_way = Some(upgrade.plan.clone());
-                self.begin(HomeJob::Choose(version.clone()), decision);
-                decision.notes.push(Note::Chosen { version, instead_of });
-                return true;
-            }
             _ => self.failing.waits = 0,
         }
         let record = &Record { attempts: record.attempts.max(attempt), ..record.clone() };
         let written = matches!(&event.facts.record, RecordFact::Present(written) if written.attempts >= attempt);
+        // The data were set back to before its height, and the version before halts at it once more.
+        if matches!(&words, Some(Words::TooNew(folder)) if *folder == upgrade.folder)
+            && record.from != version_of(&event.facts)
+            && self.chosen < MOST_CHOSEN
+            && attempt <= self.starts_allowed(record)
+        {
+            if written {
+                self.make_way(upgrade, record, event, decision);
+            } else {
+                self.begin(HomeJob::Remember(record.clone()), decision);
+            }
+            return true;
+        }
         if attempt >= self.starts_allowed(record) {
             let (name, height) = (&record.plan.name, record.plan.height);
             let reason = format!(
@@ -131,6 +129,16 @@ impl Core {
             return true;
         }
         false
+    }
+
+    fn make_way(&mut self, upgrade: &Upgrade, record: &Record, event: &Event, decision: &mut Decision) {
+        let (version, instead_of) = (record.from.clone(), version_of(&event.facts));
+        let chosen = self.chosen + 1;
+        self.begin_anew();
+        self.chosen = chosen;
+        self.makes_way = Some(upgrade.plan.clone());
+        self.begin(HomeJob::Choose(version.clone()), decision);
+        decision.notes.push(Note::Chosen { version, instead_of });
     }
 
     /// The height is committed.

@@ -170,7 +170,7 @@ impl Core {
             return match record.verdict {
                 // The chain goes on without it, and its operator says so to the node.
                 Verdict::Pending if !switched && self.skips(plan) => {
-                    decision.notes.push(Note::Dropped(plan.clone()));
+                    self.tell(format!("dropped {}", key(plan)), decision, || Note::Dropped(plan.clone()));
                     self.begin_anew();
                     Situation::Settled(Record { data: record.data, ..Record::nothing(version_of(facts)) })
                 }

@@ -22,6 +22,11 @@ impl Mount {
         let device = makedev(seen.stx_dev_major, seen.stx_dev_minor);
         Ok(Self { device, id: told.then_some(seen.stx_mnt_id) })
     }
+
+    /// Whether what is in a folder of this mount lies on it. An overlay may tell other devices of files than of their folders.
+    pub(super) fn holds(self, entry: Self, is_folder: bool) -> bool {
+        self == entry || !is_folder && self.id.is_some() && self.id == entry.id
+    }
 }
 
 /// Whether something is mounted at this very path.

@@ -2,6 +2,7 @@
 
 use std::{
     fs, io,
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
 };
 
@@ -20,8 +21,8 @@ use crate::home::{Home, if_there};
 /// [`BackupError`], also where one of the folders cannot be found.
 pub fn check(home: &Home) -> Result<(), BackupError> {
     let Some(chosen) = &home.backups else { return Ok(()) };
-    of(home, chosen)?;
-    written(chosen)
+    let place = of(home, chosen)?;
+    written(place.ancestors().find(|folder| folder.is_dir()).unwrap_or(&place))
 }
 
 pub(super) fn written(place: &Path) -> Result<(), BackupError> {
@@ -82,12 +83,18 @@ fn instead(place: &Path) -> String {
 
 /// Where the disk of a backup that is not there is to be mounted, if it is not.
 pub(super) fn not_mounted(backup: &Completion) -> Option<&Path> {
-    backup.mount.as_deref().filter(|mount| !backup.path.is_dir() && !mount::is_point(mount))
+    backup.mount.as_deref().filter(|mount| !backup.path.is_dir() && !is_disk(mount))
 }
 
 /// Where the filesystem of a folder is mounted.
 pub(super) fn mount_of(folder: &Path) -> Option<&Path> {
-    folder.ancestors().find(|folder| mount::is_point(folder))
+    folder.ancestors().find(|folder| is_disk(folder))
+}
+
+/// Whether another filesystem is mounted there: more mounts of one come and go with a service's or a container's own view.
+fn is_disk(folder: &Path) -> bool {
+    let device = |path: &Path| fs::metadata(path).map(|meta| meta.dev()).ok();
+    device(folder).is_some_and(|own| folder.parent().is_none_or(|above| device(above) != Some(own)))
 }
 
 /// The name that cosmovisor would use, without leading zeros, or the next that is free, also of parts of one that was renamed.

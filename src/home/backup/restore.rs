@@ -336,7 +336,8 @@ fn staying(layout: &Layout, backup: &Completion, part: &Part) -> Result<Vec<Path
         if meta.is_symlink() || !part.only.moves(&name) {
             continue;
         }
-        let (mounted, held) = (Mount::of(&path).map_err(at(&path))? != here, mount::held(&path));
+        let mounted = !here.holds(Mount::of(&path).map_err(at(&path))?, meta.is_dir());
+        let held = mount::held(&path);
         if is_part(backup, &path) {
             stay.push(path);
         } else if let Some(part) = backup.parts.iter().find(|part| part.live.starts_with(&path)) {

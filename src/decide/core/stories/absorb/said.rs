@@ -24,8 +24,10 @@ fn what_is_wrong_with_an_endpoint_is_told_once_and_a_node_that_does_not_run_cann
     scene.hears(EndpointId(1), silent("refused")).says(&["refused"]);
     scene.hears(EndpointId(1), silent("refused")).says(&[]);
     scene.hears(EndpointId(2), silent("refused")).says(&["refused"]);
-    scene.hears(EndpointId(2), silent("it was at 17")).says(&["it was at 17"]);
-    scene.hears(EndpointId(2), silent("it was at 18")).says(&[]);
+    scene.hears(EndpointId(2), silent("it was at 98765, now at 98764")).says(&["it was at 98765, now at 98764"]);
+    scene.hears(EndpointId(2), silent("it was at 98766, now at 98764")).says(&[]);
+    scene.hears(EndpointId(2), silent("HTTP 401")).says(&["HTTP 401"]);
+    scene.hears(EndpointId(2), silent("HTTP 502")).says(&["HTTP 502"]);
     scene.hears(OWN_NODE, silent("no answer")).says(&["no answer"]);
     let mut scene = Scene::new(Settings::default());
     scene.core.begin(HomeJob::Ask, &mut Decision::default());
