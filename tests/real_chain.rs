@@ -404,6 +404,37 @@ fn a_watcher_that_first_comes_after_the_halt_completes_the_upgrade() {
     stops_in_order(&chain, &mut watcher, census, 2);
 }
 
+fn logged(chain: &Chain, text: &str) -> Option<()> {
+    let log = fs::read(supervisor::log_of(&chain.home)).unwrap_or_default();
+    String::from_utf8_lossy(&log).contains(text).then_some(())
+}
+
+/// No node was started any more, whatever it was told.
+#[test]
+fn a_chain_goes_on_past_a_halt_that_its_validators_skip() {
+    let Some(chain) = Chain::with(Kind::Today, VOTE) else { return };
+    let census = Census::of(&chain.home, chain.kind.name());
+    let settings = [("UNSAFE_SKIP_BACKUP", "true")];
+    let mut watcher = Supervisor::start(&chain.home, chain.kind.name(), &settings);
+    let height = chain.propose("v2", SOON, "");
+    let is_due = format!("at height {height} is due");
+    wait::until(&is_due, LIMIT, || logged(&chain, &is_due));
+    watcher.stop();
+    let mut skips = Command::new("sh");
+    let run = format!("exec {} run \"$@\" --unsafe-skip-upgrades={height}", env!("CARGO_BIN_EXE_watcher"));
+    skips.args(["-c", &run, "sh"]);
+    let mut watcher = Supervisor::spawn(skips, &chain.home, chain.kind.name(), &settings);
+    chain.wait_for_blocks_by("v1", height + 2, LIMIT);
+    assert!(logged(&chain, "is given up: the node is told to skip its height").is_some());
+    assert!(watcher.stop().success());
+    // The flag has done what it was for, and the binary comes too late.
+    chain.place("v2", "upgrades/v2");
+    let mut watcher = Supervisor::start(&chain.home, chain.kind.name(), &settings);
+    chain.wait_for_blocks_by("v1", chain.height() + 2, LIMIT);
+    assert_eq!(chain.current(), Path::new("genesis"));
+    stops_in_order(&chain, &mut watcher, census, 3);
+}
+
 #[test]
 fn a_binary_whose_migration_fails_is_held_and_the_upgrade_goes_on_with_another_one() {
     a_failing_migration("hold", "held", "upgrades/v2");
