@@ -328,6 +328,11 @@ fn record_of(plan: &Plan, facts: &Facts) -> Record {
     }
 }
 
+/// The record of a home whose last upgrade is nothing to it any more; which data are known stays so.
+fn nothing_on(facts: &Facts) -> Record {
+    Record { data: known_data(facts), ..Record::nothing(version_of(facts)) }
+}
+
 /// The data on which a node of this home last made blocks.
 fn known_data(facts: &Facts) -> Option<DataIdentity> {
     if let RecordFact::Present(record) = &facts.record { record.data } else { None }

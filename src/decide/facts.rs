@@ -35,7 +35,6 @@ pub struct Facts {
     /// Why nobody knows what the validator signed last, so that no backup is brought back.
     pub signer_unknown: Option<String>,
     /// Why the backup could not be brought back: something that would make room for it cannot be moved.
-    #[serde(default)]
     pub obstacle: Option<String>,
     /// The binary of an upgrade that failed, as it is now; none where there is none, or nothing failed.
     pub failed_file: Option<Fingerprint>,

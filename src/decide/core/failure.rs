@@ -22,7 +22,7 @@ use super::{
         schedule,
         settings::OnFailure,
     },
-    Core, Failing, SLOW_RETRY, WAITS_AT_MOST, info, known_data,
+    Core, Failing, SLOW_RETRY, WAITS_AT_MOST, info, key, nothing_on,
     restored::{MOST_CHOSEN, are_strange},
     version_of, wake_by,
 };
@@ -132,13 +132,9 @@ impl Core {
     }
 
     fn make_way(&mut self, upgrade: &Upgrade, record: &Record, event: &Event, decision: &mut Decision) {
-        let (version, instead_of) = (record.from.clone(), version_of(&event.facts));
-        let chosen = self.chosen + 1;
         self.begin_anew();
-        self.chosen = chosen;
         self.makes_way = Some(upgrade.plan.clone());
-        self.begin(HomeJob::Choose(version.clone()), decision);
-        decision.notes.push(Note::Chosen { version, instead_of });
+        self.runs_instead(record.from.clone(), &event.facts, decision);
     }
 
     /// The height is committed.
@@ -252,15 +248,12 @@ impl Core {
             }
             (_, None) => return false,
             (_, Some(_)) if self.clears_the_home(facts, decision) || self.replace_now(facts, decision) => {}
-            // The chain went on without it, and its operator says so to the node.
             (_, Some(failure))
                 if self.skips(&record.plan)
                     && (failure.state == FailureState::RolledBack
                         || failure.state == FailureState::Held && !facts.current.is(&failure.folder)) =>
             {
-                decision.notes.push(Note::Dropped(record.plan.clone()));
-                self.begin_anew();
-                let record = Record { data: known_data(facts), ..Record::nothing(version_of(facts)) };
+                let record = self.drops(&record.plan, facts, decision);
                 self.begin(HomeJob::Remember(record), decision);
             }
             (_, Some(failure)) if is_on_its_way(failure.state) => self.go_back(record, failure, facts, decision),
@@ -271,6 +264,13 @@ impl Core {
 
     pub(super) fn skips(&self, plan: &Plan) -> bool {
         self.settings.skip_heights.contains(&plan.height)
+    }
+
+    /// The chain goes on without an upgrade, and its operator says so to the node. Gives what is to be written down.
+    pub(super) fn drops(&mut self, plan: &Plan, facts: &Facts, decision: &mut Decision) -> Record {
+        self.tell(format!("dropped {}", key(plan)), decision, || Note::Dropped(plan.clone()));
+        self.begin_anew();
+        nothing_on(facts)
     }
 
     /// Why `watcher` leaves, where an upgrade that failed stands.
@@ -370,6 +370,7 @@ impl Core {
     fn goes_on(&mut self, record: &Record, facts: &Facts, why: &'static str, decision: &mut Decision) {
         decision.notes.push(Note::GoesOn { plan: record.plan.clone(), why });
         self.begin_anew();
+        self.chosen = 0;
         let under_way = |failure: &Failure| is_on_its_way(failure.state);
         let record = if record.failure.as_ref().is_some_and(|failure| under_way(failure)) {
             // Nothing came back: it goes on where it was, and its hooks have run on these data.
@@ -385,7 +386,7 @@ impl Core {
         if !self.run.is_alive() {
             self.run = Run::Never;
         }
-        (self.hooks, self.counted, self.attempt, self.chosen) = (None, None, None, 0);
+        (self.hooks, self.counted, self.attempt) = (None, None, None);
         self.failing = Failing::default();
         // What fails once more is told once more.
         self.told.retain(|told| !told.starts_with("failed "));

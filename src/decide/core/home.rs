@@ -19,7 +19,7 @@ use super::{
     },
     Core,
     failure::named_by_hand,
-    key, pending, record_of,
+    key, nothing_on, pending, record_of,
     restored::were_exchanged,
     version_of, wake_by,
 };
@@ -168,14 +168,11 @@ impl Core {
         let present = if let RecordFact::Present(record) = &facts.record { Some(record) } else { None };
         if let Some(record) = present.filter(|record| record.is_of(plan)) {
             return match record.verdict {
-                // The chain goes on without it, and its operator says so to the node.
                 Verdict::Pending if !switched && self.skips(plan) => {
-                    self.tell(format!("dropped {}", key(plan)), decision, || Note::Dropped(plan.clone()));
-                    self.begin_anew();
-                    Situation::Settled(Record { data: record.data, ..Record::nothing(version_of(facts)) })
+                    Situation::Settled(self.drops(plan, facts, decision))
                 }
                 Verdict::Pending if !switched && self.makes_way.take_if(|way| way == plan).is_some() => {
-                    Situation::Settled(Record { data: record.data, ..Record::nothing(version_of(facts)) })
+                    Situation::Settled(nothing_on(facts))
                 }
                 Verdict::Pending => Situation::Under { upgrade, record: self.with_hooks(record) },
                 // The data was restored to before the height, and the node has halted at it once more.
@@ -200,9 +197,7 @@ impl Core {
         let ignored = if self.skips(plan) {
             // So that it never is due, whatever becomes of the flag.
             if committed.is_some_and(|committed| committed >= plan.height) {
-                let mut record = record_of(plan, facts);
-                record.settle();
-                return Situation::Settled(record);
+                return Situation::Settled(settled(plan, facts));
             }
             Some("the node is told to skip it (--unsafe-skip-upgrades)")
         } else if (facts.marker.as_ref().is_some_and(|marker| marker.height > plan.height)
@@ -247,9 +242,7 @@ impl Core {
         let beyond = latest.is_some_and(|latest| latest > height + 1) || signed.is_some_and(|signed| signed > height);
         let past = committed.map_or(leftover && beyond, |committed| committed >= height);
         if origin == Origin::Node && past {
-            let mut record = record_of(&upgrade.plan, facts);
-            record.settle();
-            return Situation::Settled(record);
+            return Situation::Settled(settled(&upgrade.plan, facts));
         }
         Situation::Candidate { upgrade, fingerprint, origin }
     }
@@ -549,6 +542,13 @@ impl Core {
         self.home.begin(id, job.clone());
         decision.home = Some((id, job));
     }
+}
+
+/// The record of an upgrade that needs no switch.
+fn settled(plan: &Plan, facts: &Facts) -> Record {
+    let mut record = record_of(plan, facts);
+    record.settle();
+    record
 }
 
 fn exit_by(exit: NodeExit) -> Exit {

@@ -126,10 +126,15 @@ impl Core {
             self.begin(HomeJob::Remember(fresh), decision);
             return true;
         }
+        self.runs_instead(version, facts, decision);
+        true
+    }
+
+    /// Chooses another version for the data.
+    pub(super) fn runs_instead(&mut self, version: Version, facts: &Facts, decision: &mut Decision) {
         self.chosen += 1;
         decision.notes.push(Note::Chosen { version: version.clone(), instead_of: version_of(facts) });
         self.begin(HomeJob::Choose(version), decision);
-        true
     }
 
     /// Remembers that a node of this home made blocks on these data, past the last upgrade: older ones stay strange until
