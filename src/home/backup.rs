@@ -258,8 +258,7 @@ const FILES: &str = ".watcher/files";
 /// What is to be done, and whether that makes a checkpoint: on another mount than the data everything is copied. What lies
 /// ready lies in `tree`.
 fn work_for(home: &Home, layout: &Layout, place: &Path, name: &str, tree: &Path) -> Result<(Work, Means), At> {
-    // What is not there yet will be made within what is.
-    let there = place.ancestors().find(|folder| folder.is_dir()).unwrap_or(place);
+    let there = place::there(place);
     let near = mount::near(&layout.roots[0].live, there).map_err(at(there))?;
     let means = if near { home.manner.means } else { Means::Copy };
     let apart = (means == Means::Checkpoint).then_some(name);

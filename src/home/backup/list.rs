@@ -180,9 +180,9 @@ fn found(home: &Home) -> Result<Vec<Completion>, At> {
     let Some(place) = place.filter(|place| place.is_dir()) else { return Ok(Vec::new()) };
     let data = fs::canonicalize(home.data()).map_err(at(&home.data()))?;
     // One without a name has numbers, and homes on other machines may have the same.
-    let is_ours = |note: &Completion| {
-        note.token.starts_with(&ours(home, "")) && note.parts.first().is_some_and(|part| part.live == data)
-    };
+    let ours = ours(home, "");
+    let is_ours =
+        |note: &Completion| note.token.starts_with(&ours) && note.parts.first().is_some_and(|part| part.live == data);
     let mut found: Vec<Completion> = Vec::new();
     for path in entries(&place)? {
         match read(&path) {

@@ -31,8 +31,18 @@ impl Mount {
 
 /// Whether something is mounted at this very path.
 pub(super) fn is_point(path: &Path) -> bool {
-    let mount = |path: &Path| Mount::of(path).ok();
-    mount(path).is_some_and(|own| path.parent().is_none_or(|above| mount(above) != Some(own)))
+    begins(path, |mount| mount)
+}
+
+/// Whether another filesystem is mounted there: more mounts of one come and go with a service's or a container's own view.
+pub(super) fn is_disk(path: &Path) -> bool {
+    begins(path, |mount| mount.device)
+}
+
+/// Whether this of a mount is not that of the folder above.
+fn begins<T: PartialEq>(path: &Path, what: impl Fn(Mount) -> T) -> bool {
+    let what = |path: &Path| Mount::of(path).ok().map(&what);
+    what(path).is_some_and(|own| path.parent().is_none_or(|above| what(above) != Some(own)))
 }
 
 /// Whether blocks can be shared between two places, as far as their filesystem does that: on one mount, or where the kernel

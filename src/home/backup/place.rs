@@ -2,7 +2,6 @@
 
 use std::{
     fs, io,
-    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
 };
 
@@ -22,7 +21,12 @@ use crate::home::{Home, if_there};
 pub fn check(home: &Home) -> Result<(), BackupError> {
     let Some(chosen) = &home.backups else { return Ok(()) };
     let place = of(home, chosen)?;
-    written(place.ancestors().find(|folder| folder.is_dir()).unwrap_or(&place))
+    written(there(&place))
+}
+
+/// A place, or what is there already of the way to it: the rest will be made within that.
+pub(super) fn there(place: &Path) -> &Path {
+    place.ancestors().find(|folder| folder.is_dir()).unwrap_or(place)
 }
 
 pub(super) fn written(place: &Path) -> Result<(), BackupError> {
@@ -83,18 +87,12 @@ fn instead(place: &Path) -> String {
 
 /// Where the disk of a backup that is not there is to be mounted, if it is not.
 pub(super) fn not_mounted(backup: &Completion) -> Option<&Path> {
-    backup.mount.as_deref().filter(|mount| !backup.path.is_dir() && !is_disk(mount))
+    backup.mount.as_deref().filter(|mount| !backup.path.is_dir() && !mount::is_disk(mount))
 }
 
 /// Where the filesystem of a folder is mounted.
 pub(super) fn mount_of(folder: &Path) -> Option<&Path> {
-    folder.ancestors().find(|folder| is_disk(folder))
-}
-
-/// Whether another filesystem is mounted there: more mounts of one come and go with a service's or a container's own view.
-fn is_disk(folder: &Path) -> bool {
-    let device = |path: &Path| fs::metadata(path).map(|meta| meta.dev()).ok();
-    device(folder).is_some_and(|own| folder.parent().is_none_or(|above| device(above) != Some(own)))
+    folder.ancestors().find(|folder| mount::is_disk(folder))
 }
 
 /// The name that cosmovisor would use, without leading zeros, or the next that is free, also of parts of one that was renamed.

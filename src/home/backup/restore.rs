@@ -337,7 +337,6 @@ fn staying(layout: &Layout, backup: &Completion, part: &Part) -> Result<Vec<Path
             continue;
         }
         let mounted = !here.holds(Mount::of(&path).map_err(at(&path))?, meta.is_dir());
-        let held = mount::held(&path);
         if is_part(backup, &path) {
             stay.push(path);
         } else if let Some(part) = backup.parts.iter().find(|part| part.live.starts_with(&path)) {
@@ -347,7 +346,7 @@ fn staying(layout: &Layout, backup: &Completion, part: &Part) -> Result<Vec<Path
             return stuck(&path, "it was saved while nothing was mounted there: unmount it".to_owned());
         } else if mounted {
             stay.push(path);
-        } else if let Some(reason) = held
+        } else if let Some(reason) = mount::held(&path)
             && !layout.is_personal(&path, &meta).map_err(at(&path))?
         {
             return stuck(&path, reason);
