@@ -222,12 +222,7 @@ fn from_genesis(kind: Kind, upgrades: &[&str]) -> Option<(Chain, Chain, Supervis
 /// Data come back from before v3, then on a fresh installation: each time the node itself says which binary they need.
 fn with_data_from_elsewhere(chain: &Chain, follower: &Chain) {
     let name = follower.kind.name();
-    let said = |chain: &Chain, text: &str| {
-        wait::until(text, LIMIT, || {
-            let log = fs::read(supervisor::log_of(&chain.home)).unwrap_or_default();
-            String::from_utf8_lossy(&log).contains(text).then_some(())
-        });
-    };
+    let said = |chain: &Chain, text: &str| wait::until(text, LIMIT, || logged(chain, text));
     let started = |chain: &Chain| Supervisor::start(&chain.home, name, &[("UNSAFE_SKIP_BACKUP", "true")]);
 
     // Another node is held at v3, and its data take the place of this one's.

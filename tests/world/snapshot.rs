@@ -22,8 +22,7 @@ impl World {
         if !self.past.named.is_empty() || under_way(self) {
             return;
         }
-        self.asks_to_stop();
-        if !self.step_until(|world| world.watcher.is_none() && world.process.is_none()) || under_way(self) {
+        if !self.stands_still() || under_way(self) {
             return;
         }
         let last = self.chain.applied.last().map_or(self.chain.height, |plan| plan.height);
@@ -55,8 +54,7 @@ impl World {
         if !heard || !at_its_height(self) {
             return;
         }
-        self.asks_to_stop();
-        if !self.step_until(|world| world.watcher.is_none() && world.process.is_none()) || !at_its_height(self) {
+        if !self.stands_still() || !at_its_height(self) {
             return;
         }
         let height = self.data.committed + 1;
@@ -66,6 +64,12 @@ impl World {
         let Some(before) = before else { return };
         self.data = Data { committed: before, block: before, ..self.data };
         self.past.set_back = Some(height);
+    }
+
+    /// Stops everything, and tells whether it stopped.
+    fn stands_still(&mut self) -> bool {
+        self.asks_to_stop();
+        self.step_until(|world| world.watcher.is_none() && world.process.is_none())
     }
 
     /// Whoever brings data from elsewhere has the version that they need, and can link it.
