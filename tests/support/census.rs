@@ -28,32 +28,38 @@ pub(crate) struct Count {
 }
 
 impl Census {
-    /// Begins to count.
+    /// Begins to count: those that run now are counted before this returns.
     pub(crate) fn of(home: &Path, name: &'static str) -> Self {
         let (home, stop) = (home.to_owned(), Arc::new(AtomicBool::new(false)));
         let stopped = Arc::clone(&stop);
+        let mut count = Count::default();
+        count.look(&home, name);
         let counting = thread::spawn(move || {
-            let mut count = Count::default();
             while !stopped.load(Ordering::Relaxed) {
-                let now = alive(&home, name);
-                count.most_at_once = count.most_at_once.max(now.len());
-                // A node whose parent died has another one now, and is still the same node.
-                let known = |node: &Node| {
-                    count.seen.iter().any(|seen| (seen.pid, &seen.executable) == (node.pid, &node.executable))
-                };
-                let new: Vec<Node> = now.into_iter().filter(|node| !known(node)).collect();
-                count.seen.extend(new);
                 thread::sleep(Duration::from_millis(20));
+                count.look(&home, name);
             }
             count
         });
         Self { stop, counting: Some(counting) }
     }
 
-    /// Ends the count.
+    /// Ends the count, after a last look.
     pub(crate) fn end(mut self) -> Count {
         self.stop.store(true, Ordering::Relaxed);
         self.counting.take().expect("it ends once").join().expect("counting does not panic")
+    }
+}
+
+impl Count {
+    fn look(&mut self, home: &Path, name: &str) {
+        let now = alive(home, name);
+        self.most_at_once = self.most_at_once.max(now.len());
+        // A node whose parent died has another one now, and is still the same node.
+        let known =
+            |node: &Node| self.seen.iter().any(|seen| (seen.pid, &seen.executable) == (node.pid, &node.executable));
+        let new: Vec<Node> = now.into_iter().filter(|node| !known(node)).collect();
+        self.seen.extend(new);
     }
 }
 
