@@ -8,7 +8,7 @@ use std::{
     os::unix::fs::DirEntryExt as _,
     path::{Path, PathBuf},
     sync::atomic::{AtomicBool, Ordering},
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::Duration,
 };
 
 use serde::{Deserialize, Serialize};
@@ -154,9 +154,17 @@ pub(super) fn use_in(work: &mut Work, home: &Home, tree: &Path) {
         let path = tree.join(&file.to);
         // Its time was set to the one that it was made of.
         if State::of(&path).is_ok_and(|it| (it.size, it.modified) == (file.state.size, file.state.modified)) {
-            file.from = path;
+            file.ready = Some(path);
             file.way = if file.way.shares() { Way::Cloned } else { Way::Copied };
         }
+    }
+}
+
+/// Has nothing taken from there that changed lately: a node that pauses between blocks writes to it with the next one.
+pub(super) fn without_restless(work: &mut Work, lately: Duration) {
+    for file in work.files.iter_mut().filter(|file| file.ready.is_some() && file.state.changed_within(lately)) {
+        file.ready = None;
+        file.way = if file.way.shares() { Way::Clone } else { Way::Copy };
     }
 }
 
@@ -222,7 +230,7 @@ pub(super) fn keep_in(work: &mut Work, tree: &Path) -> Result<(), At> {
     for file in &mut work.files {
         let Some((path, inode)) = there.get(&file.to).filter(|_| file.way.is_a_name()) else { continue };
         // While a name is kept here, no other file gets this inode. Where folders tell of others than files have, it is made again.
-        let is_it = if file.way == Way::Link { *inode == file.state.inode } else { file.from == *path };
+        let is_it = if file.way == Way::Link { *inode == file.state.inode } else { file.ready.as_ref() == Some(path) };
         if is_it {
             file.is_there = true;
             there.remove(&file.to);
@@ -279,10 +287,8 @@ pub(super) fn clear(home: &Home) -> Result<(), At> {
 
 /// Whether every later change of a file will change its times: what is mapped and not written back changes without.
 fn is_quiet(path: &Path, state: &State, quiet: Duration) -> bool {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let changed = Duration::from_nanos(u64::try_from(state.changed.max(state.modified)).unwrap_or_default());
     let written = File::open(path).and_then(|file| file.sync_data());
-    written.is_ok() && now.saturating_sub(quiet) > changed && State::of(path).is_ok_and(|now| now == *state)
+    written.is_ok() && !state.changed_within(quiet) && State::of(path).is_ok_and(|now| now == *state)
 }
 
 #[cfg(test)]
@@ -302,11 +308,13 @@ mod tests {
         fs::write(home.path.join("wasm/code"), "code").unwrap();
         fs::write(home.data().join("state"), "before").unwrap();
         let never = AtomicBool::new(false);
-        assert_eq!(made(&home, 5, true, &never, std::time::Duration::from_hours(1)).unwrap(), 0, "too fresh");
+        assert_eq!(made(&home, 5, true, &never, Duration::from_hours(1)).unwrap(), 0, "too fresh");
         for _ in 0..2 {
-            assert_eq!(made(&home, 5, true, &never, std::time::Duration::ZERO).unwrap(), 2);
+            assert_eq!(made(&home, 5, true, &never, Duration::ZERO).unwrap(), 2);
         }
-        assert_eq!(estimate::estimate(&home, &never).unwrap().unwrap().bytes, 0);
+        let estimated = |lately| estimate::estimated(&home, false, lately, &never).unwrap().unwrap().bytes;
+        let written_to = if shares_blocks(&home.data()) { 0 } else { 10 };
+        assert_eq!([Duration::ZERO, Duration::from_hours(1)].map(estimated), [0, written_to]);
         fs::write(home.data().join("state"), "after it").unwrap();
         let done = take(&home, &plan(5), &Zoned::now(), &never, &|_, _| {}).unwrap();
         let expected = if shares_blocks(&home.data()) { (0, 0, 12) } else { (8, 4, 0) };
@@ -335,7 +343,7 @@ mod tests {
         assert_eq!(made(), 6);
         let tree = tree(&home, &home.path);
         let before = inode(&tree.join("state.db/000001.ldb"));
-        assert_eq!(estimate::of_made(&home, &never).unwrap().unwrap().bytes, 0);
+        assert_eq!(estimate::estimated(&home, true, Duration::ZERO, &never).unwrap().unwrap().bytes, 0);
         assert_eq!(fs::read_link(tree.join("link")).unwrap(), Path::new("state.db"));
 
         fs::remove_dir_all(home.data().join("gone.db")).unwrap();
@@ -386,7 +394,8 @@ mod tests {
         assert_eq!(made(&home, 5, true, &stopped, Duration::ZERO).unwrap(), 0);
         made(&home, 5, true, &AtomicBool::new(false), Duration::ZERO).unwrap();
         assert_eq!(made(&home, 5, true, &stopped, Duration::ZERO).unwrap(), 3);
-        assert_eq!(estimate::of_made(&home, &AtomicBool::new(false)).unwrap().unwrap().bytes, 0);
+        let estimate = estimate::estimated(&home, true, Duration::ZERO, &AtomicBool::new(false));
+        assert_eq!(estimate.unwrap().unwrap().bytes, 0);
     }
 
     /// Its operator goes on without a backup then, and nobody would ever have taken it away.

@@ -102,13 +102,14 @@ pub(super) fn carry(work: &Work, folder: &Path, stop: &AtomicBool, progress: Pro
 
 /// Carries one file, as long as it was found; what shares its blocks is not durable yet.
 pub(super) fn carried(file: &work::File, to: &Path, stop: &AtomicBool, tell: &dyn Fn(u64)) -> Result<(), CarryError> {
+    let source = file.source();
     // A link may be refused although the mount is the same: `protected_hardlinks`.
-    let linked = || fs::hard_link(&file.from, to).is_ok();
+    let linked = || fs::hard_link(source, to).is_ok();
     if file.way.is_a_name() && linked() {
         return Ok(());
     }
-    let from = File::open(&file.from).map_err(at(&file.from))?;
-    let meta = from.metadata().map_err(at(&file.from))?;
+    let from = File::open(source).map_err(at(source))?;
+    let meta = from.metadata().map_err(at(source))?;
     let create = || OpenOptions::new().write(true).create_new(true).mode(meta.mode()).open(to).map_err(at(to));
     let mut made = create()?;
     let cloned = file.way.shares() && rustix::fs::ioctl_ficlone(&made, &from).is_ok();
@@ -124,7 +125,7 @@ pub(super) fn carried(file: &work::File, to: &Path, stop: &AtomicBool, tell: &dy
         let mut left = file.state.size;
         loop {
             let copied = io::copy(&mut (&from).take(PIECE.min(left)), &mut &made);
-            let bytes = copied.map_err(|error| at(if is_of_target(&error) { to } else { &file.from })(error))?;
+            let bytes = copied.map_err(|error| at(if is_of_target(&error) { to } else { source })(error))?;
             if bytes == 0 {
                 break;
             }
@@ -135,7 +136,7 @@ pub(super) fn carried(file: &work::File, to: &Path, stop: &AtomicBool, tell: &dy
             }
         }
     }
-    let times = FileTimes::new().set_modified(meta.modified().map_err(at(&file.from))?);
+    let times = FileTimes::new().set_modified(meta.modified().map_err(at(source))?);
     let alike = made.set_permissions(meta.permissions()).and_then(|()| owned_alike(&made, &meta));
     alike.and_then(|()| made.set_times(times)).map_err(at(to))?;
     if !cloned {

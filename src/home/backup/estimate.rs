@@ -18,6 +18,8 @@ use crate::home::{Home, write_whole};
 
 /// Bytes copied for a rehearsal; where there is more to copy, it takes so much longer.
 const MOST: u64 = 1 << 30;
+/// Blocks come more often than this, as a rule.
+const LATELY: Duration = Duration::from_secs(30);
 /// How often a rehearsal is tried while the node takes its files away.
 const TRIES: usize = 3;
 
@@ -45,7 +47,7 @@ pub struct Estimate {
 /// # Errors
 /// [`BackupError`], also where there is no room.
 pub fn estimate(home: &Home, stop: &AtomicBool) -> Result<Option<Estimate>, BackupError> {
-    estimated(home, false, stop)
+    estimated(home, false, LATELY, stop)
 }
 
 /// The same where it is made ahead, by bringing that up to date.
@@ -53,15 +55,21 @@ pub fn estimate(home: &Home, stop: &AtomicBool) -> Result<Option<Estimate>, Back
 /// # Errors
 /// [`BackupError`], also where there is no room.
 pub fn of_made(home: &Home, stop: &AtomicBool) -> Result<Option<Estimate>, BackupError> {
-    estimated(home, true, stop)
+    estimated(home, true, LATELY, stop)
 }
 
-fn estimated(home: &Home, made: bool, stop: &AtomicBool) -> Result<Option<Estimate>, BackupError> {
+/// The same, where the node goes on writing to what it changed no longer ago than this.
+pub(super) fn estimated(
+    home: &Home,
+    made: bool,
+    lately: Duration,
+    stop: &AtomicBool,
+) -> Result<Option<Estimate>, BackupError> {
     let Some(chosen) = &home.backups else { return Ok(None) };
     let place = place::of(home, chosen)?;
     let mut tries = 1..TRIES;
     loop {
-        match rehearsed(home, &place, made, stop) {
+        match rehearsed(home, &place, made, lately, stop) {
             Err(BackupError::Disk(error))
                 if error.source.kind() == std::io::ErrorKind::NotFound && tries.next().is_some() => {}
             other => return other.map(Some),
@@ -70,7 +78,13 @@ fn estimated(home: &Home, made: bool, stop: &AtomicBool) -> Result<Option<Estima
 }
 
 /// Does it, but for what would take long, and takes away again what was not there.
-fn rehearsed(home: &Home, place: &Path, made: bool, stop: &AtomicBool) -> Result<Estimate, BackupError> {
+fn rehearsed(
+    home: &Home,
+    place: &Path,
+    made: bool,
+    lately: Duration,
+    stop: &AtomicBool,
+) -> Result<Estimate, BackupError> {
     let mut began = Instant::now();
     super::fits(home)?;
     if made {
@@ -80,6 +94,7 @@ fn rehearsed(home: &Home, place: &Path, made: bool, stop: &AtomicBool) -> Result
     let layout = Layout::of(home).map_err(at(&home.path))?;
     let tree = ahead::tree(home, place);
     let (mut work, means) = work_for(home, &layout, place, "rehearsal", &tree)?;
+    ahead::without_restless(&mut work, lately);
     let (bytes, shared, files) = (work.bytes(Way::Copy), work.shared(), work.files.len());
     let rooms = work.room()?;
     let free = rooms.first().map_or(0, |room| room.free);

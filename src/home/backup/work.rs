@@ -6,6 +6,7 @@ use std::{
     fs, io,
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use nix::{
@@ -70,6 +71,8 @@ impl Way {
 #[derive(Debug)]
 pub(super) struct File {
     pub(super) from: PathBuf,
+    /// Where it lies ready, made of what is there still.
+    pub(super) ready: Option<PathBuf>,
     /// Below the target's folder, or anywhere.
     pub(super) to: PathBuf,
     /// What it was when it was found.
@@ -269,9 +272,23 @@ impl Work {
     }
 }
 
+impl File {
+    /// What it is made of.
+    pub(super) fn source(&self) -> &Path {
+        self.ready.as_deref().unwrap_or(&self.from)
+    }
+}
+
 impl State {
     pub(super) fn of(path: &Path) -> io::Result<Self> {
         fs::metadata(path).map(|meta| Self::from(&meta))
+    }
+
+    /// Whether it was changed no longer ago than this, as far as its times tell.
+    pub(super) fn changed_within(&self, time: Duration) -> bool {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let changed = u64::try_from(self.changed.max(self.modified)).unwrap_or_default();
+        now.saturating_sub(time) <= Duration::from_nanos(changed)
     }
 }
 
@@ -370,7 +387,17 @@ impl<'a> Walk<'a> {
         let (mount, target) = point.mounts;
         let (state, settled, device) = (State::from(meta), point.settled && mount == target, target.device);
         let near = point.near && meta.dev() == device;
-        self.work.files.push(File { from, to, state, way: Way::Copy, settled, is_there: false, near, device });
+        self.work.files.push(File {
+            from,
+            ready: None,
+            to,
+            state,
+            way: Way::Copy,
+            settled,
+            is_there: false,
+            near,
+            device,
+        });
         Ok(())
     }
 
