@@ -8,7 +8,7 @@ use super::tell;
 use crate::{
     cli::{HoldArgs, ReleaseArgs},
     config::Config,
-    decide::{orders::Hold, plan::Folder},
+    decide::{facts::Version, orders::Hold, plan::Folder},
     exit::Ending,
     home::orders,
     persona::Persona,
@@ -30,9 +30,13 @@ pub fn hold(file: Option<&Path>, args: &HoldArgs) -> anyhow::Result<Ending> {
     let _alone = alone(&config)?;
     let mut holds = held(&config)?;
     holds.retain(|hold| hold.folder != folder);
+    let here =
+        folder.clone().is_none_or(|folder| orders::version_folder(&config.home, &Version::Upgrade(folder)).is_dir());
     holds.push(Hold { folder, reason: args.reason.clone().unwrap_or_default() });
     write(&config, &holds)?;
-    tell(&format!("held: {name}. It is staged as usual, and not swapped in until `watcher release {name}`"))
+    let mind =
+        if here { "" } else { "; nothing of that name is here yet: `watcher upcoming` tells how a plan is spelt" };
+    tell(&format!("held: {name}. It is staged as usual, and not swapped in until `watcher release {name}`{mind}"))
 }
 
 /// Takes the brake off.

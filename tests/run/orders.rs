@@ -119,6 +119,8 @@ fn brakes_that_are_put_on_at_the_same_time_are_all_on() {
     for command in commands {
         assert!(command.expect("it can be started").wait().expect("it can be waited for").success());
     }
+    let mistyped = "nothing of that name is here yet";
+    assert!(said(&home, &["hold", "v22"]).contains(mistyped) && !said(&home, &["hold", "all"]).contains(mistyped));
     let held = said(&home, &["hold"]);
     assert!(names.iter().all(|name| held.contains(name)), "{held}");
     assert!(said(&home, &["hold", "ALL"]).contains("held: ALL"));
