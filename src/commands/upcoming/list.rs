@@ -152,6 +152,8 @@ pub fn list(
         };
         let mut listed = entry(plan, state, Some(proposal));
         if state == State::Passed && !survey.unanswered.contains(&SCHEDULED) {
+            // Nothing comes at its height.
+            listed.eta = None;
             listed.problem = Some(match survey.scheduled.first() {
                 Some(Scheduled { plan: other, .. }) => {
                     format!("replaced: {:?} at height {} is scheduled now", other.name, other.height)
