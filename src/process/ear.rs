@@ -103,27 +103,27 @@ fn locked(said: &Mutex<Vec<u8>>) -> MutexGuard<'_, Vec<u8>> {
     said.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The words of x/upgrade's `PreBlocker` and of the SDK's base application, in the last place where they stand. Loggers put
-/// quotes and backslashes around a name.
+/// The words of x/upgrade's `PreBlocker` and of the SDK's base application, in the last place where they stand in what the
+/// node ended of. Loggers put quotes and backslashes around a name.
 fn find(said: &str, keep_case: bool) -> Option<Words> {
+    let end = end_of(said);
     let between = |before: &str, after: &str| {
-        let (_, rest) = said.rsplit_once(before)?;
+        let (_, rest) = end.rsplit_once(before)?;
         let (name, _) = rest.split_once(after)?;
         let name = name.trim_matches(|c| c == '"' || c == '\\');
         Folder::of(name, keep_case).ok()
     };
     let halted = || {
-        let (_, rest) = said.rsplit_once("halt per configuration height ")?;
+        let (_, rest) = end.rsplit_once("halt per configuration height ")?;
         rest.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
     };
     let needs = between("upgrade handler is missing for ", " upgrade plan").map(Words::Needs);
     let too_new = || between("BINARY UPDATED BEFORE TRIGGER! UPGRADE ", " - in binary").map(Words::TooNew);
-    let end = end_of(said);
-    let wrong_hash = || WRONG_HASH.iter().any(|words| said.contains(words)).then_some(Words::WrongAppHash);
+    let wrong_hash = || WRONG_HASH.iter().any(|words| end.contains(words)).then_some(Words::WrongAppHash);
     needs
         .or_else(too_new)
         .or_else(|| halted().map(Words::Halted))
-        .or_else(|| trouble(end))
+        .or_else(|| trouble(&end))
         .or_else(wrong_hash)
         .or_else(|| height(said))
 }
@@ -135,14 +135,30 @@ const WRONG_HASH: [&str; 3] = [
     "state.AppHash does not match AppHash after replay",
 ];
 
-/// What a node ended of: what stands behind its last `Error:` or `panic:`, else the last of what it printed. Before that,
-/// the same words may be about something that it can do without, as a port for metrics.
-fn end_of(said: &str) -> &str {
+/// What a node ended of: what stands behind its last `Error:` or `panic:`, else the messages of what it printed last. Before
+/// that, the same words may be about something that it can do without, as a port for metrics; and in the fields of a log stands
+/// what strangers send, as the network that a peer says it is of.
+fn end_of(said: &str) -> String {
     const LAST: usize = 4096;
-    let last = |word| said.rfind(word);
-    let at = last("\nError: ").max(last("\npanic: "));
-    let at = at.unwrap_or_else(|| said.floor_char_boundary(said.len().saturating_sub(LAST)));
-    &said[at..]
+    let last = |word: &str| said.rfind(&format!("\n{word}")).or_else(|| said.starts_with(word).then_some(0));
+    if let Some(at) = last("Error: ").max(last("panic: ")) {
+        return said[at..said.floor_char_boundary(at + LAST)].to_owned();
+    }
+    let at = said.floor_char_boundary(said.len().saturating_sub(LAST));
+    said[at..].lines().map(|line| message(line) + "\n").collect()
+}
+
+/// What a line says without its fields.
+fn message(line: &str) -> String {
+    let line = plain(line);
+    if let Ok(fields) = serde_json::from_str::<serde_json::Map<_, serde_json::Value>>(&line) {
+        let message = fields.get("message").or_else(|| fields.get("_msg"));
+        return message.and_then(serde_json::Value::as_str).unwrap_or_default().to_owned();
+    }
+    let is_key = |c: char| c.is_ascii_alphanumeric() || "_-./".contains(c);
+    let field = line.match_indices('=').map(|(at, _)| line[..at].trim_end_matches(is_key).len());
+    let field = field.zip(line.match_indices('=')).find(|(from, (at, _))| from < at && line[..*from].ends_with(' '));
+    line[..field.map_or(line.len(), |(from, _)| from)].to_owned()
 }
 
 /// What keeps a node from running, in the words of CometBFT, of the databases and of wasmvm. A signer that cannot be
@@ -168,11 +184,11 @@ fn trouble(end: &str) -> Option<Words> {
     .find_map(|(trouble, words)| line(&words).map(|line| found(trouble, line)))
 }
 
-/// How high the application is: what CometBFT's handshake says of it, and the blocks that were executed after that.
+/// How high the application is: what CometBFT's handshake says of it first, and the blocks that were executed after that.
 fn height(said: &str) -> Option<Words> {
-    let (_, since) = said.rsplit_once(HANDSHAKE).map(|(before, _)| said.split_at(before.rfind('\n').unwrap_or(0)))?;
-    let mut lines = since.lines().filter(|line| !line.is_empty());
-    let began = lines.next().and_then(height_in)?;
+    let is_handshake = |line: &&str| line.contains(HANDSHAKE) && message(line).trim_end().ends_with(HANDSHAKE);
+    let mut lines = said.lines();
+    let began = lines.find(is_handshake).and_then(height_in)?;
     let executed = |line: &&str| {
         let line = line.to_ascii_lowercase();
         EXECUTED.iter().any(|words| line.contains(words))
@@ -216,22 +232,55 @@ mod tests {
                 Some(Words::Needs(folder("v0.4.11"))),
             ),
             (
-                "ERR x err=\"wrong app version 3, upgrade handler is missing for V2 upgrade plan\"",
+                "ERR x err=y\nerror on replay: wrong app version 3, upgrade handler is missing for V2 upgrade plan",
                 Some(Words::Needs(folder("v2"))),
             ),
             (
-                r#"{"err":"BINARY UPDATED BEFORE TRIGGER! UPGRADE \"v3\" - in binary but not executed on chain. Downgrade"}"#,
+                r#"{"level":"error","message":"BINARY UPDATED BEFORE TRIGGER! UPGRADE \"v3\" - in binary but not executed on chain. Downgrade"}"#,
                 Some(Words::TooNew(folder("v3"))),
             ),
             (
-                "error in proxyAppConn.FinalizeBlock err=\"halt per configuration height 120 time 0\"",
+                "x\npanic: Failed to process committed block (120:AB): halt per configuration height 120 time 0\n",
                 Some(Words::Halted(120)),
             ),
             ("panic: upgrade handler is missing for ../x", None),
             ("all is well", None),
-            ("ERR x err=\"wrong Block.Header.AppHash.  Expected AB, got CD\"\npanic: x", Some(Words::WrongAppHash)),
+            (
+                "Error: error during handshake: state.AppHash does not match AppHash after replay. Got AB, expected CD",
+                Some(Words::WrongAppHash),
+            ),
+            (
+                "7:54PM ERR BINARY UPDATED BEFORE TRIGGER! UPGRADE \"v3\" - in binary but not executed on chain module=x",
+                Some(Words::TooNew(folder("v3"))),
+            ),
         ] {
             assert_eq!(find(said, false), words, "{said}");
+        }
+    }
+
+    /// A peer chose which binary runs, and had a committed upgrade taken back, by the network that it said it was of.
+    #[test]
+    fn what_strangers_have_a_node_print_is_none_of_its_words() {
+        for words in [
+            "BINARY UPDATED BEFORE TRIGGER! UPGRADE v2 - in binary",
+            "upgrade handler is missing for v2 upgrade plan",
+            "halt per configuration height 210 time 0",
+            "wrong Block.Header.AppHash.  Expected AB, got CD",
+            "found signature from the same key",
+            "ABCI Handshake App Info height=3",
+            "\"message\":\"ABCI Handshake App Info\",\"height\":3",
+        ] {
+            let error = format!("incompatible: peer is on a different network. Got {words}");
+            let json = serde_json::json!({"level": "info", "err": error, "message": "Inbound Peer rejected"});
+            for line in [
+                format!("4:20AM INF Inbound Peer rejected err=\"{error}\" module=p2p numPeers=0"),
+                format!("I[2026-01-01|10:00:00.000] Inbound Peer rejected        module=p2p err=\"{error}\""),
+                json.to_string(),
+            ] {
+                for end in ["", "panic: a defect\n\ngoroutine 1\n", "Error: no\n", "no\n"] {
+                    assert_eq!(find(&format!("{line}\n{end}"), false), None, "{line}");
+                }
+            }
         }
     }
 
@@ -272,7 +321,7 @@ mod tests {
             assert_eq!(find(&executed, false), at(115, 116), "{handshake}");
         }
         let twice = format!("{console}INF committed state height=116\n{}", console.replace("115", "116"));
-        assert_eq!(find(&twice, false), at(116, 116));
+        assert_eq!(find(&twice, false), at(115, 116));
         assert_eq!(find("INF executed block height=116\n", false), None, "where it began is not known");
     }
 }
