@@ -5,7 +5,7 @@ use std::{
     collections::BTreeMap,
     fs, io,
     os::unix::fs::{MetadataExt as _, PermissionsExt as _},
-    path::Path,
+    path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
@@ -36,6 +36,8 @@ pub struct Observer {
     told: BTreeMap<Folder, version::NotUnderstood>,
     /// Why a backup could not be brought back, and when that was looked at: it takes a look at each file beside it.
     obstacle: Option<(Instant, Option<String>)>,
+    /// Where the validator keeps what it signed last, and when the node's configuration was asked for that.
+    signing: Option<(Instant, PathBuf)>,
 }
 
 /// `upgrade-info.json` as it was read last.
@@ -66,7 +68,7 @@ impl Observer {
         let failure = if let RecordFact::Present(record) = &record { record.failure.as_ref() } else { None };
         let failed = failure.map(|failure| &failure.folder);
         let folders = interest.iter().chain(plan.map(|upgrade| &upgrade.folder)).chain(&placed).chain(failed);
-        let (signed, orders) = (signed_height(home), orders::read(home));
+        let (signed, orders) = (self.signed_height(home), orders::read(home));
         // Of an upgrade that is over it matters to who takes that back; the disk may hang on which its backup is.
         let plan = plan.map(|upgrade| &upgrade.plan).filter(|plan| orders.ruling.is_some() || !record.is_past(plan));
         let taken_back = plan.filter(|_| !alive || orders.ruling.is_some());
@@ -97,6 +99,15 @@ impl Observer {
             record,
             info,
         }
+    }
+
+    fn signed_height(&mut self, home: &Home) -> Result<Option<u64>, backup::Unreadable> {
+        const LASTS: Duration = Duration::from_secs(5);
+        if let Some((_, path)) = self.signing.as_ref().filter(|(asked, _)| asked.elapsed() < LASTS) {
+            return height_in(path);
+        }
+        let path = backup::signing_state(home)?;
+        height_in(&self.signing.insert((Instant::now(), path)).1)
     }
 
     fn obstacle(&mut self, home: &Home, plan: &Plan) -> Option<String> {
@@ -202,13 +213,17 @@ fn understood(home: &Home, bytes: Result<&[u8], &String>, fingerprint: Fingerpri
     }
 }
 
-/// The height in `priv_validator_state.json`, which CometBFT writes before it lets a signature out; none where there is no
+/// The height in the validator's signing state, which CometBFT writes before it lets a signature out; none where there is no
 /// such file.
 ///
 /// # Errors
-/// Where there is one that cannot be read.
+/// Where there is one that cannot be read, or the node's configuration, which may name another.
 pub fn signed_height(home: &Home) -> Result<Option<u64>, backup::Unreadable> {
-    Ok(signing::read(&home.data().join("priv_validator_state.json"))?.map(|signed| signed.at.0))
+    height_in(&backup::signing_state(home)?)
+}
+
+fn height_in(path: &Path) -> Result<Option<u64>, backup::Unreadable> {
+    Ok(signing::read(path)?.map(|signed| signed.at.0))
 }
 
 #[cfg(test)]
@@ -234,6 +249,23 @@ mod tests {
         assert_eq!(Observer::default().observe(&home, &[], true).record, RecordFact::Unreadable);
         fs::remove_dir(home.record()).unwrap();
         assert_eq!(observer.observe(&home, &[], true).record, RecordFact::Absent);
+    }
+
+    /// It was read at its usual place, so that an upgrade was taken back whose height the validator had signed beyond.
+    #[test]
+    fn what_was_signed_is_read_where_the_node_is_set_to_write_it() {
+        let (_keep, home) = home_with(&["genesis"]);
+        let state = |height: u64| format!(r#"{{"height":"{height}","round":0,"step":3}}"#);
+        fs::create_dir_all(home.path.join("state")).unwrap();
+        fs::create_dir_all(home.path.join("config")).unwrap();
+        fs::write(home.data().join("priv_validator_state.json"), state(0)).unwrap();
+        fs::write(home.path.join("state/pvs.json"), state(12)).unwrap();
+        let config = home.path.join("config/config.toml");
+        fs::write(&config, "priv_validator_state_file = \"state/pvs.json\"").unwrap();
+        let seen = || Observer::default().observe(&home, &[], false);
+        assert_eq!(seen().signed_height, Some(12));
+        fs::write(&config, "priv_validator_state_file = ").unwrap();
+        assert!(seen().signed_height.is_none() && seen().signer_unknown.is_some_and(|why| why.contains("config.toml")));
     }
 
     #[test]

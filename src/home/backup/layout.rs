@@ -11,7 +11,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    NAME,
+    NAME, Unreadable,
     mount::{self, Mount},
 };
 use crate::home::{
@@ -94,15 +94,9 @@ impl Layout {
     /// # Errors
     /// Where `data` or what `WATCHER_BACKUP_PATHS` names is not there.
     pub(super) fn of(home: &Home) -> io::Result<Self> {
-        let file = node_config::read(&home.path, "config.toml")
-            .map_err(|error| at(&home.path.join("config/config.toml"), &error))?;
-        let env = |name: &str| std::env::var(name).ok();
-        let config = NodeConfig { args: &home.manner.node_arguments, env: &env, daemon_name: &home.daemon, file };
-        let named = |key: &str, default: &str| {
-            let text = config.value(key).filter(|text| !text.is_empty());
-            home.path.join(text.as_deref().unwrap_or(default))
-        };
-        let signing = resolved(&named("priv_validator_state_file", "data/priv_validator_state.json"));
+        let config = config(home)?;
+        let named = |key: &str, default: &str| named(home, &config, key, default);
+        let signing = signing_in(home, &config);
         let wal = resolved(&named("consensus.wal_file", "data/cs.wal/wal"));
         let personal = [
             signing.clone(),
@@ -214,9 +208,35 @@ fn is_key_or_signing_state(path: &Path, meta: &fs::Metadata) -> io::Result<bool>
     Ok(["height", "round", "step"].iter().all(has) || has(&"priv_key"))
 }
 
+/// Where the validator keeps what it signed last, as the node is set.
+///
+/// # Errors
+/// Where its `config.toml` cannot be read or understood.
+pub(in crate::home) fn signing_state(home: &Home) -> Result<PathBuf, Unreadable> {
+    let unreadable = |error: io::Error| Unreadable::new(&home.path.join("config"), error.to_string());
+    config(home).map(|config| signing_in(home, &config)).map_err(unreadable)
+}
+
+fn signing_in(home: &Home, config: &NodeConfig<'_>) -> PathBuf {
+    resolved(&named(home, config, "priv_validator_state_file", "data/priv_validator_state.json"))
+}
+
+fn config(home: &Home) -> io::Result<NodeConfig<'_>> {
+    let file = node_config::read(&home.path, "config.toml")
+        .map_err(|error| at(&home.path.join("config/config.toml"), &error))?;
+    let env = &|name: &str| std::env::var(name).ok();
+    Ok(NodeConfig { args: &home.manner.node_arguments, env, daemon_name: &home.daemon, file })
+}
+
+/// A path that the node's configuration names, within its home.
+fn named(home: &Home, config: &NodeConfig<'_>, key: &str, default: &str) -> PathBuf {
+    let text = config.value(key).filter(|text| !text.is_empty());
+    home.path.join(text.as_deref().unwrap_or(default))
+}
+
 /// A name for something of this home's own: another home may keep its backups in the same place.
 pub(super) fn ours(home: &Home, what: &str) -> String {
-    let named = named(home).ok().flatten().unwrap_or_else(|| {
+    let named = given(home).ok().flatten().unwrap_or_else(|| {
         let (device, inode) = identity(&home.path).unwrap_or_default();
         format!("{device:x}-{inode:x}")
     });
@@ -229,7 +249,7 @@ pub(super) fn ours(home: &Home, what: &str) -> String {
 /// # Errors
 /// As the file system gives them.
 pub(in crate::home) fn name(home: &Home) -> io::Result<()> {
-    if named(home)?.is_some() {
+    if given(home)?.is_some() {
         return Ok(());
     }
     let (_, inode) = identity(&home.path)?;
@@ -238,7 +258,7 @@ pub(in crate::home) fn name(home: &Home) -> io::Result<()> {
 }
 
 /// The name that was given to a home, and not to one of which it is a copy.
-fn named(home: &Home) -> io::Result<Option<String>> {
+fn given(home: &Home) -> io::Result<Option<String>> {
     let Some(text) = unless_missing(read_small(&home.own().join(ID), 64))? else { return Ok(None) };
     let inode = format!("{:x}", identity(&home.path)?.1);
     let text = String::from_utf8_lossy(&text).into_owned();

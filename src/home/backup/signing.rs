@@ -26,12 +26,18 @@ pub struct Unreadable {
     pub(super) reason: String,
 }
 
+impl Unreadable {
+    pub(super) fn new(path: &Path, reason: String) -> Self {
+        Self { path: path.display().to_string(), reason }
+    }
+}
+
 /// Reads a signing state; none where there is no such file.
 ///
 /// # Errors
 /// [`Unreadable`] where it is there and does not say what was signed.
 pub(in crate::home) fn read(path: &Path) -> Result<Option<Signed>, Unreadable> {
-    let unreadable = |reason: String| Unreadable { path: path.display().to_string(), reason };
+    let unreadable = |reason: String| Unreadable::new(path, reason);
     let content = unless_missing(read_small(path, SMALL)).map_err(|error| unreadable(error.to_string()))?;
     content.map(|content| understood(path, content)).transpose()
 }
@@ -41,7 +47,7 @@ pub(in crate::home) fn read(path: &Path) -> Result<Option<Signed>, Unreadable> {
 /// # Errors
 /// [`Unreadable`] where it does not say what was signed.
 pub(super) fn understood(path: &Path, content: Vec<u8>) -> Result<Signed, Unreadable> {
-    let unreadable = |reason: String| Unreadable { path: path.display().to_string(), reason };
+    let unreadable = |reason: String| Unreadable::new(path, reason);
     let value: Value = serde_json::from_slice(&content).map_err(|error| unreadable(error.to_string()))?;
     let field = |name: &str| number(&value, name).ok_or_else(|| unreadable(format!("it says no {name}")));
     Ok(Signed { at: (field("height")?, field("round")?, field("step")?), content })
