@@ -229,6 +229,14 @@ pub enum Backup {
     Complete,
 }
 
+impl Facts {
+    /// Whether the plan in `upgrade-info.json` is an operator's own, which means nothing to the chain.
+    #[must_use]
+    pub const fn is_named_by_hand(&self) -> bool {
+        matches!(self.info, Info::Plan { origin: Origin::Operator, .. })
+    }
+}
+
 /// Who holds the lock that a node inherits from the `watcher` that started it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum NodeLock {
@@ -274,6 +282,10 @@ impl RecordFact {
                      `ln -s upgrades/{name} current`; {REFUSED}"
                 ))
             }
+            Self::Present(Record { from: Version::Upgrade(folder), .. }) => Some(format!(
+                "cosmovisor/current is missing, and what ran here was upgrades/{folder}: link it to what is to run, for example \
+                 `ln -s upgrades/{folder} current`; {REFUSED}"
+            )),
             Self::Unreadable => Some(format!(
                 "cosmovisor/current is missing, and which upgrade was the last here cannot be read: link it to what is to run, \
                  for example `ln -s upgrades/NAME current`; {REFUSED}"
@@ -434,6 +446,16 @@ impl Record {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A home that was taken over, and had done no upgrade yet, began with genesis once its link was lost.
+    #[test]
+    fn genesis_is_not_started_where_a_later_version_ran() {
+        let v5 = Version::Upgrade(Folder::existing("v5").unwrap());
+        let refused = RecordFact::Present(Record::nothing(v5)).past_genesis();
+        assert!(refused.is_some_and(|why| why.contains("ln -s upgrades/v5 current")));
+        assert_eq!(RecordFact::Present(Record::nothing(Version::Genesis)).past_genesis(), None);
+        assert_eq!(RecordFact::Absent.past_genesis(), None);
+    }
 
     #[test]
     fn a_receipt_satisfies_what_names_the_same_artifact_or_document_or_nothing_under_the_same_name() {

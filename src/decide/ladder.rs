@@ -90,19 +90,25 @@ fn before_the_switch(upgrade: &Upgrade, record: &Record, facts: &Facts, context:
 fn after_the_switch(upgrade: &Upgrade, record: &Record, facts: &Facts, context: Context<'_>) -> Rung {
     let new = Version::Upgrade(upgrade.folder.clone());
     let height = upgrade.plan.height;
-    // It may have ended by now; what ended before its first start was the old one, perhaps in the same folder.
-    let is_new = |life: &&Life| life.version == new && (context.run.is_alive() || record.starts > 0);
+    // What comes into the folder that ran already begins with the end of what runs.
+    let begins = record.from == new && record.starts == 0;
+    // It may have ended by now; what ended before its first start was the old one.
+    let is_new = |life: &&Life| life.version == new && !begins && (context.run.is_alive() || record.starts > 0);
     let passed = context.run.life().filter(is_new).is_some_and(|life| {
         let committed = life.committed.is_some_and(|committed| committed >= height);
         let signed = facts.signed_height.is_some_and(|signed| signed > height.max(record.signed_before));
         // Two blocks beyond it are not stored before the application has taken it.
-        committed || signed || life.latest.is_some_and(|latest| latest > height + 1)
+        let beyond = life.latest.is_some_and(|latest| latest > height + 1);
+        // A height that means nothing to the chain was committed by the old binary.
+        if facts.is_named_by_hand() { signed || committed && life.grew } else { signed || committed || beyond }
     });
     match context.run {
         _ if passed => Rung::Passed,
-        Run::Alive(life) if life.version == new => Rung::Pass,
+        Run::Alive(life) if life.version == new && !begins => Rung::Pass,
         Run::Alive(_) => Rung::Stop,
         _ if facts.lock == NodeLock::Held => Rung::StopStray,
+        _ if begins && facts.backup == Backup::Missing => Rung::BackUp,
+        _ if begins && context.settings.custom_hook && !record.custom_hook_done => Rung::CustomHook,
         _ if !record.app_hook_done => Rung::AppHook,
         _ => Rung::Start,
     }
@@ -110,12 +116,14 @@ fn after_the_switch(upgrade: &Upgrade, record: &Record, facts: &Facts, context: 
 
 #[cfg(test)]
 mod tests {
+    use ::core::time::Duration;
     use alloc::string::String;
 
     use super::*;
     use crate::decide::{
         decision::RunId,
-        facts::Current,
+        event::NodeExit,
+        facts::{Current, Fingerprint, Info, Origin},
         plan::{Artifact, Asks, Folder, Plan},
         run::Life,
     };
@@ -163,6 +171,46 @@ mod tests {
         assert_eq!(rung(&held, &Run::Never, &record(), false), Rung::StopStray);
         assert_eq!(rung(&free, &Run::Never, &record(), false), Rung::AppHook);
         assert_eq!(rung(&free, &Run::Never, &Record { app_hook_done: true, ..record() }, false), Rung::Start);
+    }
+
+    /// What the old binary committed, or signed, passed an upgrade whose new one only ever ended.
+    #[test]
+    fn a_height_that_was_named_by_hand_has_passed_once_the_new_binary_puts_a_block_on_another() {
+        let info = Info::Plan { upgrade: upgrade(), fingerprint: Fingerprint::default(), origin: Origin::Operator };
+        let facts = Facts { info, signed_height: Some(15), ..switched() };
+        let record = Record { signed_before: 15, starts: 1, ..record() };
+        for (committed, latest, grew, passed) in [
+            (Some(14), Some(15), false, false),
+            (None, Some(15), false, false),
+            (Some(15), Some(15), true, true),
+            (Some(9), Some(9), true, false),
+        ] {
+            let run = Run::Alive(Life { latest, committed, grew, ..alive(Version::Upgrade(folder())) });
+            assert_eq!(rung(&facts, &run, &record, false) == Rung::Passed, passed, "{committed:?} {grew}");
+        }
+        let run = Run::Alive(alive(Version::Upgrade(folder())));
+        assert_eq!(rung(&Facts { signed_height: Some(16), ..facts }, &run, &record, false), Rung::Passed);
+    }
+
+    /// It was called passed, and the old one ran on.
+    #[test]
+    fn what_came_into_the_folder_that_runs_begins_with_the_end_of_what_runs_and_its_backup() {
+        let new = Version::Upgrade(folder());
+        let same = Record { from: new.clone(), ..record() };
+        let old = Life { committed: Some(30), latest: Some(31), grew: true, ..alive(new) };
+        let facts = Facts { signed_height: Some(31), backup: Backup::Missing, ..switched() };
+        assert_eq!(rung(&facts, &Run::Alive(old.clone()), &same, false), Rung::Stop);
+        let ended = Run::Ended { life: old, exit: NodeExit::Code(0), at: Duration::ZERO };
+        assert_eq!(rung(&facts, &ended, &same, false), Rung::BackUp);
+        let saved = Facts { backup: Backup::Complete, ..facts };
+        assert_eq!(rung(&saved, &ended, &same, false), Rung::AppHook);
+        let settings = Settings { custom_hook: true, ..Settings::default() };
+        let context = Context { settings: &settings, run: &ended, hashed: false };
+        assert_eq!(next(&upgrade(), &same, &saved, context), Rung::CustomHook);
+        let ready = Record { app_hook_done: true, ..same };
+        assert_eq!(rung(&saved, &ended, &ready, false), Rung::Start);
+        let started = Run::Alive(alive(Version::Upgrade(folder())));
+        assert_eq!(rung(&saved, &started, &Record { starts: 1, ..ready }, false), Rung::Passed);
     }
 
     #[test]

@@ -172,6 +172,9 @@ pub struct Question {
     pub plausible: bool,
 }
 
+/// How often a node does not answer before it is taken for one that stands at a height far above what was heard of it.
+const MANY: u32 = 10;
+
 impl Run {
     /// Whether a process exists.
     #[must_use]
@@ -217,7 +220,9 @@ impl Run {
             }
             Self::Alive(_) => match life.asked {
                 Some((about, at)) if about == fingerprint => {
-                    if written_since && life.silent > 0 {
+                    // One that was heard of far below it may be busy, and somebody else have written the file.
+                    let enough = if life.height().is_none() || life.is_near(height) { 1 } else { MANY };
+                    if written_since && life.silent >= enough {
                         return Due::Yes;
                     }
                     let left = life.latest.filter(|_| life.silent == 0).map(|latest| height - latest);
@@ -286,6 +291,19 @@ mod tests {
         assert_eq!(at(&ended(code(0), Some(3)), NEW, node), Due::No);
         // A node that ran far below the height and crashed did not die of the plan.
         assert_eq!(at(&ended(code(1), Some(3)), OLD, node), Due::No);
+    }
+
+    /// A file that a person wrote, and forgot to make executable, was swapped for after one question without an answer.
+    #[test]
+    fn a_node_far_below_the_height_that_does_not_answer_once_may_be_busy() {
+        let ask = Question { height: 5_000, fingerprint: NEW, origin: Origin::Node, plausible: true };
+        let after = |latest, silent| {
+            let asked = Some((NEW, Duration::ZERO));
+            Run::Alive(Life { latest, silent, asked, ..Life::new(RunId(1), Version::Genesis, Some(OLD)) })
+        };
+        let due = |run: Run| run.due(&ask, Duration::ZERO, POLL) == Due::Yes;
+        assert!(!due(after(Some(100), 1)) && due(after(Some(4_997), 1)) && due(after(None, 1)));
+        assert!(due(after(Some(100), MANY)), "it stands, and was asked long ago");
     }
 
     #[test]

@@ -12,8 +12,7 @@ use super::{
         decision::{Decision, Exit, HomeJob},
         event::{Event, NodeExit, Trouble, Words},
         facts::{
-            Backup, Current, Facts, Failure, FailureState, Info, NodeLock, Origin, Record, RecordFact, Staged, Verdict,
-            Version,
+            Backup, Current, Facts, Failure, FailureState, NodeLock, Record, RecordFact, Staged, Verdict, Version,
         },
         note::Note,
         orders::Ruling,
@@ -73,7 +72,7 @@ impl Core {
             }
             // It committed the height in an earlier start, and ends of something else.
             // At a height that the operator named, the old binary did.
-            Some(Words::At { began, .. }) if *began >= record.plan.height && !named_by_hand(&event.facts) => {
+            Some(Words::At { began, .. }) if *began >= record.plan.height && !event.facts.is_named_by_hand() => {
                 self.passed(record, decision);
                 return true;
             }
@@ -400,10 +399,6 @@ impl Core {
         let (plan, failure) = (record.plan.clone(), failure.clone());
         self.tell(key, decision, || Note::UpgradeFailed { plan, failure: *failure, way_back });
     }
-}
-
-pub(super) fn named_by_hand(facts: &Facts) -> bool {
-    matches!(facts.info, Info::Plan { origin: Origin::Operator, .. })
 }
 
 const fn is_on_its_way(state: FailureState) -> bool {

@@ -17,9 +17,7 @@ use super::{
         run::{Due, Ear, Life, Question, Run},
         schedule::Urgency,
     },
-    Core,
-    failure::named_by_hand,
-    key, nothing_on, pending, record_of,
+    Core, key, nothing_on, pending, record_of,
     restored::were_exchanged,
     version_of, wake_by,
 };
@@ -183,7 +181,9 @@ impl Core {
         let marked = facts.marker.as_ref().is_some_and(|marker| marker.height == plan.height);
         // What an operator named for a height still to come is not settled because the same folder runs already.
         let is_past = origin == Origin::Node || marked || committed.is_some_and(|committed| committed >= plan.height);
-        if switched && is_past {
+        // Another plan may ask for what is to come into the folder that runs.
+        let brought = facts.marker.as_ref().is_none_or(|marker| marker.height >= plan.height);
+        if switched && is_past && brought {
             let mut record = record_of(plan, facts);
             // One that cannot be read now may be that of this very upgrade, which is not over.
             let unread = facts.record == RecordFact::Unreadable;
@@ -307,7 +307,7 @@ impl Core {
     /// on meanwhile: nothing else would start it again.
     fn run_on(&mut self, upgrade: &Upgrade, event: &Event, decision: &mut Decision) {
         let exact = event.facts.orders.exact.as_ref().is_some_and(|exact| exact.height == upgrade.plan.height);
-        if named_by_hand(&event.facts) && !exact && !self.run.is_alive() {
+        if event.facts.is_named_by_hand() && !exact && !self.run.is_alive() {
             self.keep_running(event, decision);
         }
     }
@@ -365,6 +365,10 @@ impl Core {
         if self.counted != Some(record.starts) {
             if self.failed_before_its_height(upgrade, &record, event, decision) {
                 return;
+            }
+            // The old binary committed and signed beyond a height that means nothing to the chain.
+            if event.facts.is_named_by_hand() && record.starts == 0 {
+                record.signed_before = record.signed_before.max(event.facts.signed_height.unwrap_or_default());
             }
             record.starts = record.starts.saturating_add(1);
             self.counted = Some(record.starts);

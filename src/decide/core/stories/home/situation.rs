@@ -80,6 +80,9 @@ fn a_height_that_was_named_by_hand_is_not_over_because_its_folder_runs_already()
     switched(Origin::Operator, true, |_| {}).asks();
     switched(Origin::Operator, true, marked(HEIGHT)).tick().remembers(settled.clone());
     switched(Origin::Operator, true, marked(HEIGHT - 1)).asks();
+    // The chain may ask for the same folder twice.
+    switched(Origin::Node, true, marked(HEIGHT)).tick().remembers(settled.clone());
+    switched(Origin::Node, true, marked(HEIGHT - 1)).asks();
     for (committed, over) in [(HEIGHT - 1, false), (HEIGHT, true)] {
         let mut scene = switched(Origin::Operator, true, |_| {});
         scene.asks();
