@@ -148,6 +148,7 @@ struct Failing {
 #[derive(Debug, Clone)]
 struct Hooks {
     plan: Plan,
+    saved: bool,
     custom: bool,
     app: bool,
     app_retries: i64,
@@ -234,6 +235,7 @@ impl Core {
         let hooks = self.hooks.take().filter(|hooks| hooks.plan == *plan);
         self.hooks.insert(hooks.unwrap_or_else(|| Hooks {
             plan: plan.clone(),
+            saved: false,
             custom: false,
             app: false,
             app_retries: 0,
@@ -243,7 +245,8 @@ impl Core {
     /// The record with the hooks that ran since it was written.
     fn with_hooks(&self, record: &Record) -> Record {
         let mut record = record.clone();
-        if let Some(hooks) = self.hooks.as_ref().filter(|hooks| hooks.plan.name == record.plan.name) {
+        if let Some(hooks) = self.hooks.as_ref().filter(|hooks| record.is_of(&hooks.plan)) {
+            record.outdated &= !hooks.saved;
             record.custom_hook_done |= hooks.custom;
             record.app_hook_done |= hooks.app;
         }

@@ -230,6 +230,11 @@ pub enum Backup {
 }
 
 impl Facts {
+    /// Whether a backup is to be made for this upgrade.
+    pub(super) fn wants_backup(&self, record: &Record) -> bool {
+        self.backup == Backup::Missing || self.backup == Backup::Complete && record.outdated
+    }
+
     /// Whether the plan in `upgrade-info.json` is an operator's own, which means nothing to the chain.
     #[must_use]
     pub const fn is_named_by_hand(&self) -> bool {
@@ -297,6 +302,7 @@ impl RecordFact {
 
 /// What the disk does not show by itself. Written whole, by rename.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "each is one thing that was done, or is so")]
 pub struct Record {
     /// The upgrade that is under way, or was the last.
     pub plan: Plan,
@@ -330,6 +336,9 @@ pub struct Record {
     /// The data on which a node of this home last made blocks.
     #[serde(default)]
     pub data: Option<DataIdentity>,
+    /// The backup that lies there is of before the old binary ran on, or of an earlier upgrade of the same name and height.
+    #[serde(default)]
+    pub outdated: bool,
 }
 
 /// How an upgrade ended.
@@ -407,6 +416,7 @@ impl Record {
             retried: false,
             signed_before: 0,
             data: None,
+            outdated: false,
         }
     }
 

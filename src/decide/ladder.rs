@@ -2,7 +2,7 @@
 //! a job and the day after a power cut all ask this one question.
 
 use super::{
-    facts::{Backup, Facts, NodeLock, Receipt, Record, Staged, Version},
+    facts::{Facts, NodeLock, Receipt, Record, Staged, Version},
     plan::Upgrade,
     run::{Life, Run},
     settings::Settings,
@@ -78,7 +78,7 @@ fn before_the_switch(upgrade: &Upgrade, record: &Record, facts: &Facts, context:
         Rung::Stop
     } else if facts.lock == NodeLock::Held {
         Rung::StopStray
-    } else if facts.backup == Backup::Missing {
+    } else if facts.wants_backup(record) {
         Rung::BackUp
     } else if context.settings.custom_hook && !record.custom_hook_done {
         Rung::CustomHook
@@ -107,7 +107,7 @@ fn after_the_switch(upgrade: &Upgrade, record: &Record, facts: &Facts, context: 
         Run::Alive(life) if life.version == new && !begins => Rung::Pass,
         Run::Alive(_) => Rung::Stop,
         _ if facts.lock == NodeLock::Held => Rung::StopStray,
-        _ if begins && facts.backup == Backup::Missing => Rung::BackUp,
+        _ if begins && facts.wants_backup(record) => Rung::BackUp,
         _ if begins && context.settings.custom_hook && !record.custom_hook_done => Rung::CustomHook,
         _ if !record.app_hook_done => Rung::AppHook,
         _ => Rung::Start,
@@ -123,7 +123,7 @@ mod tests {
     use crate::decide::{
         decision::RunId,
         event::NodeExit,
-        facts::{Current, Fingerprint, Info, Origin},
+        facts::{Backup, Current, Fingerprint, Info, Origin},
         plan::{Artifact, Asks, Folder, Plan},
         run::Life,
     };
@@ -161,6 +161,15 @@ mod tests {
         let facts = Facts { staged: [(folder(), Staged::Ours(receipt))].into(), ..Facts::default() };
         let run = Run::Alive(alive(Version::Genesis));
         assert_eq!([false, true].map(|hashed| rung(&facts, &run, &record(), hashed)), [Rung::Hash, Rung::Stop]);
+    }
+
+    #[test]
+    fn a_backup_from_before_the_old_binary_ran_on_is_made_anew() {
+        let staged: alloc::collections::BTreeMap<_, _> = [(folder(), Staged::Operator)].into();
+        let facts = |backup| Facts { staged: staged.clone(), backup, ..Facts::default() };
+        let rung = |backup, outdated| rung(&facts(backup), &Run::Never, &Record { outdated, ..record() }, false);
+        assert_eq!([false, true].map(|outdated| rung(Backup::Complete, outdated)), [Rung::Switch, Rung::BackUp]);
+        assert_eq!(rung(Backup::NotWanted, true), Rung::Switch);
     }
 
     #[test]

@@ -299,7 +299,7 @@ mod tests {
         let ask = Question { height: 5_000, fingerprint: NEW, origin: Origin::Node, plausible: true };
         let after = |latest, silent| {
             let asked = Some((NEW, Duration::ZERO));
-            Run::Alive(Life { latest, silent, asked, ..Life::new(RunId(1), Version::Genesis, Some(OLD)) })
+            Run::Alive(Life { latest, asked, silent, ..Life::new(RunId(1), Version::Genesis, Some(OLD)) })
         };
         let due = |run: Run| run.due(&ask, Duration::ZERO, POLL) == Due::Yes;
         assert!(!due(after(Some(100), 1)) && due(after(Some(4_997), 1)) && due(after(None, 1)));

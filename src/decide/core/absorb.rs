@@ -111,6 +111,7 @@ impl Core {
             // What was free when it was staged may be taken at the halt.
             (HomeJob::Room { plan, .. }, Outcome::Done) if pending(&event.facts).is_some() => self.roomy = Some(plan),
             (HomeJob::CustomHook(plan), Outcome::Done) => self.hooks_for(&plan).custom = true,
+            (HomeJob::BackUp(plan), Outcome::Done) => self.hooks_for(&plan).saved = true,
             (HomeJob::AppHook, Outcome::PreUpgrade(code)) => self.pre_upgrade_ended(*code, event, decision),
             (HomeJob::Start { .. }, Outcome::Started) => {
                 self.counted = None;

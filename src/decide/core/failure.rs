@@ -436,7 +436,7 @@ fn has_a_way_back<'a>(record: &Record, facts: &'a Facts) -> Result<&'a Upgrade, 
     if record.from == Version::Upgrade(upgrade.folder.clone()) {
         return Err("the version before it is not known".to_string());
     }
-    if !record.is_of(&upgrade.plan) || facts.backup != Backup::Complete {
+    if !record.is_of(&upgrade.plan) || facts.backup != Backup::Complete || record.outdated {
         return Err(format!("there is no complete backup for {:?}", record.plan.name));
     }
     if let Some(why) = &facts.signer_unknown {

@@ -95,6 +95,10 @@ impl Core {
                         self.fetching.clear();
                         decision.notes.push(Note::Due(upgrade.plan.clone()));
                         let mut record = record_of(&upgrade.plan, facts);
+                        // What was saved for an upgrade that only begins is of an earlier one of its name and height. One
+                        // whose record is lost may have begun long ago.
+                        record.outdated = facts.record != RecordFact::Unreadable
+                            && (facts.backup == Backup::Complete || facts.record.is_past(&upgrade.plan));
                         // What was signed beyond its height before it was due was signed on other data.
                         let beyond = facts.signed_height.filter(|signed| *signed > height).unwrap_or_default();
                         record.signed_before = record.signed_before.max(beyond);
@@ -273,7 +277,7 @@ impl Core {
             Rung::SetAside => self.begin(HomeJob::SetAside(folder), decision),
             Rung::Place(receipt) => self.begin(HomeJob::Place { receipt, upgrade: upgrade.clone() }, decision),
             // Whoever has no room for a backup learns it while the node still stands.
-            Rung::Stop if event.facts.backup == Backup::Missing && self.roomy.as_ref() != Some(&plan) => {
+            Rung::Stop if event.facts.wants_backup(&record) && self.roomy.as_ref() != Some(&plan) => {
                 self.begin(HomeJob::Room { plan, approach: Approach::There }, decision);
             }
             Rung::Stop => self.stop(decision),
@@ -310,6 +314,17 @@ impl Core {
         if event.facts.is_named_by_hand() && !exact && !self.run.is_alive() {
             self.keep_running(event, decision);
         }
+    }
+
+    /// The record of an upgrade that is begun and whose old binary runs on: hooks and backup speak of other data then.
+    fn outlived(&mut self, facts: &Facts) -> Option<Record> {
+        let RecordFact::Present(record) = &facts.record else { return None };
+        let runs_on = record.verdict == Verdict::Pending && record.starts == 0 && record.from == version_of(facts);
+        if !runs_on || record.outdated && !record.custom_hook_done && !record.app_hook_done {
+            return None;
+        }
+        self.hooks = None;
+        Some(Record { outdated: true, custom_hook_done: false, app_hook_done: false, ..record.clone() })
     }
 
     /// The new binary runs. Where the chain's own words do not tell how high it is, it is asked; what else is scheduled is
@@ -392,7 +407,10 @@ impl Core {
                 self.begin(HomeJob::Remember(Record::nothing(version_of(&event.facts))), decision);
             }
             Run::Never => {
-                if !self.replace_now(&event.facts, decision) {
+                if self.replace_now(&event.facts, decision) {
+                } else if let Some(record) = self.outlived(&event.facts) {
+                    self.begin(HomeJob::Remember(record), decision);
+                } else {
                     self.start(&event.facts, decision);
                 }
             }

@@ -75,6 +75,7 @@ fn only_a_new_binary_fails_its_upgrade_by_not_starting() {
     scene.is_due();
     scene.facts.staged.clear();
     scene.facts.info = written(Origin::Operator);
+    scene.facts.record = present(Record { outdated: true, ..record() });
     scene.tick().starts(Version::Genesis);
     scene.fails().leaves(Exit::NodeFailed("it broke".into()));
 }

@@ -171,12 +171,21 @@ fn the_old_binary_goes_on_while_a_height_that_was_named_by_hand_waits_for_its_op
             waits(&mut scene.facts);
             let told = scene.tick();
             if goes_on {
-                told.starts(Version::Genesis)
+                // What was saved, and which hooks ran, tells of other data then.
+                told.remembers(Record { outdated: true, ..record() });
+                scene.done().starts(Version::Genesis)
             } else {
                 told.rests()
             };
         }
     }
+    // So it does whatever had been done for it.
+    let mut scene = Scene::new(Settings::default());
+    scene.is_due();
+    (scene.facts.info, scene.facts.record) = (written(Origin::Operator), present(hooked()));
+    held(&mut scene.facts);
+    scene.tick().remembers(Record { outdated: true, ..record() });
+    scene.done().starts(Version::Genesis);
     // One that runs is left alone, whatever else is ordered.
     let mut scene = Scene::halted(Settings::default());
     scene.facts.info = written(Origin::Operator);

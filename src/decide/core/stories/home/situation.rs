@@ -129,7 +129,26 @@ fn what_is_to_be_skipped_or_older_than_what_runs_is_told_and_left_alone() {
     scene.facts.info = written(Origin::Node);
     (scene.facts.marker, scene.facts.record) = (mark(HEIGHT + 1), present(v3(HEIGHT + 1)));
     scene.asks();
-    scene.ends(answer(HEIGHT, HEIGHT - 1)).remembers(Record { from: Version::Genesis, ..record() });
+    scene.ends(answer(HEIGHT, HEIGHT - 1)).remembers(Record { outdated: true, ..record() });
+}
+
+/// Another chain's data, or long outdated ones, came back: the backup was taken for this upgrade's by name and height alone.
+#[test]
+fn what_was_saved_before_an_upgrade_begins_is_of_an_earlier_one() {
+    for (backup, outdated) in [(Backup::Missing, false), (Backup::Complete, true)] {
+        let mut scene = Scene::running(Settings::default());
+        scene.facts.record = present(Record { plan: plan("v1", 1), ..passed() });
+        (scene.facts.info, scene.facts.backup) = (written(Origin::Node), backup);
+        scene.asks();
+        scene.ends(answer(HEIGHT, HEIGHT - 1)).remembers(Record { outdated, ..record() });
+    }
+    let mut scene = Scene::halted(Settings::default());
+    let begun = Record { outdated: true, ..record() };
+    (scene.facts.record, scene.facts.backup) = (present(begun.clone()), Backup::Complete);
+    scene.climbs_to(|job| matches!(job, HomeJob::Stop { .. }));
+    scene.exits(code(2));
+    scene.done().does(HomeJob::BackUp(plan("v2", HEIGHT)));
+    scene.done().does(HomeJob::Switch { folder: folder("v2"), plan: plan("v2", HEIGHT) });
 }
 
 /// No node was started any more, or the new binary was, on a chain that went on with the old one.
