@@ -89,7 +89,7 @@ fn write(config: &Config, holds: &[Hold]) -> anyhow::Result<()> {
 
 fn listed(holds: &[Hold]) -> String {
     let one = |hold: &Hold| {
-        let name = hold.folder.as_ref().map_or(ALL, Folder::as_str);
+        let name = hold.name();
         if hold.reason.is_empty() { name.to_owned() } else { format!("{name} ({})", hold.reason) }
     };
     match holds {

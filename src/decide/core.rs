@@ -289,10 +289,12 @@ impl Core {
 }
 
 impl Retry {
+    /// Where it was asked to wait, it waits a minute also at the halt: what is asked for in vain may refuse it for longer.
     fn failed(&mut self, now: Duration, most: Duration, asked: Option<Duration>) {
+        const ASKED: Duration = Duration::from_mins(1);
         self.failures = self.failures.saturating_add(1);
         let pause = schedule::back_off(self.failures, most);
-        self.not_before = now + asked.map_or(pause, |asked| asked.clamp(pause, most.max(pause)));
+        self.not_before = now + asked.map_or(pause, |asked| asked.clamp(pause, most.max(ASKED)));
     }
 }
 

@@ -295,7 +295,12 @@ impl fmt::Display for Note {
                 describe(proposal, state, f)
             }
             Self::Over(proposal) => {
-                let state = "is over, and nothing comes of it (rejected, withdrawn, or it could not be carried out)";
+                let cancels = proposal.actions.iter().all(|action| *action == Action::Cancel);
+                let state = if cancels {
+                    "is over (carried out, rejected or withdrawn)"
+                } else {
+                    "is over, and nothing comes of it (rejected, withdrawn, or it could not be carried out)"
+                };
                 describe(proposal, state, f)
             }
             Self::Scheduled { upgrade, left, belief, waits } => {

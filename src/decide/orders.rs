@@ -36,6 +36,14 @@ pub struct Hold {
     pub reason: String,
 }
 
+impl Hold {
+    /// What it is called where it is put on and taken off.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.folder.as_ref().map_or("all", Folder::as_str)
+    }
+}
+
 /// `add-upgrade --upgrade-height N --exact`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Exact {

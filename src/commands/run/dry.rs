@@ -83,7 +83,10 @@ fn of_the_home(config: &Config, facts: &Facts) -> String {
         Info::Unreadable { reason, .. } => Some(("halt", format!("data/upgrade-info.json cannot be read: {reason}"))),
         Info::Plan { upgrade: Upgrade { plan, folder, .. }, .. } => {
             let asked = format!("{} at height {}", text::name(&plan.name), plan.height);
-            let hold = facts.orders.hold(folder).map(|_| format!(", which is held until `watcher release {folder}`"));
+            let hold = facts
+                .orders
+                .hold(folder)
+                .map(|hold| format!(", which is held until `watcher release {}`", hold.name()));
             let told = if facts.record.is_past(plan) {
                 format!("none; data/upgrade-info.json is still of {asked}, which is past")
             } else {

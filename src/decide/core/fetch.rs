@@ -23,8 +23,10 @@ use super::{
 impl Core {
     pub(super) fn choose_fetch(&mut self, event: &Event, decision: &mut Decision) {
         let facts = &event.facts;
-        // Once the new binary runs, the upgrade after it is what is fetched for.
-        let under = pending(facts).filter(|_| !self.runs_new(facts)).cloned();
+        // Once the new binary runs, the upgrade after it is what is fetched for; so it is while one waits that means nothing to
+        // the chain.
+        let waits = |upgrade: &&Upgrade| facts.is_named_by_hand() && facts.orders.hold(&upgrade.folder).is_some();
+        let under = pending(facts).filter(|upgrade| !self.runs_new(facts) && !waits(upgrade)).cloned();
         let scheduled: Vec<Upgrade> = self.knowledge.scheduled().into_iter().cloned().collect();
         if let Some(FetchJob::Fetch { upgrade, .. }) = self.fetch.job() {
             // At the halt nothing else is worth the bandwidth; before it, nothing that is not scheduled any more.

@@ -129,10 +129,10 @@ impl Core {
             Run::Ended { exit, .. } => decision.exit = Some(exit_by(*exit)),
         }
         if decision.exit.is_some() {
-            let held =
-                |upgrade: &&Upgrade| facts.orders.hold(&upgrade.folder).is_some() && !facts.current.is(&upgrade.folder);
-            let held = pending(facts).filter(held).map(|Upgrade { plan, folder, .. }| {
-                format!("upgrade {:?} is due and held by the operator, until `watcher release {folder}`", plan.name)
+            let held = pending(facts).filter(|upgrade| !facts.current.is(&upgrade.folder)).and_then(|upgrade| {
+                let of = facts.orders.hold(&upgrade.folder)?.name();
+                let name = &upgrade.plan.name;
+                Some(format!("upgrade {name:?} is due and held by the operator, until `watcher release {of}`"))
             });
             let stands_still = self.stands_still.clone().filter(|_| pending(facts).is_some());
             let stands_still = held.or(stands_still).map(Exit::UpgradeFailed);
@@ -311,8 +311,11 @@ impl Core {
     /// on meanwhile: nothing else would start it again.
     fn run_on(&mut self, upgrade: &Upgrade, event: &Event, decision: &mut Decision) {
         let exact = event.facts.orders.exact.as_ref().is_some_and(|exact| exact.height == upgrade.plan.height);
-        if event.facts.is_named_by_hand() && !exact && !self.run.is_alive() {
-            self.keep_running(event, decision);
+        if event.facts.is_named_by_hand() && !exact {
+            match self.run {
+                Run::Alive(_) => self.housekeeping(&event.facts, decision),
+                _ => self.keep_running(event, decision),
+            }
         }
     }
 

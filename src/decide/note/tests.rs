@@ -56,8 +56,7 @@ fn each_note_is_as_loud_as_what_it_takes_somebody_to_do() {
         (
             Note::Over(proposal(ProposalStatus::Deposit, vec![Action::Cancel])),
             Info,
-            "proposal 7 is over, and nothing comes of it (rejected, withdrawn, or it could not be carried out): cancels the \
-             scheduled upgrade",
+            "proposal 7 is over (carried out, rejected or withdrawn): cancels the scheduled upgrade",
         ),
         (scheduled(None, None), Info, "upgrade \"v2\" at height 100 is scheduled; claimed"),
         (

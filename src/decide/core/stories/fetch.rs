@@ -2,7 +2,7 @@ use super::{
     super::super::{
         decision::Attention,
         event::{Proposal, ProposalStatus},
-        orders::Exact,
+        orders::{Exact, Hold},
     },
     *,
 };
@@ -56,6 +56,28 @@ fn a_fetch_waits_for_its_share_of_the_time_that_is_left() {
     let mut scene = Scene::running(Settings { jitter: Duration::from_mins(10), seed: 500, ..fetching() });
     due(v2.clone(), &mut scene.facts);
     scene.tick().fetches(&fetch(&v2, None));
+}
+
+/// The old binary may go on for weeks, and the chain's next upgrade was fetched at its halt.
+#[test]
+fn while_a_height_that_was_named_by_hand_is_held_what_the_chain_schedules_is_fetched_and_placed() {
+    let hold = Hold { folder: Some(folder("v2")), reason: String::new() };
+    let v3 = fetchable("v3", 50 * HEIGHT);
+    let by_hand = |holds: Vec<Hold>| {
+        let mut scene = Scene::running(fetching());
+        scene.is_due();
+        (scene.facts.info, scene.facts.orders.holds) = (written(Origin::Operator), holds);
+        scene
+    };
+    let mut scene = by_hand(vec![hold.clone()]);
+    scene.hears(PEERS[0], scheduled(v3.clone())).fetches(&fetch(&v3, Some(PEERS[0])));
+    scene.facts.stored = [receipt(&v3)].into();
+    scene.fetch_ends(Outcome::Done).does(HomeJob::Place { receipt: receipt(&v3), upgrade: v3.clone() });
+    by_hand(Vec::new()).hears(PEERS[0], scheduled(v3.clone())).fetches_nothing();
+    // At the chain's own halt nothing else is worth the bandwidth.
+    let mut scene = by_hand(vec![hold]);
+    scene.facts.info = written(Origin::Node);
+    scene.hears(PEERS[0], scheduled(v3)).fetches_nothing();
 }
 
 #[test]

@@ -39,6 +39,18 @@ fn the_other_side_may_say_when_to_come_back() {
     scene.fetch_ends(later).says(&["fetching the binary of upgrade \"v2\" failed and is tried again in 60s: busy"]);
 }
 
+/// An archive that can never be used was fetched every five seconds by every node that stood at the halt.
+#[test]
+fn at_the_halt_the_other_side_is_heeded_for_a_minute() {
+    let v2 = fetchable("v2", HEIGHT);
+    let mut scene = fetching(&v2);
+    scene.facts.info = Info::Plan { upgrade: v2, fingerprint: file(10), origin: Origin::Node };
+    scene.facts.record = present(record());
+    let unusable = Outcome::Failed { reason: "unusable".into(), retry_after: Some(Duration::from_mins(5)) };
+    let told = "fetching the binary of upgrade \"v2\" failed and is tried again in 60s: unusable";
+    scene.fetch_ends(unusable).says(&[told]);
+}
+
 #[test]
 fn a_fetch_that_works_is_forgotten_as_a_failure() {
     let v2 = fetchable("v2", HEIGHT);

@@ -47,8 +47,7 @@ fn a_proposal_is_told_when_it_moves_on_and_when_it_is_over() {
     scene.hears(EndpointId(1), news(&[&proposal])).says(&[]);
     let later = Proposal { voting_end: Some(1_900_000_000_001), ..proposal };
     scene.hears(EndpointId(1), news(&[&later])).says(&[is_voted_on]);
-    let over = "proposal 3 is over, and nothing comes of it (rejected, withdrawn, or it could not be carried out): cancels the \
-                scheduled upgrade";
+    let over = "proposal 3 is over (carried out, rejected or withdrawn): cancels the scheduled upgrade";
     scene.hears(EndpointId(1), news(&[])).says(&[over]);
 }
 

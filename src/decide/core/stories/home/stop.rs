@@ -61,7 +61,7 @@ fn what_stands_in_the_way_of_an_upgrade_is_why_watcher_leaves() {
     scene.fails().rests();
     scene.signal().leaves(Exit::UpgradeFailed("backing up the data directory failed: it broke".into()));
 
-    let held = "upgrade \"v2\" is due and held by the operator, until `watcher release v2`";
+    let held = "upgrade \"v2\" is due and held by the operator, until `watcher release all`";
     let no_room = "the backup cannot be made: it broke";
     // A node that is older than SDK 0.50 ends of a SIGTERM with 143.
     for (what, reason, exit) in [("held", held, code(0)), ("held", held, code(143)), ("no room", no_room, code(0))] {
