@@ -99,8 +99,13 @@ fn after_the_switch(upgrade: &Upgrade, record: &Record, facts: &Facts, context: 
         let signed = facts.signed_height.is_some_and(|signed| signed > height.max(record.signed_before));
         // Two blocks beyond it are not stored before the application has taken it.
         let beyond = life.latest.is_some_and(|latest| latest > height + 1);
-        // A height that means nothing to the chain was committed by the old binary.
-        if facts.is_named_by_hand() { signed || committed && life.grew } else { signed || committed || beyond }
+        // A height that means nothing to the chain was committed by the old binary: the new one has to go on from there.
+        let moved = life.latest > life.first.map(|first| first + 1);
+        if facts.is_named_by_hand() {
+            signed || committed && life.grew || beyond && moved
+        } else {
+            signed || committed || beyond
+        }
     });
     match context.run {
         _ if passed => Rung::Passed,
@@ -194,8 +199,14 @@ mod tests {
             (Some(15), Some(15), true, true),
             (Some(9), Some(9), true, false),
         ] {
-            let run = Run::Alive(Life { latest, committed, grew, ..alive(Version::Upgrade(folder())) });
+            let first = latest;
+            let run = Run::Alive(Life { latest, committed, grew, first, ..alive(Version::Upgrade(folder())) });
             assert_eq!(rung(&facts, &run, &record, false) == Rung::Passed, passed, "{committed:?} {grew}");
+        }
+        // Where only the node's own height is known, two blocks more are not stored before the application has taken the first.
+        for (first, passed) in [(14, false), (13, true)] {
+            let run = Run::Alive(Life { latest: Some(15), first: Some(first), ..alive(Version::Upgrade(folder())) });
+            assert_eq!(rung(&facts, &run, &record, false) == Rung::Passed, passed, "{first}");
         }
         let run = Run::Alive(alive(Version::Upgrade(folder())));
         assert_eq!(rung(&Facts { signed_height: Some(16), ..facts }, &run, &record, false), Rung::Passed);

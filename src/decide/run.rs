@@ -61,6 +61,8 @@ pub struct Life {
     pub ear: Ear,
     /// Whether its application committed a block on top of others in this run: its data are in order.
     pub grew: bool,
+    /// The height that it named first.
+    pub first: Option<u64>,
 }
 
 /// Whether a node is listened to.
@@ -94,6 +96,7 @@ impl Life {
             goes_beyond: false,
             ear: Ear::Closed,
             grew: false,
+            first: None,
         }
     }
 
@@ -110,6 +113,7 @@ impl Life {
         self.grew |= self.committed.is_some_and(|before| before > 0 && answer.committed > Some(before));
         self.latest = self.latest.max(answer.latest);
         self.committed = self.committed.max(answer.committed);
+        self.first = self.first.or(self.height());
     }
 
     /// The greatest height that is known of it.

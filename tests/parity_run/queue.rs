@@ -13,7 +13,10 @@ const QUEUE: &str = "data/upgrade-info.json.batch";
 /// A node that says the height in `data/height`, and tells which version was started.
 const NODE: &str = r#"
 case $1 in
-status) printf '{"sync_info":{"latest_block_height":"%s"}}' "$(cat "$DAEMON_HOME/data/height")" ;;
+status)
+  printf '{"sync_info":{"latest_block_height":"%s"}}' "$(cat "$DAEMON_HOME/data/height")"
+  echo >> "$DAEMON_HOME/asked"
+  ;;
 start)
   trap 'exit 0' TERM INT
   echo "start $version" >> "$DAEMON_HOME/calls"
@@ -45,14 +48,23 @@ fn wait_until_named(home: &Home, name: &str, height: u64) {
     wait::until(&plan, LIMIT, || (fs::read_to_string(home.at(INFO)).is_ok_and(|info| info == plan)).then_some(()));
 }
 
+/// Waits until the node has said where it stands once more.
+fn wait_until_asked(home: &Home) {
+    let asked = || home.read("asked").len();
+    let before = asked();
+    wait::until("it is asked", LIMIT, || (asked() > before).then_some(()));
+}
+
 /// From height 10 on, both upgrades are carried out and the queue is empty.
 fn expect_both(home: &Home) {
     home.write("data/height", "10");
     home.wait_for_call("start v2");
+    wait_until_asked(home);
     home.write("data/height", "12");
     wait_until_named(home, "v3", 20);
     home.write("data/height", "20");
     home.wait_for_call("start v3");
+    wait_until_asked(home);
     home.write("data/height", "22");
     wait::until("the queue is empty", LIMIT, || (home.read(QUEUE) == "[]").then_some(()));
     assert_eq!(home.current(), "upgrades/v3");

@@ -170,11 +170,18 @@ fn a_queue_is_worked_off_across_a_restart() {
     let mut watcher = start(&home);
     home.write("data/height", "10");
     wait::until("v2 runs", LIMIT, || (starts(&home, "v2").len() == 1).then_some(()));
-    // Two blocks beyond the height say that it has passed.
+    // Two blocks beyond the height say that it has passed, where the new binary has made them.
+    let stands = || {
+        let asked = || home.read("asked").lines().count();
+        let before = asked();
+        wait::until("it says where it stands", LIMIT, || (asked() > before).then_some(()));
+    };
+    stands();
     home.write("data/height", "12");
     named(20);
     home.write("data/height", "20");
     wait::until("v3 runs", LIMIT, || (starts(&home, "v3").len() == 1).then_some(()));
+    stands();
     home.write("data/height", "22");
     wait::until("the queue is empty", LIMIT, || (home.read("data/upgrade-info.json.batch") == "[]").then_some(()));
     assert!(watcher.stop().success());

@@ -160,12 +160,17 @@ pub(super) fn use_in(work: &mut Work, home: &Home, tree: &Path) {
     }
 }
 
-/// Has nothing taken from there that changed lately: a node that pauses between blocks writes to it with the next one.
-pub(super) fn without_restless(work: &mut Work, lately: Duration) {
-    for file in work.files.iter_mut().filter(|file| file.ready.is_some() && file.state.changed_within(lately)) {
-        file.ready = None;
-        file.way = if file.way.shares() { Way::Clone } else { Way::Copy };
-    }
+/// Copies to there, as work besides, what lies ready and changed lately: a node that pauses between blocks writes to it with the
+/// next one.
+pub(super) fn restless(work: &Work, lately: Duration, there: &Path) -> Vec<work::File> {
+    let restless = work.files.iter().filter(|file| file.ready.is_some() && file.state.changed_within(lately));
+    let again = |(number, file): (usize, &work::File)| work::File {
+        ready: None,
+        to: there.join(format!("restless-{number}")),
+        way: if file.way.shares() { Way::Clone } else { Way::Copy },
+        ..file.clone()
+    };
+    restless.enumerate().map(again).collect()
 }
 
 /// Has a backup begin with what lies ready, and gives where it goes on. What lies ready may be taken away by others at any time,

@@ -9,7 +9,7 @@ use std::{
 
 use super::{
     APART, BackupError, Means, ahead, at, carry,
-    layout::{Layout, ours},
+    layout::{INNER, Layout, ours},
     place, saved,
     work::{Room, Way, Work},
     work_for,
@@ -94,21 +94,24 @@ fn rehearsed(
     let layout = Layout::of(home).map_err(at(&home.path))?;
     let tree = ahead::tree(home, place);
     let (mut work, means) = work_for(home, &layout, place, "rehearsal", &tree)?;
-    ahead::without_restless(&mut work, lately);
-    let (bytes, shared, files) = (work.bytes(Way::Copy), work.shared(), work.files.len());
+    let own = place.join(ours(home, &format!("{APART}rehearsed")));
+    let (shared, files) = (work.shared(), work.files.len());
+    let inner = own.join(INNER);
+    work.files.extend(ahead::restless(&work, lately, &inner));
+    let bytes = work.bytes(Way::Copy);
     let rooms = work.room()?;
     let free = rooms.first().map_or(0, |room| room.free);
     let chosen = sampled(&mut work, MOST);
     let apart: Vec<_> = work.parts.iter().map(|part| part.at.clone()).filter(|at| at.is_absolute()).collect();
-    let own = place.join(ours(home, &format!("{APART}rehearsed")));
     let done = own.with_extension("done");
     let clear = || apart.iter().chain([&own, &done]).try_for_each(|folder| carry::remove(folder));
     clear()?;
     let in_place = made && means == Means::Checkpoint && tree.is_dir();
     let folder = if in_place { &tree } else { &own };
     ahead::keep_in(&mut work, folder)?;
+    fs::create_dir_all(&inner).map_err(at(&inner))?;
     let rehearsed = saved(&layout, &work, folder, |_, _| (), stop, &|_, _| {}).and_then(|()| {
-        fs::create_dir_all(&own).and_then(|()| write_whole(&own.join("note"), &[], true)).map_err(at(&own))?;
+        write_whole(&own.join("note"), &[], true).map_err(at(&own))?;
         Ok(carry::rename(&own, &done)?)
     });
     let time = began.elapsed();

@@ -68,7 +68,7 @@ impl Way {
 }
 
 /// One file.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct File {
     pub(super) from: PathBuf,
     /// Where it lies ready, made of what is there still.
@@ -83,9 +83,9 @@ pub(super) struct File {
     /// It lies where it goes to already.
     pub(super) is_there: bool,
     /// Blocks can be shared between where it is and where it goes, if the filesystem does that at all.
-    near: bool,
+    pub(super) near: bool,
     /// Device number of the filesystem that it goes to.
-    device: u64,
+    pub(super) device: u64,
 }
 
 /// A file's identity, and everything that changes with its content.
