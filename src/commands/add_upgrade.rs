@@ -15,12 +15,13 @@ use crate::{
     cli::AddUpgradeArgs,
     config::go_text,
     decide::{
+        facts::{FailureState, RecordFact},
         orders::Exact,
         plan::{Folder, Plan},
         schedule::CLOSE_BLOCKS,
     },
     exit::{Ending, Failure},
-    home::{Home, orders, sync_folder, upgrade_info, write_with_mode},
+    home::{Home, observe, orders, record, sync_folder, upgrade_info, write_with_mode},
     persona::Persona,
     process::{hook, program::Output},
 };
@@ -38,6 +39,9 @@ pub fn add_upgrade(persona: Persona, file: Option<&Path>, args: &AddUpgradeArgs)
     }
     let home = configured(persona, file)?.home;
     let height = args.upgrade_height.and_then(|height| u64::try_from(height).ok()).filter(|height| *height > 0);
+    if let Some(height) = height {
+        disturbs_none(&home, &args.name, height)?;
+    }
     let plan = height.map(|height| (home.upgrade_info(), height));
     let addition = Addition::check(&home, &args.name, Path::new(&args.executable), plan, args.force)?;
     let exact = if args.exact {
@@ -58,6 +62,40 @@ pub fn add_upgrade(persona: Persona, file: Option<&Path>, args: &AddUpgradeArgs)
         tracing::info!("the node will be restarted once, so that it stops before it executes height {height}");
     }
     Ok(Ending::Fine)
+}
+
+/// Refuses to take the file from an upgrade that is under way: its backup is known by it, its `pre-upgrade` waits for it, and
+/// its binary reads its store upgrades there. Warns of a height that is known to be behind the node.
+fn disturbs_none(home: &Home, name: &str, height: u64) -> anyhow::Result<()> {
+    let record = match record::read(home) {
+        RecordFact::Present(record) => Some(record),
+        RecordFact::Unreadable | RecordFact::Absent => None,
+    };
+    let plan = Plan { name: recased(home, name), height, info: String::new() };
+    if let Some(record) = record.as_ref().filter(|record| !record.is_of(&plan)) {
+        let how = match &record.failure {
+            Some(failure) if failure.state == FailureState::RolledBack => None,
+            Some(failure) => Some(format!("has failed and is not over: {}", failure.reason)),
+            None => (!record.verdict.has_passed()).then(|| "is under way".to_owned()),
+        };
+        if let Some(how) = how {
+            bail!(
+                "upgrade {:?} at height {} {how}. {} stays its own, also with --force: its backup, its rollback and its store \
+                 upgrades rest on that file. Queue {name:?} behind it with `add-batch-upgrade`, or name it once that one has passed",
+                record.plan.name,
+                record.plan.height,
+                home.upgrade_info().display()
+            );
+        }
+    }
+    let passed = record.filter(|record| record.verdict.has_passed()).map(|record| record.plan.height + 1);
+    let reached = observe::signed_height(home).ok().flatten().max(passed).unwrap_or_default();
+    if reached > height {
+        tracing::warn!(
+            "height {height} is past: the node works on height {reached} or a later one; name one above that"
+        );
+    }
+    Ok(())
 }
 
 /// Whether the node can still be made to stop before a height.
@@ -103,7 +141,7 @@ impl Addition {
         plan: Option<(PathBuf, u64)>,
         force: bool,
     ) -> anyhow::Result<Self> {
-        let name = if home.keep_case { name.to_owned() } else { name.to_lowercase() };
+        let name = recased(home, name);
         let folder = Folder::of(&name, home.keep_case).map_err(|error| anyhow!("{error}"))?;
         let shown = executable.display();
         let found = fs::metadata(executable)
@@ -145,6 +183,11 @@ impl Addition {
         tracing::info!("{shown} created, {name} upgrade binary will switch at height {}", plan.height);
         Ok(Some(plan))
     }
+}
+
+/// A name as plans of ours bear it.
+fn recased(home: &Home, name: &str) -> String {
+    if home.keep_case { name.to_owned() } else { name.to_lowercase() }
 }
 
 fn make_folders(bin: &Path) -> io::Result<()> {

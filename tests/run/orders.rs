@@ -202,6 +202,65 @@ fn a_queue_that_lies_behind_the_node_is_an_error_that_is_told() {
     assert_eq!((home.current().as_str(), starts(&home, "genesis").len()), ("genesis", 1));
 }
 
+/// It took the plan's file from an upgrade that was held, and with that its backup and its store upgrades.
+#[test]
+fn nothing_is_named_over_an_upgrade_that_is_under_way_or_has_failed() {
+    let home = home("v0.50.1");
+    home.script("mended", &format!("version=mended\n{NODE}"));
+    let mended = home.at("mended");
+    let mended = mended.to_str().expect("it is text");
+    let info = r#"{"name":"v2","height":10,"info":"of the chain"}"#;
+    let failure = |state: &str| {
+        json!({"state": state, "folder": "v2", "sha256": "", "reason": "it panicked",
+        "file": {"device": 1, "inode": 1, "size": 1, "modified": 1}})
+    };
+    let named = ["add-upgrade", "v3", mended, "--force", "--upgrade-height", "500"];
+    for (verdict, failure, says) in [
+        ("pending", json!(null), "is under way"),
+        ("pending", failure("held"), "it panicked"),
+        ("pending", failure("rolling_back"), "it panicked"),
+        ("pending", failure("rolled_back"), ""),
+        ("committed", json!(null), ""),
+    ] {
+        let record = json!({"plan": {"name": "v2", "height": 10, "info": ""}, "from": "genesis", "verdict": verdict, "failure": failure});
+        home.write("cosmovisor/watcher/record.json", &record.to_string());
+        home.write("data/upgrade-info.json", info);
+        let before = home.read("cosmovisor/upgrades/v3/bin/noded");
+        let ended = output(&mut command(&home, &named));
+        if says.is_empty() {
+            assert!(
+                ended.status.success() && home.read("data/upgrade-info.json").contains("v3"),
+                "{verdict}: {ended:?}"
+            );
+            continue;
+        }
+        let told = text(&ended.stderr);
+        assert_eq!(ended.status.code(), Some(1), "{told}");
+        for part in [says, "\"v2\" at height 10", "add-batch-upgrade"] {
+            assert!(told.contains(part), "{part}: {told}");
+        }
+        assert_eq!(
+            (home.read("data/upgrade-info.json"), home.read("cosmovisor/upgrades/v3/bin/noded")),
+            (info.to_owned(), before)
+        );
+        said(&home, &["add-upgrade", "v2", mended, "--force"]);
+        said(&home, &["add-upgrade", "v2", mended, "--force", "--upgrade-height", "10"]);
+    }
+}
+
+#[test]
+fn a_height_that_the_validator_has_signed_beyond_is_told_as_past() {
+    let home = home("v0.50.1");
+    home.script("v4", &format!("version=v4\n{NODE}"));
+    home.write("data/priv_validator_state.json", r#"{"height":"14","round":0,"step":3}"#);
+    let v4 = home.at("v4");
+    for (height, past) in [("13", true), ("14", false)] {
+        let args = ["add-upgrade", "v4", v4.to_str().expect("it is text"), "--force", "--upgrade-height", height];
+        let told = text(&output(&mut command(&home, &args)).stderr);
+        assert_eq!(told.contains("height 13 is past: the node works on height 14"), past, "{told}");
+    }
+}
+
 /// An operator's exact order for `v2` at 210.
 fn order_exactly(home: &Home) {
     let (place, copy) = (home.at("cosmovisor/upgrades/v2/bin/noded"), home.at("noded-v2"));
