@@ -247,7 +247,8 @@ fn everything_about_the_unit_is_found() {
         ("TimeoutStopSec=\nEnvironment=DAEMON_SHUTDOWN_GRACE=5m", "note", "stop-limit", "is not set and is 90 s"),
         ("ExecStart=", "error", "exec-start", "no ExecStart="),
         ("ExecStart=\nExecStart=/bin/cosmovisor start", "error", "exec-start", "write `run`"),
-        ("ExecStart=\nExecStart=/opt/start.sh", "warning", "exec-start", "/opt/start.sh"),
+        ("ExecStart=\nExecStart=/opt/start.sh", "error", "exec-start", "/opt/start.sh"),
+        ("ExecStart=\nExecStart=/usr/bin/env bash -c \"cosmovisor run start\"", "error", "exec-start", "/usr/bin/env"),
         ("ExecStart=\nExecStart=cosmovisor run start --home=/x", "error", "home-differs", "--home is /x"),
         ("ExecStart=\nExecStart=cosmovisor run start --unsafe-skip-upgrades=7", "note", "skip-heights", "[7]"),
         ("User=no such user", "warning", "user-unknown", "/etc/passwd"),
@@ -259,6 +260,30 @@ fn everything_about_the_unit_is_found() {
         let home = Home::taken_over();
         home.service(line);
         expect(&home.check_unit(&["--format", "json"]), severity, check, says);
+    }
+}
+
+/// The first word was replaced, whatever it was, and with `sh -c '…'` the restart took the validator down.
+#[test]
+fn the_commands_put_watcher_in_the_place_of_cosmovisor_alone() {
+    for (start, code, told) in [
+        (
+            "/usr/bin/nice -n 5 /bin/cosmovisor run start",
+            0,
+            "ExecStart=/usr/bin/nice -n 5 /usr/local/bin/watcher run start",
+        ),
+        (
+            "/bin/sh -c 'exec cosmovisor run start'",
+            2,
+            "put `/usr/local/bin/watcher run` where `cosmovisor run` is started",
+        ),
+    ] {
+        let home = Home::taken_over();
+        home.service(&format!("ExecStart=\nExecStart={start}"));
+        let output = home.check_unit(&[]);
+        assert_eq!(output.status.code(), Some(code), "{output:?}");
+        let stdout = text(&output.stdout);
+        assert!(stdout.contains(told) && stdout.contains("systemctl") == (code == 0), "{stdout}");
     }
 }
 

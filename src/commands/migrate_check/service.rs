@@ -5,7 +5,8 @@ use std::time::Duration;
 use super::{
     findings::Findings,
     setting::Settings,
-    unit::{DEFAULT_STOP, Unit},
+    text::PROGRAM,
+    unit::{DEFAULT_STOP, Unit, is_runner},
 };
 use crate::config::{Config, arguments};
 
@@ -95,14 +96,14 @@ fn start(unit: &Unit, findings: &mut Findings) {
             "give the unit file first, then its drop-ins (`systemctl cat` lists them)",
         );
     };
-    let name = program.rsplit('/').next().unwrap_or_default();
-    if !["cosmovisor", "watcher"].contains(&name) {
-        let message = format!("ExecStart= starts {program}, not cosmovisor");
-        findings.warning(
-            "exec-start",
-            message,
-            "let it `exec` watcher in the place of cosmovisor; signals must reach it",
+    if !is_runner(program) && unit.start_with(PROGRAM).is_none() {
+        let message =
+            format!("ExecStart= starts {program}, and which of its words is to become watcher cannot be told");
+        let help = format!(
+            "write `ExecStart={PROGRAM} run` and the node's arguments; or have what it starts `exec {PROGRAM} run` in the place \
+             of cosmovisor, so that signals reach it"
         );
+        findings.error("exec-start", message, help);
     } else if !words.iter().any(|word| word == "run") {
         let message = format!("ExecStart= has no `run` behind {program}, as cosmovisor before 1.0 was started");
         findings.error("exec-start", message, "write `run` before the node's arguments");

@@ -72,13 +72,31 @@ impl Unit {
         words.into_iter().flat_map(put_in).collect()
     }
 
-    /// `ExecStart=` with another program, the rest as written.
+    /// `ExecStart=` with another program where cosmovisor is, the rest as written; none where it is not plain to see which word
+    /// that is: in a script, or within a line that a shell reads.
     pub(super) fn start_with(&self, program: &str) -> Option<String> {
         let start = self.start.as_deref()?;
-        let prefix = start.len() - start.trim_start_matches(PREFIXES).len();
-        let rest = start[prefix..].trim_start();
-        let arguments = rest.find(char::is_whitespace).map_or("", |end| &rest[end..]);
-        Some(format!("{}{program}{arguments}", &start[..prefix]))
+        let line = start.trim_start_matches(PREFIXES);
+        let (prefixes, line) = (&start[..start.len() - line.len()], line.trim_start());
+        let mut at = 0;
+        for piece in line.split_inclusive(char::is_whitespace) {
+            let (before, word) = (&line[..at], piece.trim_end());
+            let rest = &line[at + word.len()..];
+            // Within quotes it may be a line for a shell; the program itself may stand in a pair.
+            let in_a_pair = before.is_empty() && word.chars().next().is_some_and(|first| word.ends_with(first));
+            if word.contains(['\'', '"', '\\']) && !in_a_pair {
+                return None;
+            }
+            // A folder may have that name as well.
+            if is_runner(word) && (before.is_empty() || rest.split_whitespace().next() == Some("run")) {
+                return Some(format!("{prefixes}{before}{program}{rest}"));
+            }
+            if before.is_empty() && !WRAPPERS.contains(&base(word)) {
+                return None;
+            }
+            at += piece.len();
+        }
+        None
     }
 
     fn take(&mut self, key: &str, value: &str, place: &str, environment_files: &mut Vec<(String, String)>) {
@@ -128,6 +146,19 @@ impl Unit {
     fn set(&mut self, name: &str, value: &str, origin: &str) {
         self.variables.insert(name.to_owned(), Setting { value: value.to_owned(), origin: origin.to_owned() });
     }
+}
+
+/// What becomes the program that it is given as a plain word.
+const WRAPPERS: [&str; 8] = ["chrt", "env", "ionice", "nice", "numactl", "prlimit", "setpriv", "taskset"];
+
+/// A program's name without its folder.
+fn base(word: &str) -> &str {
+    word.trim_matches(['\'', '"']).rsplit('/').next().unwrap_or_default()
+}
+
+/// Whether a word names cosmovisor, or what is to take its place.
+pub(super) fn is_runner(word: &str) -> bool {
+    !word.contains('=') && ["cosmovisor", "watcher"].contains(&base(word))
 }
 
 /// What may stand before the program in `ExecStart=`.
@@ -280,14 +311,14 @@ mod tests {
     fn files_of_variables_come_last_and_drop_ins_take_back() {
         let unit = of(&[
             "[Service]\nEnvironmentFile=FOLDER/env\nEnvironment=TWICE=unit\nEnvironmentFile=-/no/such\nExecStart=/bin/a run\n",
-            "[Service]\nExecStart=\nExecStart=@/bin/b run start\nUser=gaia\nEnvironmentFile=/no/such\n",
+            "[Service]\nExecStart=\nExecStart=@/bin/watcher run start\nUser=gaia\nEnvironmentFile=/no/such\n",
         ]);
         assert_eq!(values(&unit), [("FROM_FILE", "single quoted"), ("TWICE", "file"), ("export", "a b")]);
         assert_eq!(
             (unit.words().as_slice(), unit.user.as_deref()),
-            (["/bin/b", "run", "start"].map(String::from).as_slice(), Some("gaia"))
+            (["/bin/watcher", "run", "start"].map(String::from).as_slice(), Some("gaia"))
         );
-        assert_eq!(unit.start_with("/bin/watcher").as_deref(), Some("@/bin/watcher run start"));
+        assert_eq!(unit.start_with("/w").as_deref(), Some("@/w run start"));
         assert!(unit.problems.len() == 1 && unit.problems[0].contains("EnvironmentFile=/no/such"), "{unit:?}");
         let unit = of(&[
             "[Service]\nEnvironment=A=1\nEnvironmentFile=FOLDER/env\n",
@@ -306,6 +337,26 @@ mod tests {
             "[Service]\nEnvironment=HOME_DIR=/a \"MORE=--x 1\"\nExecStart=cosmovisor run --home ${HOME_DIR}/b $MORE '$$5' \"c d\"\n",
         ]);
         assert_eq!(unit.words(), ["cosmovisor", "run", "--home", "/a/b", "--x", "1", "$5", "c d"]);
+    }
+
+    #[test]
+    fn another_program_takes_the_place_of_cosmovisor_where_that_is_a_plain_word() {
+        for (start, there) in [
+            ("-/opt/cosmovisor  run 'a b'", Some("-/w  run 'a b'")),
+            ("\"/opt/cosmovisor\" run start", Some("/w run start")),
+            ("/usr/bin/env A=/cosmovisor cosmovisor run start", Some("/usr/bin/env A=/cosmovisor /w run start")),
+            ("/usr/bin/nice -n 5 /bin/cosmovisor run x", Some("/usr/bin/nice -n 5 /w run x")),
+            ("env -C /srv/cosmovisor cosmovisor run", Some("env -C /srv/cosmovisor /w run")),
+            ("/bin/sh -c 'exec cosmovisor run start'", None),
+            ("/bin/sh -c cosmovisor run", None),
+            ("env bash -c \"cosmovisor run start\"", None),
+            ("/opt/start.sh /opt/cosmovisor run", None),
+            ("é\"/cosmovisor run", None),
+            ("env other run", None),
+        ] {
+            let unit = Unit { start: Some(start.to_owned()), ..Unit::default() };
+            assert_eq!(unit.start_with("/w").as_deref(), there, "{start}");
+        }
     }
 
     #[test]
