@@ -188,36 +188,42 @@ pub async fn fetch(request: Request<'_>, progress: &(dyn Fn(Progress) + Sync)) -
     };
     let (store, platform, name) = (request.store.clone(), request.platform.clone(), request.daemon_name.to_owned());
     let place = request.place();
-    let keep = move || keep(done, receipt, &store, &platform, &name, &place);
+    let keep = move || keep(&done, receipt, &store, &platform, &name, &place);
     spawn_blocking(keep).await.map_err(io::Error::other)?
 }
 
 /// From verified bytes to an artifact in the store.
 fn keep(
-    download: Download,
+    download: &Download,
     receipt: Receipt,
     store: &Store,
     platform: &Platform,
     daemon_name: &str,
     place: &str,
 ) -> Result<Receipt, FetchError> {
-    let unfit = |part, reason: String| {
-        let url = redacted(&receipt.artifact.url);
-        FetchError::Unfit { url, part, reason, place: place.to_owned() }
-    };
     let url = web_url(&receipt.artifact.url).map_err(FetchError::Unusable)?;
     let scratch = store.scratch()?;
     let file = scratch.path().join("download");
     download.move_to(&file)?;
-    let tree = match unpack(&file, &url, scratch.path(), daemon_name, free_space(&store.artifacts)?) {
+    let unpacked = unpack(&file, &url, scratch.path(), daemon_name, free_space(&store.artifacts)?);
+    let (part, reason, left) = match unpacked {
         Err(UnpackError::Disk(error)) => return Err(error.into()),
-        Err(lie @ UnpackError::NoBinary(..)) => return Err(unfit(Part::Name, lie.to_string())),
-        Err(lie) => return Err(unfit(Part::Archive, lie.to_string())),
-        Ok(tree) => tree,
+        Err(lie @ UnpackError::NoBinary(..)) => (Part::Name, lie.to_string(), file),
+        Err(lie) => (Part::Archive, lie.to_string(), file),
+        Ok(tree) => {
+            let binary = tree.join("bin").join(daemon_name);
+            match inspect(&binary, platform) {
+                Ok(_) => return Ok(store.keep(&tree, receipt, daemon_name)?),
+                // What is no archive was moved there.
+                Err(error) => (Part::Executable, error.to_string(), if file.exists() { file } else { binary }),
+            }
+        }
     };
-    let binary = tree.join("bin").join(daemon_name);
-    inspect(&binary, platform).map_err(|error| unfit(Part::Executable, error.to_string()))?;
-    Ok(store.keep(&tree, receipt, daemon_name)?)
+    // What has its checksum will be the same the next time, and at the halt that is a few seconds away.
+    if receipt.artifact.checksum.is_some() {
+        download.put_back(&left)?;
+    }
+    Err(FetchError::Unfit { url: redacted(&receipt.artifact.url), part, reason, place: place.to_owned() })
 }
 
 /// The artifact itself: a document is fetched, held against its own checksum, and read.
@@ -590,6 +596,22 @@ mod tests {
             let error = home.fetch().await.unwrap_err();
             assert!(error.to_string().contains(part), "{error}");
             assert!(home.files().iter().all(|file| file.starts_with("downloads")), "{:?}", home.files());
+        }
+    }
+
+    /// At the halt it is tried again every few seconds, and the host had to send all of it each time.
+    #[tokio::test]
+    async fn what_has_its_checksum_and_is_unfit_is_fetched_once() {
+        for body in [&b"PK\x03\x04"[..], b"<!DOCTYPE html>"] {
+            let length = format!("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n{:x}\r\n", body.len());
+            let chunked = [length.as_bytes(), body, b"\r\n0\r\n\r\n"].concat();
+            for reply in [ok(body), chunked] {
+                let server = Server::start(vec![reply]).await;
+                let home = Home::wanting(&format!("{}/a", server.base), Some(sha256(body)));
+                let told = [home.fetch().await, home.fetch().await].map(|fetched| fetched.unwrap_err().to_string());
+                assert!(told[0].contains("cannot use") && told[0] == told[1], "{told:?}");
+                assert_eq!(server.requests.lock().unwrap().len(), 1);
+            }
         }
     }
 

@@ -140,9 +140,16 @@ impl Part {
 
 impl Download {
     /// Moves the file away on the same filesystem; from here on nobody knows it by its old name.
-    pub(in crate::artifact) fn move_to(self, path: &Path) -> io::Result<()> {
+    pub(in crate::artifact) fn move_to(&self, path: &Path) -> io::Result<()> {
         fs::rename(&self.part.path, path).map_err(naming("cannot move", &self.part.path))?;
         self.part.forget()
+    }
+
+    /// Moves it back as a part that is complete, so that nobody asks for these bytes again.
+    pub(in crate::artifact) fn put_back(&self, from: &Path) -> io::Result<()> {
+        let memory = Memory { total: Some(self.part.length), ..self.part.memory.clone() };
+        write_json(&self.part.path.with_extension("json"), &memory)?;
+        fs::rename(from, &self.part.path).map_err(naming("cannot move", from))
     }
 }
 
