@@ -16,7 +16,7 @@ mod store;
 pub mod unpack;
 
 pub use disk::{fingerprint, sha256_of};
-pub use download::free_space;
+pub use download::{RESERVE, free_space};
 pub use fetch::{FetchError, Part, Progress, Request, fetch};
 pub use info::Platform;
 pub use libraries::is_operators;

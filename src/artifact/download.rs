@@ -27,7 +27,7 @@ const LARGEST: u64 = 2 << 30;
 /// The largest document or file of sums.
 const LARGEST_DOCUMENT: usize = 1 << 20;
 /// What is left to the node on the same disk.
-const RESERVE: u64 = 256 << 20;
+pub const RESERVE: u64 = 256 << 20;
 /// How many pieces may wait for the disk.
 const QUEUE: usize = 8;
 
@@ -125,14 +125,14 @@ pub(super) async fn small(web: &Web, url: Url) -> Result<Vec<u8>, FetchError> {
     Ok(bytes)
 }
 
-/// How many bytes may be written to a filesystem, the node's reserve taken off.
+/// How many bytes may be written to a filesystem, [`RESERVE`] included.
 ///
 /// # Errors
 /// Where the filesystem cannot be asked.
 pub fn free_space(folder: &std::path::Path) -> io::Result<u64> {
     let found =
         nix::sys::statvfs::statvfs(folder).map_err(io::Error::from).map_err(naming("cannot measure", folder))?;
-    Ok(found.blocks_available().saturating_mul(found.fragment_size()).saturating_sub(RESERVE))
+    Ok(found.blocks_available().saturating_mul(found.fragment_size()))
 }
 
 fn request(web: &Web, shown: &str, url: Url) -> Result<RequestBuilder, FetchError> {
@@ -181,7 +181,7 @@ fn check(
         return Err(FetchError::Unobtainable(shown.to_owned(), reason));
     }
     let (needed, free) = (total.unwrap_or_default().saturating_sub(have), free_space(&store.downloads)?);
-    if needed > free {
+    if needed > free.saturating_sub(RESERVE) {
         return Err(FetchError::DiskFull { path: store.downloads.display().to_string(), needed, free });
     }
     Ok(())

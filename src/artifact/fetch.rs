@@ -10,7 +10,7 @@ use tokio::task::spawn_blocking;
 
 use super::{
     checksum::{Checksum, Digests, find_sum},
-    download::{Download, download, free_space, small},
+    download::{Download, RESERVE, download, free_space, small},
     info::{self, Platform},
     inspect::inspect,
     source::{Demand, Source, file_name, redacted, request_url, web_url},
@@ -98,13 +98,15 @@ pub enum FetchError {
         found: String,
     },
     /// Too little space.
-    #[error("{path} has {free} bytes left to use, {needed} are needed; make room there")]
+    #[error(
+        "{path} has {free} bytes free, of which {RESERVE} stay free for the node; {needed} are needed; make room there"
+    )]
     DiskFull {
         /// On which filesystem.
         path: String,
         /// How many bytes are needed.
         needed: u64,
-        /// How many there are, without what is left to the node.
+        /// How many are free.
         free: u64,
     },
     /// The disk.
@@ -205,7 +207,8 @@ fn keep(
     let scratch = store.scratch()?;
     let file = scratch.path().join("download");
     download.move_to(&file)?;
-    let unpacked = unpack(&file, &url, scratch.path(), daemon_name, free_space(&store.artifacts)?);
+    let free = free_space(&store.artifacts)?.saturating_sub(RESERVE);
+    let unpacked = unpack(&file, &url, scratch.path(), daemon_name, free);
     let (part, reason, left) = match unpacked {
         Err(UnpackError::Disk(error)) => return Err(error.into()),
         Err(lie @ UnpackError::NoBinary(..)) => (Part::Name, lie.to_string(), file),
@@ -563,6 +566,16 @@ mod tests {
         let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
         let error = Home::wanting(&format!("http://me:secret@{nobody}/a"), None).fetch().await.unwrap_err();
         assert!(!error.to_string().contains("secret") && !format!("{error:?}").contains("secret"), "{error:?}");
+    }
+
+    /// A disk with 307 MB free was said to have 53 left.
+    #[test]
+    fn too_little_room_is_told_with_what_stays_free() {
+        let error = FetchError::DiskFull { path: "/d".into(), needed: 118_094_608, free: 321_404_928 };
+        assert_eq!(
+            error.to_string(),
+            "/d has 321404928 bytes free, of which 268435456 stay free for the node; 118094608 are needed; make room there"
+        );
     }
 
     #[tokio::test]

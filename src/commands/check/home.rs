@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     artifact::{
-        self, Platform,
+        self, Platform, RESERVE,
         inspect::{InspectError, inspect},
     },
     chain::own_node::own_setting,
@@ -127,9 +127,11 @@ fn missing(wanted: &Wanted<'_>, upgrade: &Upgrade, fetched: Option<&Fetched>, fi
         None => 2 * size(&home.executable(&home.current())),
     };
     match artifact::free_space(&home.path) {
-        Ok(free) if free < needed => {
-            let message =
-                format!("{} has {free} bytes left to use, the new binary needs {needed}", home.path.display());
+        Ok(free) if free.saturating_sub(RESERVE) < needed => {
+            let place = home.path.display();
+            let message = format!(
+                "{place} has {free} bytes free, of which {RESERVE} stay free for the node, and the new binary needs {needed}"
+            );
             findings.error("disk-space", message, "make room there before the binary is staged");
         }
         Ok(_) => {}
