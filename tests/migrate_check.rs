@@ -157,6 +157,8 @@ fn everything_about_the_environment_is_found() {
         (&[("UNSAFE_SKIP_BACKUP", "true")], "note", "backup-off", "UNSAFE_SKIP_BACKUP"),
         (&[], "note", "backup", here),
         (&[("DAEMON_DATA_BACKUP_DIR", &format!("{here}/data"))], "error", "backup-impossible", "inside"),
+        (&[("WATCHER_BACKUP_PATHS", "data,no/such")], "error", "backup-impossible", "no/such, which is not there"),
+        (&[("WATCHER_BACKUP_PATHS", "/no/such")], "error", "backup-impossible", "take it out"),
         (&[("COSMOVISOR_CUSTOM_PREUPGRADE", "gone.sh")], "error", "hook-missing", "cosmovisor/gone.sh"),
         // What is wrong with a setting does not hide the rest.
         (&[("DAEMON_POLL_INTERVAL", "300")], "note", "info-settled", "marker"),

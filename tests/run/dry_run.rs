@@ -35,6 +35,12 @@ fn a_dry_run_tells_and_touches_nothing() {
     ] {
         assert!(stdout.lines().any(|told| told == line), "{line:?} is not told:\n{stdout}{stderr}");
     }
+    let ended = output(home.watcher(&["--dry-run", "start"]).env("WATCHER_BACKUP_PATHS", "no/such"));
+    let wrong = text(&ended.stdout);
+    let told = format!(
+        "backup    `run` would wait before a switch: WATCHER_BACKUP_PATHS names {place}/no/such, which is not there; "
+    );
+    assert!(wrong.lines().any(|line| line.starts_with(&told) && line.contains("take it out")), "{wrong}");
     let unknown = "upcoming  not known, and the node does not run: ";
     assert!(ended.status.success() && stdout.contains(unknown), "{stdout}{stderr}");
 }

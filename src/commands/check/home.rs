@@ -17,7 +17,7 @@ use crate::{
         inspect::{InspectError, inspect},
     },
     chain::own_node::own_setting,
-    commands::findings::Findings,
+    commands::{findings::Findings, missing_backup_path},
     decide::{
         facts::Staged,
         plan::{Asks, Folder, Upgrade},
@@ -148,12 +148,13 @@ pub(super) fn settings(wanted: &Wanted<'_>, findings: &mut Findings) {
                 findings.error("setting-invalid", line, "correct it: `watcher run` does not start with it");
             }
         }
-        _ => match backup::fits(home) {
-            Ok(()) => {}
-            Err(error @ BackupError::Disk { .. }) => {
+        _ => match (missing_backup_path(home), backup::fits(home)) {
+            (Some((missing, help)), _) => findings.error("backup-impossible", missing, help),
+            (None, Ok(())) => {}
+            (None, Err(error @ BackupError::Disk { .. })) => {
                 findings.warning("backup-unknown", error.to_string(), "run this as the node's user");
             }
-            Err(error) => {
+            (None, Err(error)) => {
                 let help = "without its backup the upgrade stops after the node was stopped";
                 findings.error("backup-impossible", error.to_string(), help);
             }
