@@ -14,7 +14,7 @@ use crate::{
     cli::AddBatchUpgradeArgs,
     config::go_text,
     exit::Ending,
-    home::{Home, orders},
+    home::{Home, orders, record},
     persona::Persona,
 };
 
@@ -32,6 +32,14 @@ pub fn add_batch_upgrade(persona: Persona, file: Option<&Path>, args: &AddBatchU
         plans.extend(addition.carry_out()?);
     }
     let queue = home.data().join(orders::QUEUE);
+    let record = record::read(&home);
+    for dropped in orders::read(&home).queue.iter().filter(|plan| !plans.contains(plan) && !record.is_past(plan)) {
+        tracing::warn!(
+            "dropped from the queue: {:?} at height {}; a batch takes the place of the one before",
+            dropped.name,
+            dropped.height
+        );
+    }
     orders::write_queue(&home, &plans).with_context(|| format!("failed to write {}", queue.display()))?;
     tracing::info!("{} created, with {} upgrades", queue.display(), plans.len());
     Ok(Ending::Fine)

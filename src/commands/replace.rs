@@ -53,8 +53,9 @@ pub fn replace(file: Option<&Path>, args: &ReplaceArgs) -> anyhow::Result<Ending
             old.display()
         );
     }
-    if let Some(before) = orders::read(home).replacement.filter(|before| before.version != version) {
-        tell(&format!("taken back: the order to replace the binary of {}; one stands at a time", before.version))?;
+    if let Some(Replacement { version, at }) = orders::read(home).replacement {
+        let at = at.map(|height| format!(" at height {height}")).unwrap_or_default();
+        tracing::warn!("taken back: the order to replace the binary of {version}{at}; one stands at a time");
     }
     let order = Replacement { version: version.clone(), at: args.at };
     orders::order_replacement(home, &args.executable, &order).context("cannot copy the new binary")?;

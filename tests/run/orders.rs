@@ -189,6 +189,25 @@ fn a_queue_is_worked_off_across_a_restart() {
 }
 
 #[test]
+fn a_batch_tells_what_it_drops_of_the_one_before_that_has_not_passed() {
+    let home = home("v0.50.1");
+    home.script("build", &format!("version=build\n{NODE}"));
+    let record = json!({"plan": {"name": "v2", "height": 10, "info": ""}, "from": "genesis", "verdict": "committed"});
+    home.write("cosmovisor/watcher/record.json", &record.to_string());
+    let build = home.at("build").display().to_string();
+    let batch = |list: &str| {
+        let list = list.replace("EXE", &build);
+        text(&output(&mut command(&home, &["add-batch-upgrade", "--upgrade-list", &list])).stderr)
+    };
+    assert!(!batch("v2:EXE:10,v3:EXE:20,v4:EXE:30").contains("dropped"));
+    let told = batch("v3:EXE:20");
+    assert!(
+        told.contains("dropped from the queue: \"v4\" at height 30") && told.matches("dropped").count() == 1,
+        "{told}"
+    );
+}
+
+#[test]
 fn a_queue_that_lies_behind_the_node_is_an_error_that_is_told() {
     let home = home("v0.50.1");
     home.write("data/height", "25");
@@ -374,8 +393,13 @@ fn the_order_for_one_version_never_takes_the_binary_for_another() {
     let hotfix = home.at("hotfix");
     let hotfix = hotfix.to_str().expect("it is text");
     said(&home, &["replace", "v2", hotfix, "--at", "1000"]);
-    let told = said(&home, &["replace", "v3", hotfix]);
-    assert!(told.contains("taken back: the order to replace the binary of upgrades/v2"), "{told}");
+    // An order for the same version goes as well.
+    for args in [&["replace", "v2", hotfix, "--at", "2000"][..], &["replace", "v3", hotfix]] {
+        let ended = output(&mut command(&home, args));
+        let (told, height) = (text(&ended.stderr), if args[1] == "v2" { 1000 } else { 2000 });
+        let wanted = format!("taken back: the order to replace the binary of upgrades/v2 at height {height}");
+        assert!(ended.status.success() && told.contains(&wanted), "{told}");
+    }
     assert!(home.read("cosmovisor/upgrades/v3/bin/noded").contains("version=hotfix"));
     assert!(!home.at("cosmovisor/watcher/replacement.json").exists());
 }
