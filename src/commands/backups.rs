@@ -8,12 +8,15 @@ use serde_json::{Value, json};
 
 use crate::{
     cli::{BackupArgs, BackupCommand, Format},
-    decide::{facts::NodeLock, plan::Plan},
+    decide::{
+        facts::{Current, NodeLock, RecordFact},
+        plan::Plan,
+    },
     exit::Ending,
     home::{
         Home,
         backup::{self, Completion, Means, estimate, keep, restore, verify},
-        lock, record,
+        current, lock, record,
     },
     persona::Persona,
     supervisor::progress::of_copying,
@@ -154,7 +157,26 @@ fn restored(home: &Home, wanted: Option<&str>, yes: bool, format: Format) -> any
     if let Some((height, round, step)) = done.signed {
         let _ = writeln!(text, "  the validator last signed height {height}, round {round}, step {step}; that is kept");
     }
+    text += &which_version(home, &backup.plan);
     say(&text)
+}
+
+/// What is to be known where `current` is not what the data were made by: a restore by hand leaves it as it is.
+fn which_version(home: &Home, plan: &Plan) -> String {
+    let before = match record::read(home) {
+        RecordFact::Present(record) if record.is_of(plan) => Some(record.from),
+        _ => None,
+    };
+    let current = match current::read(home) {
+        Current::Version(version) if before.as_ref() == Some(&version) => return String::new(),
+        Current::Version(version) => version.to_string(),
+        Current::Absent | Current::Broken { .. } => "what it is".to_owned(),
+    };
+    let of = before.map_or_else(|| format!("the version before {:?}", plan.name), |before| before.to_string());
+    format!(
+        "  cosmovisor/current stays {current}, and the data are of {of}: `watcher run` chooses that by what the node says at its \
+         first start; or link it yourself\n"
+    )
 }
 
 /// Says what will be done, and asks.

@@ -246,7 +246,16 @@ fn a_restore_brings_back_everything_but_keys_and_the_signing_state() {
     assert!(saved.join("application.db/000001.ldb").exists());
     let looked = backups(&home, &["verify"]);
     assert!(looked.status.success() && text(&looked.stdout).contains("files are there as they were"), "{looked:?}");
-    json(&home, &["restore", "--yes", "--format", "json"]);
+    // The version is told where it is not that of the data.
+    let told = text(&backups(&home, &["restore", "--yes"]).stdout);
+    assert!(
+        told.contains("cosmovisor/current stays upgrades/v2, and the data are of genesis: `watcher run`"),
+        "{told}"
+    );
+    home.remove("cosmovisor/current");
+    std::os::unix::fs::symlink("genesis", home.at("cosmovisor/current")).expect("the home can be written");
+    let told = text(&backups(&home, &["restore", "--yes"]).stdout);
+    assert!(told.contains("restored") && !told.contains("stays"), "{told}");
 }
 
 #[test]
