@@ -15,7 +15,7 @@ use crate::{
     cli::AddUpgradeArgs,
     config::go_text,
     decide::{
-        facts::{FailureState, RecordFact},
+        facts::{FailureState, Record, RecordFact},
         orders::Exact,
         plan::{Folder, Plan},
         schedule::CLOSE_BLOCKS,
@@ -72,7 +72,9 @@ fn disturbs_none(home: &Home, name: &str, height: u64) -> anyhow::Result<()> {
         RecordFact::Unreadable | RecordFact::Absent => None,
     };
     let plan = Plan { name: recased(home, name), height, info: String::new() };
-    if let Some(record) = record.as_ref().filter(|record| !record.is_of(&plan)) {
+    // Who takes the file away first means it.
+    let stands = |record: &Record| upgrade_info::read(home).is_some_and(|named| record.is_of(&named));
+    if let Some(record) = record.as_ref().filter(|record| !record.is_of(&plan) && stands(record)) {
         let how = match &record.failure {
             Some(failure) if failure.state == FailureState::RolledBack => None,
             Some(failure) => Some(format!("has failed and is not over: {}", failure.reason)),
