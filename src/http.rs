@@ -144,6 +144,8 @@ fn builder(tls: ClientConfig) -> reqwest::ClientBuilder {
     Client::builder()
         .tls_backend_preconfigured(tls)
         .user_agent(concat!("watcher/", env!("CARGO_PKG_VERSION")))
+        // It would carry path and query, and what is secret in them, to wherever a redirect leads.
+        .referer(false)
         .connect_timeout(CONNECT_TIMEOUT)
         .read_timeout(READ_TIMEOUT)
 }
@@ -174,6 +176,23 @@ mod tests {
         let refused = web.get(url).unwrap().send().await.unwrap_err();
         let mut causes = std::iter::successors(Some(&refused as &dyn std::error::Error), |error| error.source());
         assert!(causes.any(|cause| cause.downcast_ref::<NotPublic>().is_some()), "{refused:?}");
+        server.abort();
+    }
+
+    #[tokio::test]
+    async fn where_a_redirect_leads_nobody_hears_of_what_led_there() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = Url::parse(&format!("http://{}/secret-path?key=secret", listener.local_addr().unwrap())).unwrap();
+        let told = async |headers: axum::http::HeaderMap| format!("{headers:?}");
+        let router = axum::Router::new()
+            .route("/secret-path", axum::routing::get(async || axum::response::Redirect::temporary("/elsewhere")))
+            .route("/elsewhere", axum::routing::get(told));
+        let server = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+        let web = web_client().unwrap().get(url.clone()).unwrap();
+        for request in [web, endpoint_client().unwrap().get(url)] {
+            let headers = request.send().await.unwrap().text().await.unwrap();
+            assert!(headers.contains("user-agent") && !headers.contains("secret"), "{headers}");
+        }
         server.abort();
     }
 
