@@ -89,9 +89,11 @@ fn what_is_staged_and_is_not_the_plans_is_told() {
     fs::write(&place, b"<html>").expect("the home can be written");
     expect(&home.check(&[ON], &["--offline"]), "error", "staged-unfit", "HTML");
     // Fetched for something else.
-    let url = "https://releases.example.org/old".to_owned();
+    let url = "https://user:secret@releases.example.org/old?token=secret".to_owned();
     home.world.place_with_receipt(&home.plan, Artifact { os_arch: "any".into(), url, checksum: None });
-    expect(&home.check(&[ON], &["--offline"]), "warning", "staged-differs", "releases.example.org/old");
+    let told = home.check(&[ON], &["--offline"]);
+    expect(&told, "warning", "staged-differs", "releases.example.org/old");
+    assert!(!told.stdout.contains("secret"), "{told:?}");
     let url = release.url("/script");
     let checksum = home.plan.info.rsplit_once("checksum=").map(|(_, rest)| rest.trim_end_matches("\"}}").to_owned());
     home.world.place_with_receipt(&home.plan, Artifact { os_arch: "any".into(), url, checksum });

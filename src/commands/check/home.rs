@@ -15,6 +15,7 @@ use crate::{
     artifact::{
         self, Platform, RESERVE,
         inspect::{InspectError, inspect},
+        source::redacted,
     },
     chain::own_node::own_setting,
     commands::{findings::Findings, missing_backup_path},
@@ -89,8 +90,8 @@ pub(super) fn look(wanted: &Wanted<'_>, subject: &Subject, fetched: Option<&Fetc
                 Err(error) => return unreadable(&place, &error, findings),
             };
             if !receipt.satisfies(&upgrade) {
-                let message =
-                    format!("{shown} was fetched from {}, which is not what the plan asks for", receipt.artifact.url);
+                let from = redacted(&receipt.artifact.url);
+                let message = format!("{shown} was fetched from {from}, which is not what the plan asks for");
                 let help =
                     "`watcher run` sets it aside and fetches the right one; `watcher prepare-upgrade` does it now";
                 findings.warning("staged-differs", message, help);
