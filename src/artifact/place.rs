@@ -20,8 +20,9 @@ use crate::decide::{
     plan::Upgrade,
 };
 
-/// The name of what is in the making. One places at a time, so one name will do and cleans up itself.
-const FRESH: &str = ".watcher-new";
+/// The name of what is in the making. One places at a time, so one name will do and cleans up itself. No plan's folder has a
+/// space in its name, so this is never an upgrade's.
+const FRESH: &str = ".watcher new";
 
 /// Places a stored artifact for an upgrade, with a receipt for its plan. A file that is already there is kept; another
 /// binary that is already there is an error.
@@ -290,6 +291,22 @@ mod tests {
         });
         assert!(matches!(home.staged(), Staged::Ours(_)));
         assert_eq!(fs::read_dir(home.upgrades()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn what_is_in_the_making_has_a_name_that_no_plan_can_have() {
+        for keep_case in [false, true] {
+            assert_ne!(Folder::of(FRESH, keep_case).unwrap().as_str(), FRESH);
+        }
+        let mut home = Home::new();
+        let receipt = home.keep("ours");
+        let other = home.upgrades().join(".watcher-new/bin");
+        fs::create_dir_all(&other).unwrap();
+        fs::write(other.join("noded"), "that of a plan with this name").unwrap();
+        home.place(&receipt).unwrap();
+        assert!(other.join("noded").exists());
+        home.upgrade.folder = Folder::of(".watcher-new", false).unwrap();
+        assert_eq!(home.place(&receipt).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
     }
 
     #[test]

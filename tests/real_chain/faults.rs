@@ -52,7 +52,7 @@ const PAUSES: [Duration; 3] = [Duration::ZERO, Duration::from_millis(100), Durat
 const SCRIPT: &str = "before-upgrade";
 const LINK: &str = "cosmovisor/watcher/.current";
 const STORE: &str = "cosmovisor/watcher/artifacts";
-const PLACING: &str = "cosmovisor/upgrades/.watcher-new";
+const PLACING: &str = "cosmovisor/upgrades/.watcher new";
 /// Where a backup is until it has its name. What begins with `-` has the numbers of the home before it.
 const UNFINISHED: &str = "-unfinished";
 /// What is written behind everything that it saves.
