@@ -22,15 +22,19 @@ pub async fn compare(height: u64, own: Option<OwnNode>, others: &[Endpoint], cli
     if let Some((committed, hash)) = state(own.rpc()).await
         && committed == height
     {
-        comparison.own = Some(hash);
         for other in others.iter().filter(|other| other.own.is_none() && other.kind == Kind::Rpc) {
-            if let Source::Rpc(rpc) = clients.open(other)
-                && let Some(hash) = agreed(&rpc, height + 1).await
-            {
-                comparison.theirs = Some((other.label.clone(), hash));
+            let Source::Rpc(rpc) = clients.open(other) else { continue };
+            let Some(theirs) = agreed(&rpc, height + 1, &latest.chain_id).await else { continue };
+            // One that differs may be wrong itself: the node is alone only where nobody agrees with it.
+            let same = theirs == hash;
+            if same || comparison.theirs.is_none() {
+                comparison.theirs = Some((other.label.clone(), theirs));
+            }
+            if same {
                 break;
             }
         }
+        comparison.own = Some(hash);
     }
     if latest.height > height {
         comparison.signs = signs(own.rpc(), latest.height).await.unwrap_or_default();
@@ -45,8 +49,8 @@ async fn state(rpc: &Rpc) -> Option<(u64, String)> {
     Some((answer.response.last_block_height.0, hex::encode_upper(hash)))
 }
 
-/// The state's hash in a header, which is that of the state before its block.
-async fn agreed(rpc: &Rpc, height: u64) -> Option<String> {
+/// The state's hash in a header of this chain, which is that of the state before its block.
+async fn agreed(rpc: &Rpc, height: u64, chain_id: &str) -> Option<String> {
     let question = format!("the header at height {height}");
     let height = height.try_into().ok()?;
     let answer: Result<HeaderAnswer<Header>, _> = rpc.ask(header::Request { height: Some(height) }, &question).await;
@@ -57,7 +61,7 @@ async fn agreed(rpc: &Rpc, height: u64) -> Option<String> {
             rpc.ask::<BlockAnswer<Header>>(block::Request { height: Some(height) }, &question).await.ok()?.block.header
         }
     };
-    (header.height.0 == height.value()).then(|| header.app_hash.to_ascii_uppercase())
+    (header.height.0 == height.value() && header.chain_id == chain_id).then(|| header.app_hash.to_ascii_uppercase())
 }
 
 async fn signs(rpc: &Rpc, height: u64) -> Option<Signs> {
@@ -84,6 +88,8 @@ struct Info {
 
 #[derive(Deserialize)]
 struct Header {
+    #[serde(default)]
+    chain_id: String,
     height: Number,
     app_hash: String,
 }
@@ -160,18 +166,41 @@ mod tests {
         (liar, home, own)
     }
 
+    /// The node of a chain whose header at 8 has this hash. Tendermint 0.34 has blocks alone.
+    async fn other(chain_id: &'static str, hash: &'static str) -> Liar {
+        Liar::telling(move |question, _| match question {
+            "block" => json(format!(
+                r#"{{"result":{{"block":{{"header":{{"chain_id":"{chain_id}","height":"8","app_hash":"{hash}"}}}}}}}}"#
+            )),
+            _ => json(r#"{"error":{"code":-32601,"message":"Method not found"}}"#),
+        })
+        .await
+    }
+
+    #[tokio::test]
+    async fn a_state_differs_only_where_nobody_on_the_chain_has_the_same() {
+        let clients = Clients::new().unwrap();
+        let (stranger, wrong, right) = (other("m", "CD").await, other("n", "CD").await, other("n", "AB").await);
+        for (asked, theirs) in [
+            (vec![&stranger], None),
+            (vec![&stranger, &wrong], Some("CD")),
+            (vec![&stranger, &wrong, &right], Some("AB")),
+            (vec![&right, &wrong], Some("AB")),
+        ] {
+            let urls: Vec<_> = asked.iter().map(|liar| liar.url.to_string()).collect();
+            let others = endpoints::list(None, &urls, &[]).unwrap();
+            let (_liar, _home, own) = own(7, 1, 2).await;
+            let compared = compare(7, Some(own), &others, &clients).await;
+            assert_eq!(compared.theirs.as_ref().map(|(_, hash)| hash.as_str()), theirs);
+            assert_eq!(compared.own.as_deref(), Some("AB"));
+        }
+    }
+
     #[tokio::test]
     async fn states_and_votes_are_compared() {
         let clients = Clients::new().unwrap();
         for (hash, same) in [("ab", true), ("CD", false)] {
-            // Tendermint 0.34 has blocks alone.
-            let other = Liar::telling(move |question, _| match question {
-                "block" => {
-                    json(format!(r#"{{"result":{{"block":{{"header":{{"height":"8","app_hash":"{hash}"}}}}}}}}"#))
-                }
-                _ => json(r#"{"error":{"code":-32601,"message":"Method not found"}}"#),
-            })
-            .await;
+            let other = other("n", hash).await;
             let others = endpoints::list(None, &[other.url.to_string()], &[]).unwrap();
             let (_liar, _home, own) = own(7, 1, 2).await;
             let Comparison { own, theirs, signs } = compare(7, Some(own), &others, &clients).await;
