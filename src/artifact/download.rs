@@ -2,7 +2,7 @@
 //! thread that is fed by a short queue; whoever holds the file's lock is the only one who writes to it.
 
 use core::time::Duration;
-use std::{io, time::Instant};
+use std::{io, path::Path, time::Instant};
 
 use hickory_resolver::net::NetError;
 use reqwest::{RequestBuilder, Response, StatusCode, Url, Version, header};
@@ -28,6 +28,8 @@ const LARGEST: u64 = 2 << 30;
 const LARGEST_DOCUMENT: usize = 1 << 20;
 /// What is left to the node on the same disk.
 pub const RESERVE: u64 = 256 << 20;
+/// After how many bytes the disk is measured again: a body need not say how long it is, and others write to the disk.
+const MEASURED: u64 = 4 << 20;
 /// How many pieces may wait for the disk.
 const QUEUE: usize = 8;
 
@@ -40,6 +42,18 @@ pub(super) async fn download(
     demanded: Option<Checksum>,
     store: &Store,
     progress: &(dyn Fn(Progress) + Sync),
+) -> Result<Download, FetchError> {
+    measured(web, url, key, demanded, store, progress, free_space).await
+}
+
+async fn measured(
+    web: &Web,
+    url: Url,
+    key: &str,
+    demanded: Option<Checksum>,
+    store: &Store,
+    progress: &(dyn Fn(Progress) + Sync),
+    free_space: fn(&Path) -> io::Result<u64>,
 ) -> Result<Download, FetchError> {
     let shown = redacted(url.as_str());
     let (folder, key, pinned) = (store.downloads.clone(), key.to_owned(), demanded.is_some());
@@ -66,7 +80,7 @@ pub(super) async fn download(
         let (sender, receiver) = mpsc::channel(QUEUE);
         let memory = Memory::new(validator(&response), total);
         let writer = spawn_blocking(move || part.fill(resumed_from, memory, receiver));
-        let (mut since, mut before) = (Instant::now(), done);
+        let (mut since, mut before, mut measured) = (Instant::now(), done, done);
         let end = loop {
             progress(Progress { done, total, resumed_from });
             match response.chunk().await {
@@ -79,6 +93,17 @@ pub(super) async fn download(
                         }
                         (since, before) = (Instant::now(), done);
                     }
+                    if done - measured >= MEASURED {
+                        measured = done;
+                        match free_space(&store.downloads) {
+                            Ok(free) if free <= RESERVE => {
+                                let left = total.map_or(MEASURED, |total| total.saturating_sub(done));
+                                break Err(disk_full(store, left, free));
+                            }
+                            Ok(_) => {}
+                            Err(error) => break Err(error.into()),
+                        }
+                    }
                     // The queue closes only where the disk failed, which the writer tells below.
                     if done > LARGEST || sender.send(piece).await.is_err() {
                         break Ok(());
@@ -90,6 +115,10 @@ pub(super) async fn download(
         };
         drop(sender);
         part = writer.await.map_err(io::Error::other)??;
+        if let Err(full @ FetchError::DiskFull { .. }) = end {
+            part.remove()?;
+            return Err(full);
+        }
         end?;
         if done > LARGEST {
             part.remove()?;
@@ -129,7 +158,7 @@ pub(super) async fn small(web: &Web, url: Url) -> Result<Vec<u8>, FetchError> {
 ///
 /// # Errors
 /// Where the filesystem cannot be asked.
-pub fn free_space(folder: &std::path::Path) -> io::Result<u64> {
+pub fn free_space(folder: &Path) -> io::Result<u64> {
     let found =
         nix::sys::statvfs::statvfs(folder).map_err(io::Error::from).map_err(naming("cannot measure", folder))?;
     Ok(found.blocks_available().saturating_mul(found.fragment_size()))
@@ -182,9 +211,13 @@ fn check(
     }
     let (needed, free) = (total.unwrap_or_default().saturating_sub(have), free_space(&store.downloads)?);
     if needed > free.saturating_sub(RESERVE) {
-        return Err(FetchError::DiskFull { path: store.downloads.display().to_string(), needed, free });
+        return Err(disk_full(store, needed, free));
     }
     Ok(())
+}
+
+fn disk_full(store: &Store, needed: u64, free: u64) -> FetchError {
+    FetchError::DiskFull { path: store.downloads.display().to_string(), needed, free }
 }
 
 fn text(response: &Response, name: header::HeaderName) -> Option<&str> {
@@ -265,6 +298,27 @@ mod tests {
         ] {
             assert_eq!(retry_after(text, now), seconds.map(Duration::from_secs), "{text}");
         }
+    }
+
+    /// It filled the disk to its end, and stayed there.
+    #[tokio::test]
+    async fn an_endless_file_of_no_length_ends_before_the_disk_does() {
+        let endless = || async {
+            let piece = vec![b' '; 1 << 16];
+            let pieces = futures_util::stream::repeat_with(move || Ok::<_, io::Error>(piece.clone()));
+            axum::body::Body::from_stream(pieces)
+        };
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = Url::parse(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
+        let router = axum::Router::new().route("/", axum::routing::get(endless));
+        let server = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+        let home = tempfile::tempdir().unwrap();
+        let store = Store::below(home.path());
+        let web = crate::http::web_client().unwrap();
+        let ended = measured(&web, url, "key", None, &store, &|_| (), |_| Ok(0)).await.err().unwrap();
+        assert!(matches!(ended, FetchError::DiskFull { free: 0, .. }), "{ended}");
+        assert_eq!(std::fs::read_dir(&store.downloads).unwrap().count(), 0);
+        server.abort();
     }
 
     #[tokio::test]

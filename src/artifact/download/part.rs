@@ -112,7 +112,13 @@ impl Part {
         self.memory = memory;
         self.file.seek(SeekFrom::Start(from))?;
         while let Some(piece) = pieces.blocking_recv() {
-            self.file.write_all(piece.as_ref()).map_err(naming("cannot write to", &self.path))?;
+            if let Err(error) = self.file.write_all(piece.as_ref()).map_err(naming("cannot write to", &self.path)) {
+                // The node needs the room more.
+                if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) {
+                    self.remove().ok();
+                }
+                return Err(error);
+            }
             self.digests.update(piece.as_ref());
             self.length += piece.as_ref().len() as u64;
         }
@@ -162,5 +168,23 @@ fn open_locked(path: &Path) -> io::Result<File> {
         if named.is_ok_and(|inode| file.metadata().is_ok_and(|metadata| fingerprint(&metadata).inode == inode)) {
             return Ok(file);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_for_which_there_is_no_room_leaves_nothing_behind() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut part = Part::open(folder.path(), "key", None).unwrap();
+        part.file = File::options().write(true).open("/dev/full").unwrap();
+        let (sender, receiver) = mpsc::channel(1);
+        sender.try_send(b"more").unwrap();
+        drop(sender);
+        let error = part.fill(1, Memory::new(None, None), receiver).err().unwrap();
+        assert_eq!(error.kind(), io::ErrorKind::StorageFull);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
     }
 }
