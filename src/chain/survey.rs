@@ -67,13 +67,15 @@ pub struct Scheduled {
     pub own: Option<bool>,
     /// Who says otherwise, as messages call them.
     pub against: Vec<String>,
+    /// Whether a proof that holds says otherwise.
+    pub refuted: bool,
 }
 
 impl Scheduled {
-    /// Whether its binary may be fetched: as [`crate::decide::settings::Settings::quorum`] says.
+    /// Whether its binary may be fetched: as [`crate::decide::settings::Settings::quorum`] says, and no proof against it.
     #[must_use]
     pub fn may_be_staged(&self, quorum: usize) -> bool {
-        self.own.unwrap_or(quorum <= 1 || self.belief != Belief::Claimed)
+        !self.refuted && self.own.unwrap_or(quorum <= 1 || self.belief != Belief::Claimed)
     }
 }
 
@@ -181,7 +183,7 @@ async fn scheduled(reached: &[Reached<'_>], faults: &mut Faults, quorum: usize) 
             let own = own.or_else(|| count.against.iter().any(is_own).then_some(false));
             let against = count.against.iter().map(|place| heard[*place].label.clone()).collect();
             let said = count.said.len();
-            (said, Scheduled { plan: plan.clone(), belief: count.belief(quorum), own, against })
+            (said, Scheduled { plan: plan.clone(), belief: count.belief(quorum), own, against, refuted: false })
         })
         .collect();
     scheduled.sort_by_key(|(said, scheduled)| Reverse((scheduled.own, *said)));
@@ -214,10 +216,11 @@ fn take_proof(scheduled: &mut Vec<Scheduled>, proof: &Proof, holds: bool) {
             said.belief = belief;
         } else if holds && proof.height < said.plan.height {
             said.against.push(format!("the proof for height {}", proof.height));
+            said.refuted = true;
         }
     }
     if let Some(plan) = proof.plan.as_ref().filter(|plan| scheduled.iter().all(|said| said.plan != **plan)) {
-        scheduled.push(Scheduled { plan: plan.clone(), belief, own: None, against: Vec::new() });
+        scheduled.push(Scheduled { plan: plan.clone(), belief, own: None, against: Vec::new(), refuted: false });
     }
     // Before whatever else is said.
     scheduled.sort_by_key(|said| said.belief != Belief::Proven);
@@ -371,20 +374,29 @@ mod tests {
     #[test]
     fn a_proof_stands_above_what_is_said() {
         let plan = |name: &str| Plan { name: name.into(), height: 100, info: String::new() };
-        let said = |name| Scheduled { plan: plan(name), belief: Belief::Claimed, own: None, against: Vec::new() };
+        let said = |name| Scheduled {
+            plan: plan(name),
+            belief: Belief::Claimed,
+            own: None,
+            against: Vec::new(),
+            refuted: false,
+        };
         let proof = |plan| Proof { height: 60, time: 0, plan };
         let told = |mut scheduled: Vec<Scheduled>, proof: &Proof, holds| {
             take_proof(&mut scheduled, proof, holds);
             scheduled
                 .iter()
-                .map(|it| format!("{} {} {}", it.plan.name, it.belief, it.against.len()))
+                .map(|it| {
+                    let staged = if it.may_be_staged(1) { "staged" } else { "left" };
+                    format!("{} {} {} {staged}", it.plan.name, it.belief, it.against.len())
+                })
                 .collect::<Vec<_>>()
         };
         let hidden = proof(Some(plan("v2")));
-        assert_eq!(told(vec![said("evil")], &hidden, true), ["v2 proven 0", "evil claimed 1"]);
-        assert_eq!(told(vec![said("v2")], &hidden, false), ["v2 proven as of height 60 0"]);
-        assert_eq!(told(vec![said("evil")], &proof(None), true), ["evil claimed 1"]);
-        assert_eq!(told(vec![said("v2")], &proof(None), false), ["v2 claimed 0"]);
+        assert_eq!(told(vec![said("evil")], &hidden, true), ["v2 proven 0 staged", "evil claimed 1 left"]);
+        assert_eq!(told(vec![said("v2")], &hidden, false), ["v2 proven as of height 60 0 staged"]);
+        assert_eq!(told(vec![said("evil")], &proof(None), true), ["evil claimed 1 left"]);
+        assert_eq!(told(vec![said("v2")], &proof(None), false), ["v2 claimed 0 staged"]);
     }
 
     #[tokio::test]

@@ -52,7 +52,11 @@ async fn scheduled(config: &Config) -> anyhow::Result<Option<Plan>> {
     let problems = match survey(&endpoints, &clients, quorum, &trust).await {
         Ok(Survey { scheduled, unanswered, .. }) if !unanswered.contains(&SCHEDULED) => {
             let believed = scheduled.iter().find(|scheduled| scheduled.may_be_staged(quorum));
-            if let (None, Some(Scheduled { plan, belief, .. })) = (believed, scheduled.first()) {
+            if let (None, Some(Scheduled { plan, belief, refuted, against, .. })) = (believed, scheduled.first()) {
+                if *refuted {
+                    let against = against.join(", ");
+                    bail!("upgrade {:?} at height {} is not scheduled, as {against} says", plan.name, plan.height);
+                }
                 bail!(
                     "upgrade {:?} at height {} is {belief}: WATCHER_QUORUM asks for {quorum} endpoints that say so, or for \
                      the own node's word",
