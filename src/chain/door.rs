@@ -60,6 +60,7 @@ impl Door {
             Cause::Unreadable { reason, said } => Cause::Unreadable { reason: hidden(&reason), said: hidden(&said) },
             Cause::Refused { code, message } => Cause::Refused { code, message: hidden(&message) },
             Cause::Unknown(said) => Cause::Unknown(hidden(&said)),
+            Cause::Unserved(said) => Cause::Unserved(hidden(&said)),
             Cause::NoState(said) => Cause::NoState(hidden(&said)),
             other => other,
         };
@@ -69,7 +70,7 @@ impl Door {
     /// The fault for an answer that could not be read: the status explains more than the body where it is an error.
     pub(super) fn unreadable(&self, answer: &Answer, question: &str, reason: &dyn ToString) -> Fault {
         let cause = match answer.status.as_u16() {
-            status @ (404 | 405 | 501) => Cause::Unknown(format!("HTTP {status}, {:?}", excerpt(&answer.body))),
+            status @ (404 | 405 | 501) => Cause::Unserved(format!("HTTP {status}, {:?}", excerpt(&answer.body))),
             status if !answer.status.is_success() => Cause::Status(status, excerpt(&answer.body)),
             _ if answer.body.iter().all(u8::is_ascii_whitespace) => Cause::Empty,
             _ => Cause::Unreadable { reason: reason.to_string(), said: excerpt(&answer.body) },

@@ -58,9 +58,12 @@ pub enum Cause {
         /// Its words.
         message: String,
     },
-    /// The question is not known there: an older or newer SDK.
+    /// The application itself says that it has no such question: an older or newer SDK, or a chain without that module.
     #[error("does not know the question: {0}")]
     Unknown(String),
+    /// The question did not get so far: what stands before the application, or the node's own RPC, does not pass it on.
+    #[error("does not serve the question: {0}")]
+    Unserved(String),
     /// The store at that height is not there: pruned, or not yet committed.
     #[error("has no state at that height, it says {0:?}; it may be pruned or restarting")]
     NoState(String),
@@ -117,10 +120,16 @@ impl Fault {
         }
     }
 
-    /// Whether the question is not known there, so that an older or newer form of it may be.
+    /// Whether the application does not know the question, so that an older or newer form of it may be known.
     #[must_use]
     pub fn is_unknown(&self) -> bool {
         matches!(self.cause, Cause::Unknown(_))
+    }
+
+    /// Whether there is no way to ask this there, whatever the application knows.
+    #[must_use]
+    pub fn is_unserved(&self) -> bool {
+        matches!(self.cause, Cause::Unknown(_) | Cause::Unserved(_))
     }
 
     /// Whether the server itself failed at this very question, so that another may be answered.
@@ -155,8 +164,9 @@ fn beginning(said: &[u8], length: usize) -> String {
 }
 
 /// Sorts a refusal in the words of the SDK. Code 12 is `Unimplemented` of gRPC; code 6 with `unknown query path` is what
-/// baseapp says of a path without a server (SDK 0.40 to 0.55).
+/// baseapp says of a path without a server (SDK 0.40 to 0.55). Any other code in such words is somebody's on the way.
 pub(super) fn refusal(code: i64, message: &str) -> Cause {
+    const UNKNOWN_REQUEST: i64 = 6;
     const UNIMPLEMENTED: i64 = 12;
     const METHOD_NOT_FOUND: i64 = -32601;
     let message = beginning(message.as_bytes(), 200);
@@ -165,12 +175,14 @@ pub(super) fn refusal(code: i64, message: &str) -> Cause {
         Cause::NoState(message)
     } else if has("rate limit") || has("too many requests") {
         Cause::Throttled(None)
-    } else if matches!(code, UNIMPLEMENTED | METHOD_NOT_FOUND)
+    } else if code == UNIMPLEMENTED || code == UNKNOWN_REQUEST && has("unknown query path") {
+        Cause::Unknown(message)
+    } else if code == METHOD_NOT_FOUND
         || ["unknown query path", "unknown service", "unknown method", "not implemented", "unimplemented"]
             .iter()
             .any(|words| has(words))
     {
-        Cause::Unknown(message)
+        Cause::Unserved(message)
     } else {
         Cause::Refused { code, message }
     }
@@ -185,7 +197,9 @@ mod tests {
         let unknown = |cause| matches!(cause, Cause::Unknown(_));
         assert!(unknown(refusal(6, "unknown query path: unknown request")));
         assert!(unknown(refusal(12, "Not Implemented")));
-        assert!(unknown(refusal(-32601, "Method not found")));
+        for (code, message) in [(-32601, "Method not found"), (2, "unknown service"), (5, "unknown query path")] {
+            assert!(matches!(refusal(code, message), Cause::Unserved(_)), "{code}");
+        }
         let fault = |code, message| {
             let cause = refusal(code, message);
             let fault = Fault { endpoint: String::new(), question: String::new(), cause };

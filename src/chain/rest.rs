@@ -50,7 +50,7 @@ impl Rest {
             let info = self.ask::<InfoAnswer>("/cosmos/base/tendermint/v1beta1/node_info", &[]).await;
             match info.map(|info| info.value.default_node_info.default_node_id.to_ascii_lowercase()) {
                 Ok(id) => drop(self.node_id.set(Some(id).filter(|id| !id.is_empty()))),
-                Err(fault) if fault.is_unknown() => drop(self.node_id.set(None)),
+                Err(fault) if fault.is_unserved() => drop(self.node_id.set(None)),
                 // It may be told the next time: without it a node that is named twice counts twice.
                 Err(_) => {}
             }
@@ -295,7 +295,7 @@ mod tests {
             (500, no_state.as_slice(), "has no state at that height", false),
             (501, recorded!("tendermint-0.34/rest-proposals-v1-missing.json").as_bytes(), "Not Implemented", true),
             (501, recorded!("cometbft-0.40/rest-proposals-v1beta1-missing.json").as_bytes(), "unknown service", true),
-            (404, b"404 page not found", "HTTP 404", true),
+            (404, b"404 page not found", "HTTP 404", false),
             (200, b"<html>", "does not answer in the form", false),
             (200, b"{}", "missing field `plan`", false),
             (200, b"", "answers nothing", false),

@@ -96,7 +96,7 @@ impl Rpc {
         let answer: Result<HeaderAnswer<Header>, _> =
             self.ask(header::Request { height: wanted.height }, &question).await;
         let header = match answer {
-            Err(fault) if fault.is_unknown() => {
+            Err(fault) if fault.is_unserved() => {
                 let request: block::Request = wanted;
                 self.ask::<BlockAnswer<Header>>(request, &question).await?.block.header
             }
@@ -125,7 +125,7 @@ impl Rpc {
         };
         // Some gateways pass on addresses and nothing else.
         let other =
-            matches!(fault.cause, Cause::Unknown(_) | Cause::Status(..) | Cause::Empty | Cause::Unreadable { .. });
+            fault.is_unserved() || matches!(fault.cause, Cause::Status(..) | Cause::Empty | Cause::Unreadable { .. });
         if !other || self.by_get.get().is_some() {
             return Err(fault);
         }
@@ -441,9 +441,9 @@ mod tests {
             (200, b"[]", "does not answer in the form"),
             (500, b"oh no", r#"answers HTTP 500, saying "oh no""#),
             (502, b"{\"result\":{}}", "answers HTTP 502"),
-            (404, b"<html>", "does not know the question: HTTP 404"),
+            (404, b"<html>", "does not serve the question: HTTP 404"),
             (429, b"slower", "fewer questions"),
-            (405, b"<html>", "does not know the question: HTTP 405"),
+            (405, b"<html>", "does not serve the question: HTTP 405"),
             (
                 500,
                 b"{\"error\":{\"code\":-32603,\"message\":\"Internal error\",\"data\":\"broken\"}}",

@@ -153,7 +153,7 @@ async fn scheduled(reached: &[Reached<'_>], faults: &mut Faults, quorum: usize) 
             Err(fault) => faults.add(fault.clone()),
         }
     }
-    // Where all say that they do not know the question, the chain has no such module.
+    // Where the application of all does not know the question, the chain has no such module.
     if answered.is_empty() && answers.iter().any(|answer| answer.as_ref().is_err_and(|fault| !fault.is_unknown())) {
         faults.unanswered.push(SCHEDULED);
     }
@@ -333,8 +333,8 @@ impl Faults {
         }
     }
 
-    /// The answer of the first source that has one. Where all say that they do not know the question, the chain has no
-    /// such module, and nothing is missing.
+    /// The answer of the first source that has one. Where the application of all does not know the question, the chain
+    /// has no such module, and nothing is missing.
     pub(super) async fn first<T>(
         &mut self,
         reached: &[Reached<'_>],
@@ -360,6 +360,8 @@ impl Faults {
 
 #[cfg(test)]
 mod tests {
+    use axum::response::IntoResponse as _;
+
     use super::*;
     use crate::chain::{
         endpoints::list,
@@ -451,6 +453,29 @@ mod tests {
             problems.iter().zip(["form of a Cosmos chain", "on chain \"other-1\"", "no state", "no state"])
         {
             assert!(problem.contains(words), "{problem}");
+        }
+    }
+
+    /// `check` said that all was ready where gateways pass on nothing of what is scheduled.
+    #[tokio::test]
+    async fn only_a_chain_itself_can_say_that_it_schedules_nothing() {
+        let clients = Clients::new().unwrap();
+        let unknown = r#"{"result":{"response":{"code":6,"log":"unknown query path: unknown request"}}}"#;
+        for (status, said, unanswered) in [
+            (200, unknown, &[][..]),
+            (200, r#"{"error":{"code":-32601,"message":"Method not found"}}"#, &[SCHEDULED, PROPOSED]),
+            (404, "404 page not found", &[SCHEDULED, PROPOSED]),
+            (405, "", &[SCHEDULED, PROPOSED]),
+            (501, "", &[SCHEDULED, PROPOSED]),
+        ] {
+            let liar = Liar::telling(move |question, _| match question {
+                "status" => node(question, "local-1", 5000, ""),
+                _ => (axum::http::StatusCode::from_u16(status).unwrap(), said).into_response(),
+            })
+            .await;
+            let endpoints = list(None, &[liar.url.to_string()], &[]).unwrap();
+            let survey = survey(&endpoints, &clients, 1, &trust()).await.unwrap();
+            assert_eq!(survey.unanswered, unanswered, "{status} {said}");
         }
     }
 

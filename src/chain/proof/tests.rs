@@ -553,7 +553,7 @@ async fn a_follower_hears_of_what_an_endpoint_hides_or_why_it_cannot_be_proven()
 #[tokio::test]
 async fn an_endpoint_that_knows_nothing_of_proofs_is_named() {
     for (said, words) in [
-        (r#"{"error":{"code":-32601,"message":"Method not found"}}"#, "does not know the question"),
+        (r#"{"error":{"code":-32601,"message":"Method not found"}}"#, "does not serve the question"),
         (r#"{"result":{}}"#, "does not answer in the form"),
     ] {
         let liar = Liar::telling(move |_, _| text(said)).await;
