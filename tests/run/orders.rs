@@ -264,6 +264,9 @@ fn nothing_is_named_over_an_upgrade_that_is_under_way_or_has_failed() {
         );
         said(&home, &["add-upgrade", "v2", mended, "--force"]);
         said(&home, &["add-upgrade", "v2", mended, "--force", "--upgrade-height", "10"]);
+        home.remove("data/upgrade-info.json");
+        said(&home, &named);
+        home.script("cosmovisor/upgrades/v3/bin/noded", &format!("version=v3\n{NODE}"));
     }
 }
 
