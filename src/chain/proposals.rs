@@ -40,6 +40,9 @@ const GAP: u64 = 5;
 /// A number that no proposal has.
 const BEYOND: u64 = 1 << 62;
 
+/// After how many reads what was given up is tried again: servers are mended, replaced and upgraded.
+const AGAIN: u32 = 20;
+
 /// The versions of x/gov's queries. Both answers carry what is read here under the same field numbers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum GovVersion {
@@ -89,11 +92,14 @@ pub struct Reader {
     passed: Option<BTreeMap<u64, Proposal>>,
     /// The plans for which the passed ones were searched.
     searched: Vec<Plan>,
-    /// Where they are asked for one by one: the numbers that need not be asked for any more, those that were refused, and
-    /// the greatest.
+    /// Where they are asked for one by one: the numbers that need not be asked for any more, those that are given up for a
+    /// while, those that were refused, and the greatest of a proposal that could be read.
     settled: BTreeSet<u64>,
+    given_up: BTreeSet<u64>,
     refused: BTreeSet<u64>,
     newest: u64,
+    /// How often this was read.
+    reads: u32,
 }
 
 impl Reader {
@@ -103,6 +109,11 @@ impl Reader {
     /// # Errors
     /// [`Fault`] where one of the questions got no answer.
     pub async fn read(&mut self, source: &Source, height: u64, scheduled: &[Plan]) -> Result<Vec<Proposal>, Fault> {
+        self.reads = self.reads.wrapping_add(1);
+        if self.reads.is_multiple_of(AGAIN) {
+            self.given_up.clear();
+            self.refused.clear();
+        }
         match self.read_lists(source, height, scheduled).await {
             Err(fault) if fault.is_refusal() => self.read_single(source, fault).await?,
             read => read?,
@@ -195,52 +206,65 @@ impl Reader {
 
     /// Where one proposal that the server itself cannot decode breaks its list, each is asked for by its number.
     async fn read_single(&mut self, source: &Source, fault: Fault) -> Result<(), Fault> {
-        self.newest = self.newest_number(source).await?.max(self.newest);
-        if self.newest == 0 {
-            return Err(fault);
-        }
-        let mut open = BTreeMap::new();
-        for id in (self.newest.saturating_sub(MOST_SINGLE - 1).max(1)..=self.newest).rev() {
+        let newest = self.newest_number(source).await?.max(self.newest);
+        let (mut open, mut refused, mut greatest) = (BTreeMap::new(), BTreeMap::new(), 0);
+        for id in (newest.saturating_sub(MOST_SINGLE - 1).max(1)..=newest).rev() {
             if self.settled.contains(&id) {
+                greatest = greatest.max(id);
                 continue;
             }
-            let settled = match source.proposal(self.gov, id).await {
-                Err(fault) if fault.is_missing() => true,
-                // It may have been something that passes; twice it is not.
-                Err(fault) if fault.is_refusal() => !self.refused.insert(id),
-                page => match page?.proposals.into_iter().next() {
-                    Some(proposal) if proposal.status != ProposalStatus::Passed => {
-                        open.insert(id, proposal);
-                        false
+            if self.given_up.contains(&id) {
+                continue;
+            }
+            match source.proposal(self.gov, id).await {
+                // Below another it was deleted; else it may still come.
+                Err(fault) if fault.is_missing() => self.given_up.extend((id < greatest).then_some(id)),
+                Err(fault) if fault.is_refusal() => drop(refused.insert(id, fault)),
+                page => {
+                    greatest = greatest.max(id);
+                    match page?.proposals.into_iter().next() {
+                        Some(proposal) if proposal.status != ProposalStatus::Passed => drop(open.insert(id, proposal)),
+                        passed => {
+                            self.passed.get_or_insert_default().extend(passed.map(|proposal| (id, proposal)));
+                            self.settled.insert(id);
+                        }
                     }
-                    passed => {
-                        self.passed.get_or_insert_default().extend(passed.map(|proposal| (id, proposal)));
-                        true
-                    }
-                },
-            };
-            if settled {
-                self.settled.insert(id);
+                }
             }
         }
+        if greatest == 0 {
+            return Err(fault);
+        }
+        if let Some(fault) = refused.values().next() {
+            tells_apart(self.gov, source, fault).await?;
+        }
+        for id in refused.into_keys() {
+            match self.open.get(&id) {
+                // It could be read once, so it can again.
+                Some(known) => drop(open.insert(id, known.clone())),
+                // It may have been something that passes; twice it is not.
+                None => self.given_up.extend((!self.refused.insert(id)).then_some(id)),
+            }
+        }
+        self.newest = self.newest.max(greatest);
         self.open = open;
         Ok(())
     }
 
     /// The greatest number of a proposal, by the shortest list of all of them, else by trying numbers.
     async fn newest_number(&mut self, source: &Source) -> Result<u64, Fault> {
-        match self.page(source, None, 1, &[]).await {
-            Err(fault) if fault.is_refusal() => {}
+        let refused = match self.page(source, None, 1, &[]).await {
+            Err(fault) if fault.is_refusal() => fault,
             page => return Ok(page?.numbers.into_iter().max().unwrap_or_default()),
-        }
-        // Where there seems to be one of that number too, nothing is to be learnt.
-        if self.newest == 0 && self.first_from(source, BEYOND).await?.is_some() {
-            return Ok(0);
-        }
+        };
+        tells_apart(self.gov, source, &refused).await?;
         // There is one at or soon before `low`, and none at or soon after `high`.
         let (mut low, mut high) = (self.newest, self.newest + 1);
-        while let Some(found) = self.first_from(source, high.min(BEYOND)).await? {
+        while let Some(found) = self.first_from(source, high).await? {
             (low, high) = (found, found.saturating_add(found.saturating_sub(self.newest)).saturating_add(1));
+            if high >= BEYOND {
+                return Err(refused);
+            }
         }
         while low + 1 < high {
             let middle = low + (high - low) / 2;
@@ -252,14 +276,15 @@ impl Reader {
         Ok(low)
     }
 
-    /// The first number at or soon after this one that belongs to a proposal.
+    /// The first number at or soon after this one that belongs to a proposal, be it one that the server cannot decode.
     async fn first_from(&mut self, source: &Source, id: u64) -> Result<Option<u64>, Fault> {
         for id in id..id.saturating_add(GAP) {
             match source.proposal(self.gov, id).await {
-                Err(fault) if fault.is_missing() => {}
-                Err(fault) if !fault.is_refusal() => return Err(fault),
-                _ => return Ok(Some(id)),
+                Err(fault) if fault.is_missing() => continue,
+                Err(fault) if fault.is_refusal() => tells_apart(self.gov, source, &fault).await?,
+                page => drop(page?),
             }
+            return Ok(Some(id));
         }
         Ok(None)
     }
@@ -283,6 +308,18 @@ impl Reader {
             self.gov = GovVersion::V1;
         }
         answer
+    }
+}
+
+/// Refusals say something of what was asked for only as long as the server does not refuse whatever it is asked.
+///
+/// # Errors
+/// The refusal, where a number that no proposal has is not just missing.
+async fn tells_apart(gov: GovVersion, source: &Source, refusal: &Fault) -> Result<(), Fault> {
+    match source.proposal(gov, BEYOND).await {
+        Err(fault) if fault.is_missing() => Ok(()),
+        Err(fault) if !fault.is_refusal() => Err(fault),
+        _ => Err(refusal.clone()),
     }
 }
 
@@ -474,11 +511,76 @@ mod tests {
         let before = liar.asked.lock().unwrap().len();
         assert_eq!(numbers(reader.read(&source, 15, &[]).await.unwrap()), [2, 6]);
         let again = liar.asked.lock().unwrap().len() - before;
-        let most = 4 + usize::try_from(GAP).unwrap();
-        assert!(again <= most, "{again}: two lists, what may be new, what is open, and what was refused, once more");
+        let most = 6 + usize::try_from(GAP).unwrap();
+        assert!(
+            again <= most,
+            "{again}: two lists, what may be new, what is open, what was refused, once more, and twice what is not there"
+        );
         assert_eq!(numbers(Reader::default().passed(&source).await.unwrap()), [2, 1]);
         let all_broken = Liar::saying(500, br#"{"code":2,"message":"oh no"}"#).await;
         assert!(Reader::default().read(&super::tests::source(&all_broken), 1, &[]).await.is_err());
+    }
+
+    /// The search for the greatest number never ended, and no proposal was seen any more once it had.
+    #[tokio::test]
+    async fn a_server_that_refuses_all_for_a_while_is_left_soon_and_read_again_afterwards() {
+        let mood = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+        let (set, (down, echo)) = (std::sync::Arc::clone(&mood), (1, 2));
+        let liar = Liar::telling(move |question, _| {
+            let mood = mood.load(std::sync::atomic::Ordering::SeqCst);
+            let number = question.strip_prefix("/cosmos/gov/v1/proposals/").and_then(|id| id.parse::<u64>().ok());
+            let refused = |status: u16, code: u64| {
+                (StatusCode::from_u16(status).unwrap(), format!(r#"{{"code":{code},"message":"oh no"}}"#))
+                    .into_response()
+            };
+            match number {
+                _ if mood == down => refused(500, 13),
+                Some(3) | None => refused(500, 2),
+                Some(7..) if mood != echo => refused(404, 5),
+                Some(number) => {
+                    let page = passed(&[(number, 50)], "").replace("\"status\":3", "\"status\":2");
+                    let page: serde_json::Value = serde_json::from_str(&page).unwrap();
+                    json(serde_json::json!({"proposal": page["proposals"][0]}).to_string())
+                }
+            }
+        })
+        .await;
+        let (mut reader, source) = (Reader::default(), source(&liar));
+        let expected = [1, 2, 4, 5, 6];
+        assert_eq!(numbers(reader.read(&source, 1, &[]).await.unwrap()), expected);
+        for bad in [down, echo] {
+            set.store(bad, std::sync::atomic::Ordering::SeqCst);
+            let before = liar.asked.lock().unwrap().len();
+            reader.read(&source, 1, &[]).await.unwrap_err();
+            assert!(liar.asked.lock().unwrap().len() - before < 100);
+            set.store(0, std::sync::atomic::Ordering::SeqCst);
+            assert_eq!(numbers(reader.read(&source, 1, &[]).await.unwrap()), expected);
+        }
+    }
+
+    #[tokio::test]
+    async fn what_was_given_up_is_tried_again() {
+        let mended = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let mend = std::sync::Arc::clone(&mended);
+        let liar = Liar::telling(move |question, _| {
+            let mended = mended.load(std::sync::atomic::Ordering::SeqCst);
+            let number = question.strip_prefix("/cosmos/gov/v1/proposals/").and_then(|id| id.parse::<u64>().ok());
+            match number {
+                Some(number) if number == 2 || number == 1 && mended => {
+                    let page: serde_json::Value = serde_json::from_str(&passed(&[(number, 50)], "")).unwrap();
+                    json(serde_json::json!({"proposal": page["proposals"][0]}).to_string())
+                }
+                Some(3..) => json(r#"{"code":5,"message":"proposal 3 doesn't exist"}"#),
+                _ => json(r#"{"code":2,"message":"no concrete type registered"}"#),
+            }
+        })
+        .await;
+        let (mut reader, source) = (Reader::default(), source(&liar));
+        for _ in 1..AGAIN {
+            assert_eq!(numbers(reader.read(&source, 1, &[]).await.unwrap()), [2]);
+        }
+        mend.store(true, std::sync::atomic::Ordering::SeqCst);
+        assert_eq!(numbers(reader.read(&source, 1, &[]).await.unwrap()), [1, 2]);
     }
 
     #[tokio::test]

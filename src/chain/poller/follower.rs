@@ -31,6 +31,10 @@ use crate::{
     http::secrets,
 };
 
+/// How long the proposals may take, in however many answers: meanwhile nothing is heard of blocks. What was read by then is
+/// not asked for again.
+const READING_LIMIT: Duration = Duration::from_mins(1);
+
 /// The chain that is followed: the own node's, else that of whoever answered first.
 #[derive(Debug, Default)]
 pub(super) struct ChainId {
@@ -253,7 +257,12 @@ impl<U: Fn(Plan) -> Option<Upgrade> + Send + Sync + 'static> Follower<U> {
             return Ok(());
         }
         self.asked_proposals = Some(Instant::now());
-        let proposals = match self.reader.read(&self.source, self.highest, self.believed.as_slice()).await {
+        let reading = self.reader.read(&self.source, self.highest, self.believed.as_slice());
+        let read = tokio::time::timeout(READING_LIMIT, reading).await.unwrap_or_else(|_| {
+            let (endpoint, question) = (self.endpoint.label.clone(), "its proposals".into());
+            Err(Fault { endpoint, question, cause: Cause::Slow(READING_LIMIT) })
+        });
+        let proposals = match read {
             Ok(proposals) => proposals,
             Err(fault) => {
                 self.failed("proposals", &fault).await?;
