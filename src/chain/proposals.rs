@@ -113,9 +113,14 @@ impl Reader {
         if self.reads.is_multiple_of(AGAIN) {
             self.given_up.clear();
             self.refused.clear();
+            self.gov = GovVersion::default();
         }
         match self.read_lists(source, height, scheduled).await {
-            Err(fault) if fault.is_refusal() => self.read_single(source, fault).await?,
+            Err(fault) if fault.is_refusal() => {
+                // The older version may refuse what only the newer one can show.
+                self.gov = GovVersion::default();
+                self.read_single(source, fault).await?;
+            }
             read => read?,
         }
         let mut found = self.open.clone();
@@ -131,7 +136,10 @@ impl Reader {
     /// [`Fault`] where one of the pages is not answered.
     pub async fn passed(&mut self, source: &Source) -> Result<Vec<Proposal>, Fault> {
         match self.passed_lists(source).await {
-            Err(fault) if fault.is_refusal() => self.passed_single(source, fault).await,
+            Err(fault) if fault.is_refusal() => {
+                self.gov = GovVersion::default();
+                self.passed_single(source, fault).await
+            }
             read => read,
         }
     }
@@ -289,7 +297,8 @@ impl Reader {
         Ok(None)
     }
 
-    /// One page, by the newest version of x/gov that the endpoint serves.
+    /// One page, by the newest version of x/gov that the application knows. The older one leaves out proposals of several
+    /// messages, so nothing but the application's word leads to it.
     async fn page(
         &mut self,
         source: &Source,
@@ -607,5 +616,45 @@ mod tests {
         assert_eq!(reader.read(&source, 1, &[]).await.unwrap()[0].id, 3);
         assert_eq!(reader.read(&source, 1, &[]).await.unwrap()[0].id, 3);
         assert_eq!((liar.count("/cosmos/gov/v1/"), liar.count("/cosmos/gov/v1beta1/")), (1, 5));
+        for _ in 2..AGAIN {
+            reader.read(&source, 1, &[]).await.unwrap();
+        }
+        assert_eq!(liar.count("/cosmos/gov/v1/"), 2, "an endpoint may be upgraded");
+    }
+
+    #[tokio::test]
+    async fn the_newer_version_is_not_left_for_what_a_gateway_says() {
+        for (status, said, refused) in [(404, "404 page not found", true), (501, r#"{"code":12,"message":""}"#, false)]
+        {
+            let liar = Liar::telling(move |question, _| {
+                if question.starts_with("/cosmos/gov/v1/") {
+                    return (StatusCode::from_u16(status).unwrap(), said).into_response();
+                }
+                json(passed(&[], ""))
+            })
+            .await;
+            let mut reader = Reader::default();
+            assert_eq!(reader.read(&source(&liar), 1, &[]).await.is_err(), refused);
+            assert_eq!(liar.count("/cosmos/gov/v1beta1/") == 0, refused);
+        }
+        // The older version refuses what it cannot show.
+        let known = std::sync::atomic::AtomicBool::new(false);
+        let liar = Liar::telling(move |question, _| {
+            let newer = question.starts_with("/cosmos/gov/v1/");
+            json(match question.rsplit('/').next().and_then(|id| id.parse::<u64>().ok()) {
+                None if newer && !known.swap(true, std::sync::atomic::Ordering::SeqCst) => {
+                    r#"{"code":12,"message":"Not Implemented"}"#.to_owned()
+                }
+                None if newer => passed(&[(3, 50)], ""),
+                None => r#"{"code":3,"message":"one of several messages"}"#.to_owned(),
+                Some(3) if newer => {
+                    let page: serde_json::Value = serde_json::from_str(&passed(&[(3, 50)], "")).unwrap();
+                    serde_json::json!({"proposal": page["proposals"][0]}).to_string()
+                }
+                Some(_) => r#"{"code":5,"message":"proposal 3 doesn't exist"}"#.to_owned(),
+            })
+        })
+        .await;
+        assert_eq!(numbers(Reader::default().read(&source(&liar), 1, &[]).await.unwrap()), [3]);
     }
 }
