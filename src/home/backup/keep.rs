@@ -71,7 +71,8 @@ pub fn look(home: &Home, now: u64, height: u64) -> Result<Vec<Completion>, At> {
     let expired = ahead::expire(home, height);
     let listing = list::listing();
     let (mut backups, record) = (list::known(home)?, record::read(home));
-    let mut passed: Vec<_> = backups.iter_mut().filter(|backup| may_go(&record, backup)).collect();
+    let mut passed: Vec<_> =
+        backups.iter_mut().filter(|its| may_go(&record, its) && list::own(home, its).is_some()).collect();
     if passed.is_empty() {
         return expired.map(|()| Vec::new());
     }
@@ -113,7 +114,7 @@ pub fn remove(home: &Home, backup: &Completion) -> Result<(), At> {
     let gone = place.join(ours(home, &format!("{APART}dropped")));
     carry::remove(&gone)?;
     let listing = list::listing();
-    let others: Vec<_> = list::known(home)?.into_iter().filter(|other| other.path != backup.path).collect();
+    let others: Vec<_> = list::known(home)?.into_iter().filter(|other| other.token != backup.token).collect();
     if !list::is(&backup.path, backup)? {
         // What is lost is forgotten.
         return match list::renamed(backup) {

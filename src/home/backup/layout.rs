@@ -243,6 +243,14 @@ pub(super) fn ours(home: &Home, what: &str) -> String {
     format!("{OURS}{named}-{what}")
 }
 
+/// Whether this home gave that name: by its own, or by its numbers while it had none. Device numbers change.
+pub(super) fn is_ours(home: &Home, name: &str) -> bool {
+    let mut numbers = name.strip_prefix(OURS).unwrap_or_default().split('-').skip(1);
+    let inode = identity(&home.path).map(|(_, inode)| format!("{inode:x}"));
+    let by_number = inode.is_ok_and(|inode| numbers.next() == Some(&inode) && numbers.next().is_some());
+    by_number || name.starts_with(&ours(home, ""))
+}
+
 /// Gives a home a name of its own, once: device numbers change, and homes on other machines have the same ones. One that was
 /// copied gets another.
 ///
@@ -283,7 +291,7 @@ pub(super) fn file_name(path: &Path) -> String {
 }
 
 /// The path without links, as far as it is there.
-fn resolved(path: &Path) -> PathBuf {
+pub(super) fn resolved(path: &Path) -> PathBuf {
     if let Ok(resolved) = fs::canonicalize(path) {
         return resolved;
     }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     At, Means, NOTE, Part, at, carry, keep,
-    layout::{OURS, file_name, ours},
+    layout::{INNER, OURS, file_name, is_ours, resolved},
     place,
 };
 use crate::{
@@ -25,6 +25,9 @@ pub struct Completion {
     pub plan: Plan,
     /// Where it is.
     pub path: PathBuf,
+    /// Where its home was, without links; none in those of older builds.
+    #[serde(default)]
+    pub home: Option<PathBuf>,
     /// Where its filesystem was mounted, where that can be told.
     pub mount: Option<PathBuf>,
     /// What tells it from another of that name.
@@ -69,9 +72,8 @@ pub fn all(home: &Home) -> Vec<Completion> {
 /// Backups that the list names and that are not there under their names, or cannot be read now.
 #[must_use]
 pub fn away(home: &Home) -> Vec<Completion> {
-    let mut away = known(home).unwrap_or_default();
-    away.retain(|backup| !is_there(backup));
-    away
+    let known = known(home).unwrap_or_default();
+    known.iter().filter_map(|backup| own(home, backup)).filter(|backup| !is_there(backup)).collect()
 }
 
 /// The backup that was made for a plan. Its info is left out: a record does without it.
@@ -88,19 +90,53 @@ fn is_there(backup: &Completion) -> bool {
 
 /// The same as [`all`] for whoever changes something by it: where the list cannot be read for a moment, nothing is gone.
 pub(super) fn noted(home: &Home) -> Result<Vec<Completion>, At> {
-    let mut backups = match listed(home)? {
+    let backups = match listed(home)? {
         List::Readable(listed) => listed,
         List::Missing | List::Unreadable(_) => found(home)?,
     };
-    backups.retain(is_there);
-    Ok(backups)
+    Ok(backups.iter().filter_map(|backup| own(home, backup)).filter(is_there).collect())
 }
 
-/// What the list is to go on naming: what is there, and what may be there again under its name.
+/// A backup with its paths as they are now, where it is this home's: made by it of its data, or copied along with it and of
+/// nothing outside of it. A list that was copied names what is another home's.
+pub(super) fn own(home: &Home, backup: &Completion) -> Option<Completion> {
+    let (here, data) = (resolved(&home.path), resolved(&home.data()));
+    let mut own = backup.clone();
+    if let Some(before) = home_before(backup, &here) {
+        // What lies apart is known by its old path.
+        if backup.parts.iter().any(|part| part.at.starts_with(&before)) {
+            return None;
+        }
+        let lives = own.parts.iter_mut().map(|part| &mut part.live);
+        for path in lives.chain([&mut own.path]).chain(own.mount.as_mut()) {
+            if let Ok(inner) = path.strip_prefix(&before) {
+                *path = here.join(inner);
+            }
+        }
+    }
+    let is_within = |part: &Part| part.at.is_relative() && resolved(&part.live).starts_with(&here);
+    let was_copied_along = || own.path.starts_with(&here) && own.parts.iter().all(is_within) && is_there(&own);
+    let is_of_data = own.parts.first().is_some_and(|part| part.live == data);
+    let is_own = is_of_data && (is_ours(home, &own.token) || was_copied_along());
+    is_own.then_some(own)
+}
+
+/// Where a backup's home was, where that was elsewhere. Older ones do not say it: what they have of it had its name there.
+fn home_before(backup: &Completion, here: &Path) -> Option<PathBuf> {
+    let moved = |at: PathBuf, name: &str| {
+        let part = backup.parts.iter().find(|part| part.at == at)?;
+        let is_elsewhere = part.live.ends_with(name) && part.live != resolved(&here.join(name));
+        part.live.parent().filter(|_| is_elsewhere).map(Path::to_owned)
+    };
+    let older = || moved(PathBuf::new(), "data").or_else(|| moved(Path::new(INNER).join("config"), "config"));
+    backup.home.clone().or_else(older).filter(|before| before != here)
+}
+
+/// What the list is to go on naming, with the paths of then: what is there, and what may be there again under its name.
 pub(super) fn known(home: &Home) -> Result<Vec<Completion>, At> {
     match listed(home)? {
         List::Readable(mut listed) => {
-            listed.retain(|backup| !is_gone(backup));
+            listed.retain(|backup| !is_gone(&own(home, backup).unwrap_or_else(|| backup.clone())));
             Ok(listed)
         }
         List::Missing | List::Unreadable(_) => found(home),
@@ -143,7 +179,11 @@ fn entries(folder: &Path) -> Result<Vec<PathBuf>, At> {
 /// What is wrong with the list of backups, if anything, and what is done about it: for people.
 #[must_use]
 pub fn flaw(home: &Home) -> Option<String> {
-    let Ok(List::Unreadable(error)) = listed(home) else { return None };
+    let error = match listed(home) {
+        Ok(List::Unreadable(error)) => error,
+        Ok(List::Readable(listed)) => return listed.iter().find_map(|backup| strange(home, backup)),
+        _ => return None,
+    };
     Some(format!(
         "{} cannot be understood: {error}. What counts is what the backups in {} say of themselves, and the next backup \
          writes the list anew; backups in other places are not known",
@@ -152,10 +192,26 @@ pub fn flaw(home: &Home) -> Option<String> {
     ))
 }
 
-/// What the list names. One that cannot be read is told by whoever changes it.
+/// That a backup is not this home's, and what can be done, for people.
+fn strange(home: &Home, backup: &Completion) -> Option<String> {
+    if own(home, backup).is_some() || !is_there(backup) {
+        return None;
+    }
+    let live = backup.parts.first().map_or(&backup.path, |part| &part.live);
+    Some(format!(
+        "the backup {} is of the data in {}, made by a home in another place, and is left alone: this home's data are in {}. \
+         Where the home or its data were moved, move them back to have it brought back; where this home is a copy, it is the \
+         other one's",
+        backup.path.display(),
+        live.display(),
+        resolved(&home.data()).display()
+    ))
+}
+
+/// What the list names of this home's. One that cannot be read is told by whoever changes it.
 pub(super) fn named(home: &Home) -> Vec<Completion> {
     match listed(home) {
-        Ok(List::Readable(listed)) => listed,
+        Ok(List::Readable(listed)) => listed.iter().filter_map(|backup| own(home, backup)).collect(),
         _ => Vec::new(),
     }
 }
@@ -178,15 +234,10 @@ fn listed(home: &Home) -> Result<List, At> {
 fn found(home: &Home) -> Result<Vec<Completion>, At> {
     let place = home.backups.as_ref().and_then(|chosen| place::of(home, chosen).ok());
     let Some(place) = place.filter(|place| place.is_dir()) else { return Ok(Vec::new()) };
-    let data = fs::canonicalize(home.data()).map_err(at(&home.data()))?;
-    // One without a name has numbers, and homes on other machines may have the same.
-    let ours = ours(home, "");
-    let is_ours =
-        |note: &Completion| note.token.starts_with(&ours) && note.parts.first().is_some_and(|part| part.live == data);
     let mut found: Vec<Completion> = Vec::new();
     for path in entries(&place)? {
         match read(&path) {
-            Ok(note) => found.extend(note.filter(|note| is_ours(note))),
+            Ok(note) => found.extend(note.filter(|note| own(home, note).is_some())),
             // What this user made he can read.
             Err(error) if error.source.kind() == io::ErrorKind::PermissionDenied => {}
             Err(error) => return Err(error),
@@ -229,7 +280,7 @@ pub(super) fn note(home: &Home, backups: &[Completion]) -> Result<(), At> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::home::backup::{UNFINISHED, tests::*, verify};
+    use crate::home::backup::{UNFINISHED, layout::ours, tests::*, verify};
 
     #[test]
     fn two_homes_that_keep_their_backups_in_one_place_leave_each_other_alone() {
@@ -249,6 +300,71 @@ mod tests {
         fs::remove_dir_all(&first.path).unwrap();
         note(&one.1, &[Completion { path: second.path, ..first }]).unwrap();
         assert_eq!(state(&one.1, Some(&plan(5))), Backup::Missing);
+    }
+
+    /// As it was named before homes had names, by another number of the same device.
+    fn aged(home: &Home, done: &Completion) -> Completion {
+        let aged = Completion { home: None, token: format!(".watcher-99-{:x}-1", inode(&home.path)), ..done.clone() };
+        fs::write(aged.path.join(NOTE), serde_json::to_vec(&aged).unwrap()).unwrap();
+        note(home, std::slice::from_ref(&aged)).unwrap();
+        aged
+    }
+
+    /// It restored the data of the home that it was, or of which it was a copy, and took that one's backups away.
+    #[test]
+    fn a_home_that_is_a_copy_leaves_the_others_backups_alone_and_a_renamed_one_finds_its_own_again() {
+        for (chosen, old) in [(false, false), (false, true), (true, false), (true, true)] {
+            let (around, place) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+            let at = |name: &str| {
+                let mut home = Home::plain(around.path().join(name), "noded".into());
+                home.backups = Some(if chosen { place.path().to_owned() } else { home.path.clone() });
+                home.manner.place_chosen = chosen;
+                home
+            };
+            let [home, copy, renamed] = ["home", "copy", "renamed"].map(at);
+            fs::create_dir_all(home.data()).unwrap();
+            fs::create_dir_all(home.path.join("config")).unwrap();
+            home.prepare().unwrap();
+            let files = |home: &Home| [home.data().join("state"), home.path.join("config/app.toml")];
+            let write = |home: &Home, text: &str| files(home).map(|path| fs::write(path, text).unwrap());
+            let read = |home: &Home| files(home).map(|path| fs::read_to_string(path).unwrap());
+            write(&home, "before");
+            let mut done = taken(&home, 5);
+            if old {
+                done = aged(&home, &done);
+            }
+            write(&home, "after");
+            let copied = std::process::Command::new("cp").arg("-a").args([&home.path, &copy.path]).status();
+            assert!(copied.unwrap().success());
+            copy.prepare().unwrap();
+            let expected = if chosen { vec![] } else { vec![copy.path.join(file_name(&done.path))] };
+            let paths = |home: &Home| all(home).into_iter().map(|backup| backup.path).collect::<Vec<_>>();
+            assert_eq!((paths(&copy), flaw(&copy).is_some(), flaw(&home)), (expected, chosen, None));
+            for own in all(&copy) {
+                restored(&copy, &own);
+                assert_eq!((read(&copy)[0].as_str(), read(&copy)[1].as_str()), ("before", "before"));
+                keep::remove(&copy, &own).unwrap();
+            }
+            // Its list is lost, or written anew.
+            taken(&copy, 9);
+            fs::remove_file(index(&copy)).unwrap();
+            assert_eq!(paths(&copy).len(), 1);
+            assert_eq!((read(&home)[0].as_str(), verify::verify(&done)), ("after", Vec::new()));
+
+            fs::rename(&home.path, &renamed.path).unwrap();
+            for list_is_lost in [false, true] {
+                if list_is_lost {
+                    fs::remove_file(index(&renamed)).unwrap();
+                }
+                let [own] = &all(&renamed)[..] else { panic!("{chosen} {old}") };
+                write(&renamed, "after");
+                restored(&renamed, own);
+                assert_eq!((read(&renamed)[0].as_str(), read(&renamed)[1].as_str()), ("before", "before"));
+            }
+            assert!(!home.path.exists());
+            keep::remove(&renamed, &all(&renamed)[0]).unwrap();
+            assert_eq!((all(&renamed), away(&renamed)), (vec![], vec![]));
+        }
     }
 
     #[test]

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     At, CarryError, Completion, Part, Progress, at, carry,
-    layout::{Layout, OURS, Pattern, beside, file_name, identity, ours},
+    layout::{Layout, OURS, Pattern, beside, file_name, identity, is_ours, ours, resolved},
     mount::{self, Mount},
     place,
     signing::{self, Unreadable},
@@ -56,6 +56,19 @@ pub enum RestoreError {
         path: PathBuf,
         /// Why, and what is to be done.
         reason: String,
+    },
+    /// It was begun by another home, or where this one was before.
+    #[error(
+        "{note} tells of a restore that was begun in {live}, and this home's data are in {data}: move the home back there to \
+         have it completed; where this home is a copy, bring it whole data and remove that file"
+    )]
+    Elsewhere {
+        /// What tells of it.
+        note: PathBuf,
+        /// The data that it is about.
+        live: PathBuf,
+        /// The data of this home.
+        data: PathBuf,
     },
     /// There is no room for it.
     #[error(
@@ -136,6 +149,7 @@ pub fn resume(home: &Home) -> Result<(), RestoreError> {
     let path = swap_path(home);
     let Some(text) = unless_missing(fs::read(&path)).map_err(at(&path))? else { return Ok(()) };
     let swap: Swap = serde_json::from_slice(&text).map_err(io::Error::other).map_err(at(&path))?;
+    swap.check_home(home)?;
     swap.carry_out()?;
     // Before it is forgotten, or a kill would have it done twice.
     // Where it is written and not synced, everybody sees it: then it is done.
@@ -215,6 +229,17 @@ pub fn restore(
 }
 
 impl Swap {
+    /// Refuses what is about other folders than this home's: one that was copied or renamed has the note of that one, or of then.
+    fn check_home(&self, home: &Home) -> Result<(), RestoreError> {
+        let data = resolved(&home.data());
+        match self.folders.first() {
+            Some(Change { live, new, .. }) if *live != data || !is_ours(home, &file_name(new)) => {
+                Err(RestoreError::Elsewhere { note: swap_path(home), live: live.clone(), data })
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// What stays, where all else can change places.
     fn staying(&self, layout: &Layout, backup: &Completion) -> Result<Vec<PathBuf>, RestoreError> {
         let mut stay = Vec::new();
@@ -378,7 +403,7 @@ mod tests {
 
     /// Nothing was moved yet. Gives where the new entries come from.
     fn interrupted(home: &Home, signing: Option<(PathBuf, String)>) -> PathBuf {
-        let [new, failed] = ["new", "failed"].map(|name| home.path.join(name));
+        let [new, failed] = [&ours(home, "restored"), "failed"].map(|name| home.path.join(name));
         fs::create_dir(&new).unwrap();
         let folders = vec![Change { live: home.data(), only: Pattern::default(), new: new.clone(), failed }];
         let stay = signing.iter().map(|(path, _)| path.clone()).collect();
@@ -410,6 +435,31 @@ mod tests {
             let resumed = resume(&home).map(|()| fs::read_to_string(&path).unwrap());
             assert_eq!((resumed.ok().as_deref(), is_pending(&home)), (then, then.is_none()), "{now:?} {all_done}");
         }
+    }
+
+    #[test]
+    fn a_restore_that_was_begun_where_the_home_was_before_or_by_another_is_not_completed_there() {
+        let (keep, mut home) = home_with(&["genesis"]);
+        fs::write(home.data().join("state"), "half").unwrap();
+        interrupted(&home, None);
+        let copy = tempfile::tempdir().unwrap();
+        let copied = Command::new("cp").arg("-a").args([&home.path.join("."), copy.path()]).status();
+        assert!(copied.unwrap().success());
+        let refused = |home: &Home| {
+            assert!(matches!(resume(home), Err(RestoreError::Elsewhere { .. })) && is_pending(home));
+            assert!(home.data().join("state").exists());
+        };
+        refused(&Home { path: copy.path().to_owned(), ..home.clone() });
+        assert!(home.data().join("state").exists());
+        let renamed = tempfile::tempdir().unwrap();
+        let before = std::mem::replace(&mut home.path, renamed.path().join("home"));
+        fs::rename(&before, &home.path).unwrap();
+        refused(&home);
+        fs::rename(&home.path, &before).unwrap();
+        home.path = before;
+        resume(&home).unwrap();
+        assert!(!home.data().join("state").exists());
+        drop(keep);
     }
 
     #[test]
