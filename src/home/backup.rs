@@ -207,7 +207,7 @@ fn taken(
     };
     let completion = saved(&layout, &work, unfinished, complete, stop, progress)?;
     // Noted under a name that is not there yet: the rename completes it, before anybody looks for it.
-    let _listing = list::listing();
+    let _listing = list::listing(home)?;
     let mut backups = list::known(home)?;
     backups.push(completion.clone());
     list::note(home, &backups)?;

@@ -69,7 +69,7 @@ impl Health {
 /// [`At`].
 pub fn look(home: &Home, now: u64, height: u64) -> Result<Vec<Completion>, At> {
     let expired = ahead::expire(home, height);
-    let listing = list::listing();
+    let listing = list::listing(home)?;
     let (mut backups, record) = (list::known(home)?, record::read(home));
     let mut passed: Vec<_> =
         backups.iter_mut().filter(|its| may_go(&record, its) && list::own(home, its).is_some()).collect();
@@ -113,7 +113,7 @@ pub fn remove(home: &Home, backup: &Completion) -> Result<(), At> {
     // From here on it is one that is not complete: the next one takes away what is left of it.
     let gone = place.join(ours(home, &format!("{APART}dropped")));
     carry::remove(&gone)?;
-    let listing = list::listing();
+    let listing = list::listing(home)?;
     let others: Vec<_> = list::known(home)?.into_iter().filter(|other| other.token != backup.token).collect();
     if !list::is(&backup.path, backup)? {
         // What is lost is forgotten.

@@ -3,7 +3,6 @@
 use std::{
     fs, io,
     path::{Path, PathBuf},
-    sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use serde::{Deserialize, Serialize};
@@ -258,10 +257,17 @@ fn read(backup: &Path) -> Result<Option<Completion>, At> {
     }
 }
 
-/// Held by whoever reads the list to write it anew: health is noted beside the node's work, also while a backup is made.
-pub(super) fn listing() -> MutexGuard<'static, ()> {
-    static LIST: Mutex<()> = Mutex::new(());
-    LIST.lock().unwrap_or_else(PoisonError::into_inner)
+/// Held by whoever reads the list to write it anew: health is noted beside the node's work, also while a backup is made, and
+/// another process may prune. A folder is locked, which every user of the home may open; `hold` locks the one around it.
+pub(super) fn listing(home: &Home) -> Result<fs::File, At> {
+    let folder = home.own().join("aside");
+    let locked = || {
+        fs::create_dir_all(&folder)?;
+        let listing = fs::File::open(&folder)?;
+        listing.lock()?;
+        Ok(listing)
+    };
+    locked().map_err(at(&folder))
 }
 
 fn index(home: &Home) -> PathBuf {
@@ -461,6 +467,27 @@ mod tests {
             }
             assert_eq!(taking.join().unwrap(), None);
         });
+    }
+
+    /// It wrote back what it had read before the backup was there.
+    #[test]
+    fn the_list_is_not_written_while_another_process_writes_it() {
+        let (_keep, mut home) = home_with(&["genesis"]);
+        home.backups = Some(home.path.clone());
+        let first = taken(&home, 5);
+        let other = fs::File::open(home.own().join("aside")).unwrap();
+        other.lock().unwrap();
+        std::thread::scope(|scope| {
+            let works = [scope.spawn(|| drop(taken(&home, 9))), scope.spawn(|| keep::remove(&home, &first).unwrap())];
+            std::thread::sleep(std::time::Duration::from_millis(300));
+            let waited = works.iter().all(|work| !work.is_finished());
+            drop(other);
+            for work in works {
+                work.join().unwrap();
+            }
+            assert!(waited);
+        });
+        assert_eq!(all(&home).iter().map(|backup| backup.plan.height).collect::<Vec<_>>(), [9]);
     }
 
     #[test]
