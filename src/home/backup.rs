@@ -34,6 +34,7 @@ pub use carry::{CarryError, Progress};
 use layout::{INNER, Layout, beside, ours};
 pub(super) use layout::{name, signing_state};
 pub use list::{Completion, all, away, flaw, of, state};
+pub(super) use mount::is_point;
 pub use signing::Unreadable;
 pub use work::{Part, Room};
 use work::{Way, Work};

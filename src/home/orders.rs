@@ -10,7 +10,10 @@ use std::{
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
-use super::{Home, current, read_small, sync_folder, unless_missing, upgrade_info, write_whole, write_with_mode};
+use super::{
+    Home, backup, current, if_there, read_small, sync_folder, unless_missing, upgrade_info, write_whole,
+    write_with_mode,
+};
 use crate::{
     artifact,
     decide::{
@@ -215,7 +218,14 @@ pub fn version_folder(home: &Home, version: &Version) -> PathBuf {
 #[must_use]
 pub fn data_identity(home: &Home) -> Option<DataIdentity> {
     let data = home.data();
-    let state = fs::metadata(data.join("application.db")).ok()?;
+    let path = data.join("application.db");
+    let mut state = fs::metadata(&path).ok()?;
+    // One that is linked or mounted stays where others come into it. Databases keep this file as long as they live; badger alone
+    // makes it anew.
+    if fs::symlink_metadata(&path).ok()?.is_symlink() || backup::is_point(&path) {
+        let lock = if_there(fs::metadata(path.join("LOCK"))).ok()?;
+        state = lock.filter(|_| !path.join("KEYREGISTRY").exists()).unwrap_or(state);
+    }
     let folder = fs::metadata(&data).ok()?;
     // A folder that is made anew may get the number of the one that was removed.
     let born = state.created().ok().and_then(|born| born.duration_since(UNIX_EPOCH).ok());

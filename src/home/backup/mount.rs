@@ -30,7 +30,7 @@ impl Mount {
 }
 
 /// Whether something is mounted at this very path.
-pub(super) fn is_point(path: &Path) -> bool {
+pub(in crate::home) fn is_point(path: &Path) -> bool {
     begins(path, |mount| mount)
 }
 

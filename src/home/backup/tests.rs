@@ -172,6 +172,41 @@ fn what_lies_on_another_filesystem_is_saved_there_and_comes_back_with_the_rest()
     assert_eq!(left.len(), 2, "the database and what failed: {left:?}");
 }
 
+/// The folder to which a link leads, or that is mounted, stays, and what is in it changes places: older data were not known as such.
+#[test]
+fn data_that_come_back_are_others_also_where_their_database_lies_elsewhere() {
+    use crate::home::orders::data_identity;
+
+    let apart = tempfile::tempdir().unwrap();
+    for is_link in [true, false] {
+        let (_keep, mut home) = home_with(&["genesis"]);
+        home.backups = Some(home.path.clone());
+        let (path, far) = (home.data().join("application.db"), apart.path().join(is_link.to_string()));
+        database(&far);
+        fs::write(far.join("LOCK"), "").unwrap();
+        let _mount = if is_link {
+            std::os::unix::fs::symlink(&far, &path).unwrap();
+            None
+        } else {
+            fs::create_dir(&path).unwrap();
+            let Some(mount) = Bound::of(&far, &path, "rw") else { return };
+            Some(mount)
+        };
+        let done = taken(&home, 5);
+        let before = data_identity(&home).unwrap();
+        // A node is started anew and works.
+        fs::write(far.join("CURRENT.new"), "MANIFEST-000009").unwrap();
+        fs::rename(far.join("CURRENT.new"), far.join("CURRENT")).unwrap();
+        fs::remove_file(far.join("000001.ldb")).unwrap();
+        fs::File::create(far.join("LOCK")).unwrap();
+        assert_eq!(data_identity(&home), Some(before));
+        restored(&home, &done);
+        let after = data_identity(&home).unwrap();
+        assert_ne!(after, before);
+        assert_eq!((after.device, after.folder), (before.device, before.folder));
+    }
+}
+
 /// What a mount has for root alone, and backups: one that was saved with the data met the one that stays.
 #[test]
 fn what_a_restore_leaves_where_it_is_is_not_saved() {
