@@ -3,7 +3,7 @@
 
 use std::{
     fs::{self, File, FileTimes, OpenOptions},
-    io::{self, Read as _},
+    io::{self, Read as _, Write as _},
     os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, fchown, symlink},
     path::Path,
     sync::{
@@ -15,6 +15,7 @@ use std::{
 
 use super::{
     At, at,
+    layout::OURS,
     work::{self, Way, Work},
 };
 use crate::home::{sync_folder, unless_missing};
@@ -143,6 +144,34 @@ pub(super) fn carried(file: &work::File, to: &Path, stop: &AtomicBool, tell: &dy
         made.sync_all().map_err(at(to))?;
     }
     Ok(())
+}
+
+/// Writes a file whole that only its owner reads: that of what it is made from, before it has its name.
+pub(super) fn write_alike(path: &Path, content: &[u8], meta: &fs::Metadata) -> Result<(), At> {
+    let beside = path.with_file_name(format!("{OURS}written"));
+    let written = || {
+        unless_missing(fs::remove_file(&beside))?;
+        let mut made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside)?;
+        made.write_all(content)?;
+        owned_alike(&made, meta)?;
+        made.sync_all()
+    };
+    written().map_err(at(&beside))?;
+    rename(&beside, path)
+}
+
+/// Makes a folder where it is missing, as another one is.
+pub(super) fn folder_alike(folder: &Path, other: &Path) -> Result<(), At> {
+    let made = || match fs::create_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        made => {
+            made?;
+            let (made, meta) = (File::open(folder)?, fs::metadata(other)?);
+            made.set_permissions(meta.permissions())?;
+            owned_alike(&made, &meta)
+        }
+    };
+    made().map_err(at(folder))
 }
 
 /// Whether only where something is written can fail like this.

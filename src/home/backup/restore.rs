@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     decide::plan::Plan,
-    home::{Home, if_there, lock, record, sync_folder, unless_missing, write_whole, write_with_mode},
+    home::{Home, if_there, lock, record, sync_folder, unless_missing, write_whole},
 };
 
 /// What was restored.
@@ -268,10 +268,10 @@ impl Swap {
                 let is_state = if_there(identity(&layout.signing)).map_err(at(&layout.signing))? == Some(own);
                 let content = signed.filter(|_| is_state).map(|signed| signed.content.clone());
                 let content = content.map_or_else(|| fs::read(&path), Ok).map_err(at(&path))?;
-                let folder = to.parent().unwrap_or(&change.new);
-                let placed = fs::create_dir_all(folder)
-                    .and_then(|()| write_with_mode(&to, &mut content.as_slice(), 0o600, true));
-                placed.map_err(at(&to))?;
+                let folders: Vec<_> = inner.ancestors().skip(1).collect();
+                let mut folders = folders.into_iter().rev();
+                folders.try_for_each(|of| carry::folder_alike(&change.new.join(of), &change.live.join(of)))?;
+                carry::write_alike(&to, &content, &fs::metadata(&path).map_err(at(&path))?)?;
             }
         }
         Ok(())
@@ -291,7 +291,10 @@ impl Swap {
             let kept = signing::understood(path, content.clone().into_bytes())?;
             // A node may have signed since it was written down.
             if signing::read(path)?.is_none_or(|now| now.at < kept.at) {
-                write_with_mode(path, &mut content.as_bytes(), 0o600, true).map_err(at(path))?;
+                let there = if_there(fs::metadata(path));
+                let around = || fs::metadata(path.parent().unwrap_or(path));
+                let alike = there.and_then(|there| there.map_or_else(around, Ok)).map_err(at(path))?;
+                carry::write_alike(path, content.as_bytes(), &alike)?;
             }
         }
         left.into_iter().try_for_each(|change| Ok(self.change(change)?))
@@ -460,6 +463,33 @@ mod tests {
         resume(&home).unwrap();
         assert!(!home.data().join("state").exists());
         drop(keep);
+    }
+
+    /// The node behind `gosu` or `User=` could not read them any more.
+    #[test]
+    fn what_root_writes_of_a_validator_in_a_restore_stays_its_owners() {
+        use std::os::unix::fs::{MetadataExt as _, chown};
+
+        const NOBODY: u32 = 65_534;
+        let (_keep, mut home) = home_with(&["genesis"]);
+        home.backups = Some(home.path.clone());
+        let state = home.data().join("priv_validator_state.json");
+        fs::write(&state, r#"{"height": "7", "round": 0, "step": 3}"#).unwrap();
+        let done = taken(&home, 5);
+        let deep = home.data().join("late/key");
+        fs::create_dir(deep.parent().unwrap()).unwrap();
+        fs::write(&deep, r#"{"priv_key": "secret"}"#).unwrap();
+        fs::write(&state, r#"{"height": "5", "round": 0, "step": 3}"#).unwrap();
+        let of_nobody = [&state, &deep, deep.parent().unwrap()];
+        if of_nobody.iter().any(|path| chown(path, Some(NOBODY), Some(NOBODY)).is_err()) {
+            return;
+        }
+        restored(&home, &done);
+        assert_eq!(signing::read(&state).unwrap().unwrap().at.0, 7);
+        for path in of_nobody {
+            let meta = fs::metadata(path).unwrap();
+            assert_eq!((meta.uid(), meta.gid()), (NOBODY, NOBODY), "{}", path.display());
+        }
     }
 
     #[test]
