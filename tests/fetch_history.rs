@@ -14,7 +14,14 @@ mod sim_network;
 #[expect(dead_code, reason = "another command has other worlds")]
 mod world;
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
 use Info::{Pinned, Prose, Unpinned};
 use jiff::Timestamp;
@@ -173,6 +180,53 @@ fn a_dry_run_tells_what_would_be_fetched_and_touches_nothing() {
     assert!(past.host.downloads().is_empty() && !past.world.home.join("cosmovisor/watcher").exists());
     past.world.place_binary("upgrades/v3");
     past.fetch(&["--dry-run"], &[]).quietly();
+}
+
+/// It was left out without a word, and that everything is staged was said.
+#[test]
+fn a_proposal_that_cannot_be_read_is_asked_for_again_and_leaves_the_history_incomplete() {
+    let past = Past::of(&[(2, "v2", 20, Pinned("two"))]);
+    past.release(&["two"]);
+    let home = past.world.home.to_str().expect("a plain path");
+    let own = past.world.place_binary("upgrades/v9");
+    for (refusals, code) in [(1, 0), (usize::MAX, 1)] {
+        let rest = where_one_is_refused(refusals);
+        let variables = [("DAEMON_HOME", home), ("DAEMON_NAME", NAME)];
+        let told = watcher(&["fetch-history", "--rest", &rest.url()], &variables);
+        assert_eq!(told.code, Some(code), "{told:?}");
+        assert_eq!(told.stdout.contains("v9"), code == 0, "{told:?}");
+        assert_eq!(told.stderr.contains("/proposals/2)"), code == 1, "{told:?}");
+    }
+    assert!(own.exists());
+}
+
+/// A gateway whose list is broken, with three proposals. The second one, v9, is refused so many times.
+fn where_one_is_refused(refusals: usize) -> servers::Server {
+    let asked = AtomicUsize::new(0);
+    let proposal = |name: &str| {
+        let plan = json!({ "name": name, "height": "50" });
+        let message = json!({ "@type": "/cosmos.upgrade.v1beta1.MsgSoftwareUpgrade", "plan": plan });
+        (200, json!({ "proposal": { "id": "2", "status": 3, "messages": [message] } }))
+    };
+    let answer = move |path: &str| match path.rsplit('/').next().unwrap_or_default() {
+        "latest" => {
+            let header = json!({ "chain_id": "demo-1", "height": "120", "time": "2026-01-01T00:00:00Z" });
+            (200, json!({ "block": { "header": header } }))
+        }
+        "v9" => (200, json!({ "height": "50" })),
+        "1" | "3" => (200, json!({ "proposal": { "id": "3", "status": 5, "messages": [] } })),
+        "2" if asked.fetch_add(1, Ordering::Relaxed) < refusals => {
+            (500, json!({ "code": 13, "message": "upstream request timeout" }))
+        }
+        "2" => proposal("v9"),
+        "proposals" => (500, json!({ "code": 2, "message": "no concrete type registered" })),
+        _ => (404, json!({ "code": 5, "message": "it doesn't exist" })),
+    };
+    let answer = Arc::new(answer);
+    servers::Server::open(axum::Router::new().fallback(move |uri: axum::http::Uri| {
+        let (status, said) = answer(uri.path());
+        async move { (axum::http::StatusCode::from_u16(status).expect("a status"), said.to_string()) }
+    }))
 }
 
 #[test]

@@ -29,6 +29,8 @@ pub struct History {
     pub plans: Vec<Plan>,
     /// What was not answered, or not so that it can be understood.
     pub problems: Vec<Fault>,
+    /// A fault for each proposal that could not be read: an upgrade may be missing here.
+    pub unread: Vec<Fault>,
 }
 
 /// Asks the endpoints, in the order of their heights, until each question is answered.
@@ -39,9 +41,10 @@ pub async fn history(endpoints: &[Endpoint], clients: &Clients) -> Result<Histor
     let (reached, mut faults) = reach(endpoints, clients).await?;
     let latest = reached[0].latest.clone();
     let passed = faults.first(&reached, PROPOSED, async |at| {
-        Ok((at.endpoint.label.clone(), Reader::default().passed(&at.source).await?))
+        let (proposals, unread) = Reader::default().passed(&at.source).await?;
+        Ok((at.endpoint.label.clone(), proposals, unread))
     });
-    let Some((endpoint, proposals)) = passed.await else { return Err(NoAnswer { problems: faults.problems }) };
+    let Some((endpoint, proposals, unread)) = passed.await else { return Err(NoAnswer { problems: faults.problems }) };
     let mut named: BTreeMap<String, Vec<Plan>> = BTreeMap::new();
     for action in proposals.into_iter().flat_map(|proposal| proposal.actions) {
         if let Action::Schedule(plan) = action {
@@ -55,7 +58,7 @@ pub async fn history(endpoints: &[Endpoint], clients: &Clients) -> Result<Histor
     }
     plans.sort_by_key(|plan| plan.height);
     let (chain_id, height, catching_up) = (latest.chain_id, latest.height, latest.catching_up);
-    Ok(History { chain_id, height, catching_up, endpoint, plans, problems: faults.problems })
+    Ok(History { chain_id, height, catching_up, endpoint, plans, problems: faults.problems, unread })
 }
 
 /// The one of the plans of a name, newest first, that was `applied` at that height (0 for never). Where nobody can tell, the

@@ -130,17 +130,18 @@ impl Reader {
         Ok(found.into_values().collect())
     }
 
-    /// Every passed proposal that concerns upgrades, newest first, as far back as the chain keeps them.
+    /// Every passed proposal that concerns upgrades, newest first, as far back as the chain keeps them; and a fault for each
+    /// proposal that cannot be read, and may be one as well.
     ///
     /// # Errors
     /// [`Fault`] where one of the pages is not answered.
-    pub async fn passed(&mut self, source: &Source) -> Result<Vec<Proposal>, Fault> {
+    pub async fn passed(&mut self, source: &Source) -> Result<(Vec<Proposal>, Vec<Fault>), Fault> {
         match self.passed_lists(source).await {
             Err(fault) if fault.is_refusal() => {
                 self.gov = GovVersion::default();
                 self.passed_single(source, fault).await
             }
-            read => read,
+            read => Ok((read?, Vec::new())),
         }
     }
 
@@ -157,19 +158,32 @@ impl Reader {
         Ok(found)
     }
 
-    async fn passed_single(&mut self, source: &Source, fault: Fault) -> Result<Vec<Proposal>, Fault> {
+    async fn passed_single(&mut self, source: &Source, fault: Fault) -> Result<(Vec<Proposal>, Vec<Fault>), Fault> {
         let newest = self.newest_number(source).await?;
         if newest == 0 {
             return Err(fault);
         }
-        let mut found = Vec::new();
-        for id in (newest.saturating_sub(MOST_PAGES_OF_ALL as u64 * PAGE)..=newest).rev() {
-            match source.proposal(self.gov, id).await {
-                Err(fault) if fault.is_refusal() => {}
-                page => found.extend(page?.proposals.into_iter().filter(|it| it.status == ProposalStatus::Passed)),
+        let (mut found, mut unread) = (BTreeMap::new(), Vec::new());
+        let mut wanted: Vec<_> = (newest.saturating_sub(MOST_PAGES_OF_ALL as u64 * PAGE).max(1)..=newest).collect();
+        // What is refused is asked for once more: that may have been the moment, and not the proposal.
+        for _ in 0..2 {
+            unread.clear();
+            for id in core::mem::take(&mut wanted) {
+                match source.proposal(self.gov, id).await {
+                    Err(fault) if fault.is_missing() => {}
+                    Err(fault) if fault.is_refusal() => {
+                        wanted.push(id);
+                        unread.push(fault);
+                    }
+                    page => found.extend(page?.proposals.into_iter().map(|proposal| (id, proposal))),
+                }
+            }
+            if let Some(fault) = unread.first() {
+                tells_apart(self.gov, source, fault).await?;
             }
         }
-        Ok(found)
+        found.retain(|_, proposal| proposal.status == ProposalStatus::Passed);
+        Ok((found.into_values().rev().collect(), unread))
     }
 
     async fn read_lists(&mut self, source: &Source, height: u64, scheduled: &[Plan]) -> Result<(), Fault> {
@@ -525,7 +539,9 @@ mod tests {
             again <= most,
             "{again}: two lists, what may be new, what is open, what was refused, once more, and twice what is not there"
         );
-        assert_eq!(numbers(Reader::default().passed(&source).await.unwrap()), [2, 1]);
+        let (passed, unread) = Reader::default().passed(&source).await.unwrap();
+        assert_eq!((numbers(passed), unread.len()), (vec![2, 1], 1));
+        assert!(unread[0].question.ends_with("/4"), "{unread:?}");
         let all_broken = Liar::saying(500, br#"{"code":2,"message":"oh no"}"#).await;
         assert!(Reader::default().read(&super::tests::source(&all_broken), 1, &[]).await.is_err());
     }

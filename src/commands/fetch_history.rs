@@ -52,7 +52,7 @@ async fn staged(config: &Config, endpoints: &[Endpoint], dry_run: bool) -> anyho
         }
         rows.push(row);
     }
-    let complete = !rows.iter().any(|row| matches!(row.how, How::Missing(_)));
+    let complete = history.unread.is_empty() && !rows.iter().any(|row| matches!(row.how, How::Missing(_)));
     if complete && lock.is_some() {
         // What is placed is needed in the store no more.
         home.store().forget(history.height, &home.daemon).context("the store cannot be cleared")?;
@@ -85,6 +85,7 @@ async fn ask(endpoints: &[Endpoint]) -> anyhow::Result<History> {
         }
     };
     history.problems.iter().for_each(|problem| tracing::warn!("{problem}"));
+    history.unread.iter().for_each(|fault| tracing::error!("an upgrade may be missing here: {fault}"));
     if history.catching_up {
         tracing::warn!(
             "the endpoints are at height {} and still catching up: what the chain applied after that is missing here",
