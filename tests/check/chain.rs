@@ -1,5 +1,6 @@
 //! What is coming on a chain: which plans are looked at, their names and heights, and endpoints that differ.
 
+use axum::http::StatusCode;
 use serde_json::Value;
 use watcher::sim::chain::{Action, Proposal};
 
@@ -30,6 +31,24 @@ fn a_scheduled_plan_may_lead_into_the_operators_network_and_a_proposed_one_may_n
     expect(&of(&world, &[]), "error", "address-private", "v2: linux/amd64: ");
     assert_eq!(release.host.requests().len(), 1, "it is not asked");
     assert_eq!(of(&world, &["--allow-private"]).code, Some(0));
+}
+
+/// It was ready, and nothing was coming, for whoever looks at exit codes.
+#[test]
+fn a_gateway_that_passes_on_nothing_of_what_is_scheduled_is_no_word_of_the_chain() {
+    let status = r#"{"result":{"node_info":{"network":"demo-1"},"sync_info":{"latest_block_height":"120",
+        "latest_block_time":"2026-01-01T00:00:00Z"}}}"#;
+    let not_found = r#"{"error":{"code":-32601,"message":"Method not found"}}"#;
+    for (code, said) in [(404, "404 page not found"), (405, ""), (501, ""), (200, not_found)] {
+        let code = StatusCode::from_u16(code).expect("a status");
+        let gateway = Server::open(axum::Router::new().fallback(move |body: String| async move {
+            if body.contains(r#""status""#) { (StatusCode::OK, status) } else { (code, said) }
+        }));
+        let told = check(&[&["--rpc", &gateway.url()], AMD64].concat());
+        assert_eq!(told.code, Some(3), "{told:?}");
+        assert!(told.stdout.contains("nobody answered what is scheduled"), "{told:?}");
+        assert_eq!(watcher(&["upcoming", "--rpc", &gateway.url()], &[]).code, Some(1));
+    }
 }
 
 #[test]

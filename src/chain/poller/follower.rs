@@ -31,8 +31,7 @@ use crate::{
     http::secrets,
 };
 
-/// How long the proposals may take, in however many answers: meanwhile nothing is heard of blocks. What was read by then is
-/// not asked for again.
+/// How long the proposals may take, in however many answers: meanwhile nothing is heard of blocks.
 const READING_LIMIT: Duration = Duration::from_mins(1);
 
 /// The chain that is followed: the own node's, else that of whoever answered first.
