@@ -14,9 +14,6 @@ use crate::{
     persona::Persona,
 };
 
-/// The word for every upgrade.
-const ALL: &str = "all";
-
 /// Puts the brake on, or tells for what it is on where no name is given.
 ///
 /// # Errors
@@ -64,7 +61,7 @@ fn held(config: &Config) -> anyhow::Result<Vec<Hold>> {
 }
 
 fn folder(config: &Config, name: &str) -> anyhow::Result<Option<Folder>> {
-    if name.eq_ignore_ascii_case(ALL) {
+    if name.eq_ignore_ascii_case(Hold::ALL) {
         return Ok(None);
     }
     Folder::of(name, config.home.keep_case).map(Some).map_err(|error| anyhow::anyhow!("{error}"))

@@ -37,10 +37,13 @@ pub struct Hold {
 }
 
 impl Hold {
+    /// The word for every upgrade.
+    pub const ALL: &str = "all";
+
     /// What it is called where it is put on and taken off.
     #[must_use]
     pub fn name(&self) -> &str {
-        self.folder.as_ref().map_or("all", Folder::as_str)
+        self.folder.as_ref().map_or(Self::ALL, Folder::as_str)
     }
 }
 

@@ -410,11 +410,11 @@ impl Core {
                 self.begin(HomeJob::Remember(Record::nothing(version_of(&event.facts))), decision);
             }
             Run::Never => {
-                if self.replace_now(&event.facts, decision) {
-                } else if let Some(record) = self.outlived(&event.facts) {
-                    self.begin(HomeJob::Remember(record), decision);
-                } else {
-                    self.start(&event.facts, decision);
+                if !self.replace_now(&event.facts, decision) {
+                    match self.outlived(&event.facts) {
+                        Some(record) => self.begin(HomeJob::Remember(record), decision),
+                        None => self.start(&event.facts, decision),
+                    }
                 }
             }
             // An order asked for its end, and for its return.
