@@ -243,7 +243,11 @@ impl World {
                 }
                 self.start_watcher();
             }
-            if self.disk.record().is_some_and(|record| record.failure.is_some()) {
+            if let Some(record) = self.disk.record().filter(|record| record.failure.is_some()) {
+                // The data were set back, and the record that told what ran before is lost.
+                if self.past.set_back.is_some() && record.from == Version::Upgrade(folder(&record.plan.name)) {
+                    self.operator_links();
+                }
                 self.operator_rules(Ruling::Resume);
             }
             if self.nobody_else_will_place() {

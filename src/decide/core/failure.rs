@@ -109,6 +109,13 @@ impl Core {
                 "the new binary was started {attempt} times and ended before it was seen to commit height {height}: {exit}"
             );
             let reason = if self.fails_by_policy() { reason } else { format!("upgrade {name:?}: {reason}") };
+            let remedy = match &words {
+                Some(Words::TooNew(folder)) if *folder == upgrade.folder => {
+                    "; the data are from before it: link cosmovisor/current to the version before it and let it go on from there"
+                }
+                _ => "",
+            };
+            let reason = format!("{reason}{remedy}");
             self.fails(upgrade, record, reason, words.as_ref(), event, decision);
             if !written && decision.exit.is_none() && self.home.is_idle() {
                 self.begin(HomeJob::Remember(record.clone()), decision);

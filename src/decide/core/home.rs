@@ -287,6 +287,10 @@ impl Core {
             Rung::CustomHook => self.begin(HomeJob::CustomHook(plan), decision),
             // It is being hashed once more, which has the last word: what is rotten is set aside, and `current` would lead nowhere.
             Rung::Switch if self.fetch.job() == Some(&FetchJob::Verify(folder.clone())) => {}
+            // What ran before was lost with the record: it is what is left now.
+            Rung::Switch if record.from == Version::Upgrade(folder.clone()) => {
+                self.begin(HomeJob::Remember(Record { from: version_of(&event.facts), ..record }), decision);
+            }
             Rung::Switch => self.begin(HomeJob::Switch { folder, plan }, decision),
             Rung::AppHook if self.settings.pre_upgrade_retries < 0 => {
                 let retries = self.settings.pre_upgrade_retries;

@@ -150,6 +150,30 @@ fn a_new_binary_on_data_that_were_set_back_makes_way_for_the_one_before() {
     scene.exits(code(1)).remembers(record());
 }
 
+/// A power cut took the record with it, and the new binary was started again and again whatever its operator did.
+#[test]
+fn whoever_links_current_to_the_version_before_gives_back_what_was_lost_with_the_record() {
+    let lost = Record { from: v2(), attempts: 3, ..hooked() };
+    let mut scene = Scene::switched(Settings::default());
+    scene.facts.record = present(lost.clone());
+    scene.climbs_to(|job| matches!(job, HomeJob::Start { .. }));
+    scene.done();
+    scene.exits_saying(code(1), Words::TooNew(folder("v2"))).does(HomeJob::Weigh(folder("v2")));
+    scene.ends(weighed(1, "aa"));
+    let Some(HomeJob::Remember(Record { failure: Some(failure), .. })) = scene.core.home.job() else {
+        unreachable!("it is held: {:?}", scene.core.home)
+    };
+    assert!(failure.reason.ends_with(
+        "; the data are from before it: link cosmovisor/current to the version before it and let it go on from there"
+    ));
+
+    let mut scene = Scene::switched(Settings::default());
+    scene.facts.staged.insert(folder("v2"), Staged::Operator);
+    (scene.facts.record, scene.facts.current) = (present(lost.clone()), Current::Version(Version::Genesis));
+    scene.tick().remembers(Record { from: Version::Genesis, ..lost });
+    scene.done().does(HomeJob::Switch { folder: folder("v2"), plan: plan("v2", HEIGHT) });
+}
+
 /// `upgrade-info.json` came with data that are past the upgrade after it.
 #[test]
 fn a_new_binary_that_names_another_upgrade_is_past_its_own() {
