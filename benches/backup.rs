@@ -5,6 +5,7 @@
 //!
 //! ```sh
 //! cargo bench --bench backup                # SIZES=1,3,10 in GB; TIMES=7 checkpoints of each, COPIES=3 copies
+//! SIZES=1 TABLE=20000 cargo bench --bench backup # as many tables as 100 GB have, in little room
 //! FOLDER=/mnt/xfs cargo bench --bench backup     # homes on another filesystem
 //! PLACE=/mnt/far cargo bench --bench backup      # copies go there (DAEMON_DATA_BACKUP_DIR)
 //! ```
@@ -37,17 +38,14 @@ use watcher::{
     },
 };
 
-const TABLE: usize = 2_000_000;
 const MEGABYTE: usize = 1_000_000;
 
 fn main() {
-    let number = |name: &str, default: &str| env::var(name).unwrap_or_else(|_| default.to_owned());
-    let times = |name: &str, default: &str| number(name, default).parse::<usize>().expect("it is a number");
-    let (times, copies) = (times("TIMES", "7"), times("COPIES", "3"));
-    let folder = number("FOLDER", env!("CARGO_TARGET_TMPDIR"));
+    let (times, copies) = (number("TIMES", "7"), number("COPIES", "3"));
+    let folder = said("FOLDER", env!("CARGO_TARGET_TMPDIR"));
     let folder = tempfile::tempdir_in(folder).expect("the folder can be written");
     let mut rows = Vec::new();
-    for size in number("SIZES", "1,3,10").split(',') {
+    for size in said("SIZES", "1,3,10").split(',') {
         let size: usize = size.trim().parse().expect("SIZES are numbers");
         let home = home(&folder.path().join(format!("{size}-gb")), size);
         checkpoints(&mut rows, &format!("{size} GB of tables"), &home, times);
@@ -76,6 +74,14 @@ fn main() {
     checkpoints(&mut rows, "the same with 500 MB of wasm", &whole, times);
     let head = "| home | way | times | added halt, ms | MB shared | ahead | to copy: estimated | copied | off by % | seconds: estimated | taken | off by % |\n| --- | --- |";
     say(&format!("\n{head}{}\n{}", " ---: |".repeat(10), rows.join("\n")));
+}
+
+fn said(name: &str, default: &str) -> String {
+    env::var(name).unwrap_or_else(|_| default.to_owned())
+}
+
+fn number(name: &str, default: &str) -> usize {
+    said(name, default).parse().expect("it is a number")
 }
 
 /// All of it at the halt, then with what can be made ahead.
@@ -173,11 +179,12 @@ fn home(path: &Path, gigabytes: usize) -> Home {
         must_have_checksum: false,
         local_info: false,
     };
-    let tables = gigabytes * 1_000 * MEGABYTE / TABLE;
+    let table = number("TABLE", "2000000");
+    let tables = gigabytes * 1_000 * MEGABYTE / table;
     for (name, percent) in
         [("application.db", 70), ("blockstore.db", 15), ("state.db", 8), ("tx_index.db", 6), ("evidence.db", 1)]
     {
-        database(&home.data().join(name), tables * percent / 100);
+        database(&home.data().join(name), tables * percent / 100, table);
     }
     write(&home.data().join("cs.wal/wal"), 5 * MEGABYTE);
     let state = r#"{"height":"10","round":0,"step":3}"#;
@@ -195,12 +202,12 @@ fn home(path: &Path, gigabytes: usize) -> Home {
 }
 
 /// A goleveldb: tables that were there before its log, a few that came after, and what stands beside them.
-fn database(folder: &Path, tables: usize) {
+fn database(folder: &Path, tables: usize, table: usize) {
     const LATE: usize = 3;
     let log = 2 * tables.max(1);
     for number in 0..tables {
         let number = if number + LATE < tables { number + 1 } else { log + 1 + number };
-        write(&folder.join(format!("{number:06}.ldb")), TABLE);
+        write(&folder.join(format!("{number:06}.ldb")), table);
     }
     write(&folder.join(format!("{log:06}.log")), MEGABYTE);
     write(&folder.join("MANIFEST-000001"), 100_000);

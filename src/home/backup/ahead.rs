@@ -217,31 +217,37 @@ pub(super) fn keep_in(work: &mut Work, tree: &Path) -> Result<(), At> {
         let Some(entries) = if_there(fs::read_dir(&path)).map_err(at(&path))? else { continue };
         for entry in entries {
             let entry = entry.map_err(at(&path))?;
-            let (path, to) = (entry.path(), folder.join(entry.file_name()));
+            let to = folder.join(entry.file_name());
             let kind = entry.file_type().map_err(at(&path))?;
+            if kind.is_file() {
+                there.insert(to, entry.ino());
+                continue;
+            }
+            let path = entry.path();
             if kind.is_dir() {
                 if folders.contains(&to) {
                     left.push(to);
                 } else {
                     carry::remove(&path)?;
                 }
-            } else if kind.is_file() {
-                there.insert(to, (path, entry.ino()));
             } else if links.get(&to).is_none_or(|text| fs::read_link(&path).ok().as_ref() != Some(text)) {
                 fs::remove_file(&path).map_err(at(&path))?;
             }
         }
     }
     for file in &mut work.files {
-        let Some((path, inode)) = there.get(&file.to).filter(|_| file.way.is_a_name()) else { continue };
+        let Some(inode) = there.get(&file.to).filter(|_| file.way.is_a_name()) else { continue };
         // While a name is kept here, no other file gets this inode. Where folders tell of others than files have, it is made again.
-        let is_it = if file.way == Way::Link { *inode == file.state.inode } else { file.ready.as_ref() == Some(path) };
+        let is_it = match &file.ready {
+            Some(ready) => *ready == tree.join(&file.to),
+            None => *inode == file.state.inode,
+        };
         if is_it {
             file.is_there = true;
             there.remove(&file.to);
         }
     }
-    there.values().try_for_each(|(path, _)| fs::remove_file(path).map_err(at(path)))
+    there.keys().map(|to| tree.join(to)).try_for_each(|path| fs::remove_file(&path).map_err(at(&path)))
 }
 
 fn folder(home: &Home, place: &Path) -> PathBuf {

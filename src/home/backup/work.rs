@@ -4,8 +4,11 @@
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
     fs, io,
+    num::NonZero,
     os::unix::fs::MetadataExt as _,
+    panic::resume_unwind,
     path::{Path, PathBuf},
+    thread,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -347,7 +350,8 @@ impl<'a> Walk<'a> {
         let names = entries.iter().filter_map(|entry| entry.file_name().into_string().ok());
         let lowest_log = names.filter_map(|name| number(&name, &["log"])).min();
         let top = from == point.live;
-        for entry in entries {
+        let metas = looked_at(&entries);
+        for (entry, meta) in entries.into_iter().zip(metas) {
             let (path, name) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
             let left_out = top && !point.only.moves(&name);
             if left_out || name.starts_with(OURS) || path == self.layout.snapshots {
@@ -358,7 +362,7 @@ impl<'a> Walk<'a> {
                 self.work.links.extend(link.clone().map(|link| (link, to)));
                 continue;
             }
-            let meta = entry.metadata().map_err(at(&path))?;
+            let meta = meta.map_err(at(&path))?;
             if meta.is_symlink() {
                 self.link(&path, to, point)?;
             } else if meta.is_dir() {
@@ -433,6 +437,23 @@ impl<'a> Walk<'a> {
         let folder = |path: &Path| path.parent().and_then(Path::file_name).map(ToOwned::to_owned);
         closed(&file_name(path)) && (path.parent() == wal.parent() || !self.follows && folder(path) == folder(wal))
     }
+}
+
+/// What each entry of a folder is. A database has tens of thousands of tables, and a look at each waits for nothing but a
+/// processor.
+fn looked_at(entries: &[fs::DirEntry]) -> Vec<io::Result<fs::Metadata>> {
+    const AT_LEAST: usize = 1_000;
+    let workers = thread::available_parallelism().map_or(1, NonZero::get);
+    let share = entries.len().div_ceil(workers).max(AT_LEAST);
+    let look = |entries: &[fs::DirEntry]| entries.iter().map(fs::DirEntry::metadata).collect::<Vec<_>>();
+    let mut shares = entries.chunks(share);
+    let first = shares.next().unwrap_or_default();
+    thread::scope(|scope| {
+        let others: Vec<_> = shares.map(|share| scope.spawn(move || look(share))).collect();
+        let mut metas = look(first);
+        metas.extend(others.into_iter().flat_map(|other| other.join().unwrap_or_else(|panic| resume_unwind(panic))));
+        metas
+    })
 }
 
 /// The number of a database's file: `000123.ldb`, or `000123-001.log` as newer ones write it.
