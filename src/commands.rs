@@ -28,6 +28,7 @@ use std::{
 };
 
 use clap::{CommandFactory as _, Parser as _};
+use tokio::runtime::Runtime;
 
 use crate::{
     cli::{self, Cli, Command, Shared, cosmovisor},
@@ -183,11 +184,16 @@ fn is_wanted() -> anyhow::Result<bool> {
     Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
-/// Waits for work that waits for others. Commands that answer at once do without a runtime.
+/// What work runs on that waits for others. Commands that answer at once do without.
 ///
 /// There is one thread: a child is told of our end by the end of the thread that started it, and that must be this one.
+fn runtime() -> io::Result<Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()
+}
+
+/// Waits for such work.
 fn wait_for<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = runtime()?;
     let result = runtime.block_on(work);
     // Threads that wait for a slow disk or network must not hold up the end.
     runtime.shutdown_background();

@@ -22,6 +22,8 @@ mod servers;
 #[path = "support/sim_network.rs"]
 #[expect(dead_code, reason = "who heard what matters in other tests")]
 mod sim_network;
+#[path = "support/wait.rs"]
+mod wait;
 #[path = "upcoming/world.rs"]
 #[expect(dead_code, reason = "lists matter in other tests")]
 mod world;

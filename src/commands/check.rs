@@ -11,10 +11,11 @@ mod plan;
 mod subject;
 mod text;
 
-use std::{path::Path, sync::Arc};
+use std::{fs, path::Path, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use serde::Serialize;
+use tempfile::TempDir;
 
 use super::{
     findings::{Findings, Severity},
@@ -33,6 +34,7 @@ use crate::{
     home::{Home, observe},
     log,
     persona::Persona,
+    process::signals::Signals,
 };
 use artifacts::Host;
 use subject::Subject;
@@ -83,7 +85,7 @@ struct Found {
 pub fn check(file: Option<&Path>, args: &CheckArgs) -> anyhow::Result<Ending> {
     log::start(Persona::Watcher, &log::Choices::from_environment());
     let args = &Wanted::read(file, args)?;
-    let report = super::wait_for(look(args))?;
+    let Some(report) = look_or_leave(args)? else { return Ok(Ending::Interrupted) };
     say(
         Persona::Watcher,
         match args.args.format {
@@ -108,6 +110,8 @@ struct Wanted<'a> {
     home: Home,
     /// How `run` would work on the home; or what is wrong with the variables.
     config: Option<Result<Config, config::ConfigError>>,
+    /// Where to fetch to; it goes when it is dropped.
+    folder: TempDir,
 }
 
 impl<'a> Wanted<'a> {
@@ -166,13 +170,36 @@ impl<'a> Wanted<'a> {
         }
         let chosen = config::trust_alone().map_err(Failure::usage)?;
         let trust = upcoming::trust(chosen, Some(&home).filter(|home| home.path.is_absolute()));
-        Ok(Self { args, info, endpoints, trust, platforms, home, config })
+        let folder = tempfile::Builder::new().prefix("watcher-check-").tempdir();
+        let folder = folder.context("no folder can be made for what is fetched; set TMPDIR to a place with room")?;
+        Ok(Self { args, info, endpoints, trust, platforms, home, config, folder })
     }
 
     /// Whether there is a home to look at.
     fn has_home(&self) -> bool {
         !self.home.path.as_os_str().is_empty()
     }
+}
+
+/// Looks, until a signal ends it: none then.
+fn look_or_leave(wanted: &Wanted<'_>) -> anyhow::Result<Option<Report>> {
+    const LAST_MOMENT: Duration = Duration::from_secs(1);
+    let runtime = super::runtime()?;
+    let looked = runtime.block_on(async {
+        let mut signals = Signals::listen()?;
+        tokio::select! {
+            report = look(wanted) => report.map(Some),
+            _ = signals.next() => Ok(None),
+        }
+    });
+    let is_interrupted = matches!(looked, Ok(None));
+    if is_interrupted {
+        // A thread that writes goes on. It fails once the folder is gone, but for one that is about to make it anew; so it
+        // goes twice, now and as it is dropped.
+        let _ = fs::remove_dir_all(wanted.folder.path());
+    }
+    runtime.shutdown_timeout(if is_interrupted { LAST_MOMENT } else { Duration::ZERO });
+    looked
 }
 
 async fn look(wanted: &Wanted<'_>) -> anyhow::Result<Report> {

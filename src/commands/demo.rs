@@ -67,6 +67,7 @@ pub fn demo(args: DemoArgs) -> anyhow::Result<Ending> {
 
 async fn play(args: DemoArgs) -> anyhow::Result<Ending> {
     let mut signals = Signals::listen()?;
+    let is_ours = args.dir.is_none();
     let home = home(args.dir)?;
     let (eyes, host) = set_stage(&home).await?;
     let narrator = Narrator::new();
@@ -83,7 +84,12 @@ async fn play(args: DemoArgs) -> anyhow::Result<Ending> {
             story::epilogue(&home)?;
             Ok(Ending::Fine)
         }
-        Ok(ending) => Ok(ending),
+        Ok(ending) => {
+            if is_ours {
+                fs::remove_dir_all(&home.path)?;
+            }
+            Ok(ending)
+        }
         Err(problem) => {
             let (log, home) = (last_lines(&home.path.join(NODE_LOG)), home.path.display());
             Err(anyhow::anyhow!("{problem:#}. The home is left in {home}; the node's last lines:\n{log}"))

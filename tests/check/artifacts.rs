@@ -1,13 +1,20 @@
 //! What a plan names for a platform: each way in which it cannot be had or cannot be run.
 
-use std::io::Write as _;
+use std::{fs, future, io::Write as _, time::Duration};
 
+use axum::Router;
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
 use serde_json::json;
 
 use crate::{
     elf::{AMD64, ARM64, program},
     file_host::{Server, found},
     release::{Release, check, expect, findings, info, of_info, of_nameless, report, sha256, tar_gz},
+    servers, wait,
+    world::command,
 };
 
 const OWN: &[&str] = &["--allow-private", "--os-arch", "linux/amd64"];
@@ -276,4 +283,26 @@ fn an_info_can_come_from_a_pipe() {
     let told = check(&["--info-file", "/no/such"]);
     assert_eq!(told.code, Some(64));
     assert!(told.stderr.contains("--info-file /no/such"), "{told:?}");
+}
+
+/// It was left in TMPDIR, up to 2 GiB each time that a job of CI was cancelled.
+#[test]
+fn what_was_fetched_goes_with_a_check_that_is_interrupted() {
+    let stalls = servers::Server::open(Router::new().fallback(future::pending::<()>));
+    let url = format!("{}/noded?checksum=sha256:{}", stalls.url(), "0".repeat(64));
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let (plan, scratch) = (folder.path().join("plan"), folder.path().join("scratch"));
+    fs::write(&plan, info(&[("linux/amd64", &url)])).expect("it can be written");
+    fs::create_dir(&scratch).expect("it can be made");
+    let [plan, temporary] = [&plan, &scratch].map(|path| path.to_str().expect("a plain path"));
+    for signal in [Signal::SIGINT, Signal::SIGTERM] {
+        let arguments = [&["check", "--info-file", plan, "--daemon-name", "noded"], OWN].concat();
+        let mut check = command(&arguments, &[("TMPDIR", temporary)]).spawn().expect("watcher can be started");
+        let left = || fs::read_dir(&scratch).expect("it can be listed").count();
+        wait::until("it fetches", Duration::from_secs(20), || (left() > 0).then_some(()));
+        let pid = Pid::from_raw(check.id().try_into().expect("a process's number"));
+        kill(pid, signal).expect("it runs");
+        let code = check.wait().expect("it ends").code();
+        assert_eq!((code, left()), (Some(130), 0), "{signal}");
+    }
 }

@@ -69,6 +69,23 @@ fn an_interrupt_ends_the_child_and_its_node() {
     home.lock().unwrap();
 }
 
+/// Its home was left in TMPDIR, with several copies of this program.
+#[test]
+fn an_interrupted_demo_leaves_a_folder_only_where_one_was_named() {
+    let temporary = tempfile::tempdir().unwrap();
+    let mut demo = Command::new(env!("CARGO_BIN_EXE_watcher"));
+    demo.arg("demo").env("TMPDIR", temporary.path()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut child = demo.spawn().unwrap();
+    let made = || fs::read_dir(temporary.path()).unwrap().next();
+    wait_for("blocks", || {
+        let home = made().map(|folder| Home::at(&folder.unwrap().path()));
+        home.is_some_and(|home| home.chain().is_ok_and(|chain| chain.committed > 1))
+    });
+    signal(&child, Signal::SIGINT);
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert!(made().is_none());
+}
+
 #[test]
 fn a_demo_that_is_killed_takes_its_node_with_it() {
     let folder = tempfile::tempdir().unwrap();

@@ -7,7 +7,6 @@ use core::{
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use tempfile::TempDir;
 
 use super::{Found, Subject, Wanted, home};
 use crate::{
@@ -37,7 +36,6 @@ pub(super) struct Host<'a> {
     anywhere: Web,
     public: Web,
     store: Store,
-    _folder: TempDir,
 }
 
 /// What was fetched.
@@ -52,12 +50,10 @@ pub(super) struct Fetched {
 impl<'a> Host<'a> {
     pub(super) fn new(wanted: &'a Wanted<'a>) -> anyhow::Result<Self> {
         const NO_CLIENT: &str = "no HTTP client can be made";
-        let folder = tempfile::Builder::new().prefix("watcher-check-").tempdir();
-        let folder = folder.context("no folder can be made for what is fetched; set TMPDIR to a place with room")?;
-        let store = Store::below(folder.path());
+        let store = Store::below(wanted.folder.path());
         let (anywhere, public) =
             (http::web_client().context(NO_CLIENT)?, http::public_web_client().context(NO_CLIENT)?);
-        Ok(Self { wanted, anywhere, public, store, _folder: folder })
+        Ok(Self { wanted, anywhere, public, store })
     }
 
     /// Looks at what a plan names for a platform; `replaced` where an operator's own binary is used instead.
