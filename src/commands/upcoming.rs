@@ -115,7 +115,9 @@ pub fn of(survey: &Survey, home: &Home) -> Upcoming {
         Staged::Ours(receipt) | Staged::Suspect(receipt) => receipt.satisfies(upgrade),
         Staged::None => false,
     };
-    list(survey, |plan| observe::upgrade_of(home, plan), |upgrade| !home.daemon.is_empty() && in_place(upgrade))
+    // Without a home the paths in it would be those of the working directory.
+    let is_known = !home.daemon.is_empty() && !home.path.as_os_str().is_empty();
+    list(survey, |plan| observe::upgrade_of(home, plan), |upgrade| is_known && in_place(upgrade))
 }
 
 /// The endpoints of a home: its own node first, by the node's arguments, environment and configuration, then others. A node

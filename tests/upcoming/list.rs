@@ -92,6 +92,17 @@ fn what_is_in_place_is_staged_whoever_put_it_there() {
     assert_told!(watcher(&["upcoming"], &variables).quietly());
 }
 
+/// It was looked for in the working directory.
+#[test]
+fn without_a_home_nothing_is_staged() {
+    let world = World::with(vec![passed(plan("v2", FAR))]);
+    world.place_binary("upgrades/v2");
+    let mut command = command(&["upcoming", "--rpc", &world.network.rpc.url()], &[("DAEMON_NAME", "noded")]);
+    let output = command.current_dir(&world.home).output().expect("watcher can be started");
+    let list = String::from_utf8_lossy(&output.stdout);
+    assert!(list.contains("scheduled by proposal 1\n"), "{output:?}");
+}
+
 #[test]
 fn infos_without_a_binary_say_why() {
     let info = |info: &str| watcher::decide::plan::Plan { info: info.into(), ..plan("v2", FAR) };
