@@ -27,6 +27,14 @@ pub fn add_batch_upgrade(persona: Persona, file: Option<&Path>, args: &AddBatchU
     let entries = entries(args)?;
     let additions = entries.iter().enumerate().map(|(position, entry)| addition(&home, position, entry));
     let additions: Vec<Addition> = additions.collect::<anyhow::Result<_>>()?;
+    for (second, addition) in additions.iter().enumerate() {
+        for (first, other) in additions[..second].iter().enumerate() {
+            if let Some(what) = addition.shares(other) {
+                let [one, two] = [first, second].map(|position| entries[position].join(" "));
+                bail!("upgrades at position {first} ([{one}]) and {second} ([{two}]) share {what}: give each its own");
+            }
+        }
+    }
     let mut plans = Vec::new();
     for addition in additions {
         plans.extend(addition.carry_out()?);

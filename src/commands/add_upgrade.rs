@@ -169,6 +169,15 @@ impl Addition {
         Ok(Self { executable: executable.to_owned(), content, target, name, folder, plan })
     }
 
+    /// What both want and only one can have.
+    pub(super) fn shares(&self, other: &Self) -> Option<String> {
+        let height = |addition: &Self| addition.plan.as_ref().map(|(_, plan)| plan.height);
+        if self.target == other.target {
+            return Some(format!("the folder {}", self.folder));
+        }
+        height(self).filter(|found| height(other) == Some(*found)).map(|height| format!("the height {height}"))
+    }
+
     /// Places it by a rename, so that a binary that runs, or a plan that is read, is whole before and after.
     pub(super) fn carry_out(mut self) -> anyhow::Result<Option<Plan>> {
         let (name, target) = (&self.name, self.target.display());

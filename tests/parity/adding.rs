@@ -182,6 +182,13 @@ fn row_81_an_entry_that_is_wrong_changes_nothing() {
     second(&format!("v3:{build}:x")).refused(&["upgrade height at position 1 (x) is invalid"]);
     let told = second(&format!("v3:{build}:0"));
     assert!(told.code == Some(1) && told.stderr.contains("height must be greater than 0"), "{told:?}");
+    // The second would have taken the place of the first, or its turn, without a word.
+    for (name, height, shared) in [("V2", 20, "the folder v2"), ("v3", 10, "the height 10")] {
+        let entry = format!("{name}:{build}:{height}");
+        let [one, two] = [&first, &entry].map(|entry| entry.replace(':', " "));
+        let told = format!("upgrades at position 0 ([{one}]) and 1 ([{two}]) share {shared}: give each its own");
+        second(&entry).refused(&[&told]);
+    }
     second("v3:/nowhere:20").refused(&["invalid executable path: stat /nowhere: no such file or directory"]);
     batch(&home, &[]).refused(&["either --upgrade-file or --upgrade-list must be provided"]);
     home.write("empty.csv", "\n");
