@@ -87,6 +87,13 @@ mod tests {
         time::Duration,
     };
 
+    use std::io;
+
+    use axum::{
+        body::{Body, Bytes},
+        response::IntoResponse as _,
+    };
+    use futures_util::stream;
     use tokio::sync::{mpsc, watch};
 
     use super::*;
@@ -270,6 +277,29 @@ mod tests {
         let mut following = Following::start(others(&[&html, &good]), upgrade);
         let found = |heard: &Heard| (heard.endpoint == EndpointId(2)).then(|| block(heard)).flatten();
         assert_eq!(following.until(found).await, 5);
+    }
+
+    /// Blocks would not be heard of for as long as page follows page.
+    #[tokio::test]
+    async fn proposals_are_given_up_where_their_reading_takes_too_long() {
+        let liar = Liar::telling(|question, _| match question {
+            "status" | "/cosmos.upgrade.v1beta1.Query/CurrentPlan" => node(question, "local-1", 5, ""),
+            _ => Body::from_stream(stream::pending::<Result<Bytes, io::Error>>()).into_response(),
+        })
+        .await;
+        let (endpoint, clients) = (others(&[&liar]).remove(0), Clients::new().unwrap());
+        let ((sender, heard), (attention, watched)) = (mpsc::channel(64), watch::channel(Attention::EveryBlock));
+        let (source, client) = (clients.open(&endpoint), clients.of(&endpoint));
+        let proving = Proving::new(Arc::new(Trust::new(Choice::default(), None, false)));
+        let upgrade_of = Arc::new(upgrade);
+        let mut follower = Follower::new(endpoint, source, client, Arc::default(), proving, upgrade_of, sender);
+        follower.reading_limit = Duration::from_millis(50);
+        let mut tasks = JoinSet::new();
+        tasks.spawn(follower.run(watched));
+        let mut following = Following { heard, attention, _tasks: tasks };
+        // One answer by itself may take 15 s.
+        let reason = following.until(failure).await;
+        assert!(reason.ends_with("gave no answer within 0 s (asked for its proposals)"), "{reason}");
     }
 
     #[tokio::test]

@@ -74,6 +74,7 @@ pub(super) struct Follower<U> {
     heard: mpsc::Sender<Heard>,
     proving: Proving,
     reader: Reader,
+    pub(super) reading_limit: Duration,
     /// Which node answers.
     node: Option<String>,
     /// The greatest height it told.
@@ -115,6 +116,7 @@ impl<U: Fn(Plan) -> Option<Upgrade> + Send + Sync + 'static> Follower<U> {
             heard,
             proving,
             reader: Reader::default(),
+            reading_limit: READING_LIMIT,
             node: None,
             highest: 0,
             told: None,
@@ -257,9 +259,9 @@ impl<U: Fn(Plan) -> Option<Upgrade> + Send + Sync + 'static> Follower<U> {
         }
         self.asked_proposals = Some(Instant::now());
         let reading = self.reader.read(&self.source, self.highest, self.believed.as_slice());
-        let read = tokio::time::timeout(READING_LIMIT, reading).await.unwrap_or_else(|_| {
+        let read = tokio::time::timeout(self.reading_limit, reading).await.unwrap_or_else(|_| {
             let (endpoint, question) = (self.endpoint.label.clone(), "its proposals".into());
-            Err(Fault { endpoint, question, cause: Cause::Slow(READING_LIMIT) })
+            Err(Fault { endpoint, question, cause: Cause::Slow(self.reading_limit) })
         });
         let proposals = match read {
             Ok(proposals) => proposals,
