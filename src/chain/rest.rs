@@ -28,6 +28,8 @@ pub struct Rest {
     door: Door,
     /// The id of the node behind it, where it says so; asked for once.
     node_id: Arc<OnceLock<Option<String>>>,
+    /// Set once a block was too large to be read.
+    has_large_blocks: Arc<OnceLock<()>>,
 }
 
 impl Rest {
@@ -35,7 +37,11 @@ impl Rest {
     /// `limit`.
     #[must_use]
     pub fn new(client: Client, url: Url, label: String, limit: Duration) -> Self {
-        Self { door: Door { client, base: url, label, limit }, node_id: Arc::default() }
+        Self {
+            door: Door { client, base: url, label, limit },
+            node_id: Arc::default(),
+            has_large_blocks: Arc::default(),
+        }
     }
 
     /// Where the node is: its latest block, and whether it is syncing.
@@ -43,12 +49,10 @@ impl Rest {
     /// # Errors
     /// [`Fault`] where there is no such answer.
     pub async fn latest(&self) -> Result<Latest, Fault> {
-        let path = "/cosmos/base/tendermint/v1beta1/blocks/latest";
-        let header = self.ask::<BlockAnswer>(path, &[]).await?.value.block.header;
+        let header = self.latest_header().await?;
         let syncing = self.ask::<SyncingAnswer>("/cosmos/base/tendermint/v1beta1/syncing", &[]).await;
         if self.node_id.get().is_none() {
-            let info = self.ask::<InfoAnswer>("/cosmos/base/tendermint/v1beta1/node_info", &[]).await;
-            match info.map(|info| info.value.default_node_info.default_node_id.to_ascii_lowercase()) {
+            match self.node_info().await.map(|info| info.default_node_id.to_ascii_lowercase()) {
                 Ok(id) => drop(self.node_id.set(Some(id).filter(|id| !id.is_empty()))),
                 Err(fault) if fault.is_unserved() => drop(self.node_id.set(None)),
                 // It may be told the next time: without it a node that is named twice counts twice.
@@ -63,6 +67,43 @@ impl Rest {
             catching_up: syncing.is_ok_and(|answer| answer.value.syncing),
             earliest: 0,
         })
+    }
+
+    /// Of the latest block. One with megabytes of transactions cannot be read whole; then the application is asked where it
+    /// is (since SDK 0.50), and the node for its chain, which an ordinary block tells in fewer bytes.
+    async fn latest_header(&self) -> Result<Header, Fault> {
+        if self.has_large_blocks.get().is_some() {
+            return self.header_without_block().await;
+        }
+        match self.ask::<BlockAnswer>("/cosmos/base/tendermint/v1beta1/blocks/latest", &[]).await {
+            Err(large) if matches!(large.cause, Cause::TooLarge(_)) => {
+                let header = self.header_without_block().await;
+                let header = header.map_err(|fault| if fault.is_unserved() { large } else { fault })?;
+                self.has_large_blocks.get_or_init(|| ());
+                Ok(header)
+            }
+            block => Ok(block?.value.block.header),
+        }
+    }
+
+    async fn header_without_block(&self) -> Result<Header, Fault> {
+        let path = "/cosmos/base/node/v1beta1/status";
+        let chain_id = self.node_info().await?.network;
+        let header = Header { chain_id, ..self.ask::<Header>(path, &[]).await?.value };
+        // After a restart it knows no time before its next block.
+        self.time_of(&header, header.height.0, path)?;
+        Ok(header)
+    }
+
+    fn time_of(&self, header: &Header, height: u64, path: &str) -> Result<u64, Fault> {
+        header.time_at(height).map_err(|reason| {
+            self.door.fault(path, Cause::Unreadable { reason, said: format!("a block at {}", header.height.0) })
+        })
+    }
+
+    async fn node_info(&self) -> Result<NodeInfo, Fault> {
+        let info = self.ask::<InfoAnswer>("/cosmos/base/tendermint/v1beta1/node_info", &[]).await?;
+        Ok(info.value.default_node_info)
     }
 
     /// The plan scheduled in x/upgrade.
@@ -92,9 +133,7 @@ impl Rest {
     pub async fn header_time(&self, height: u64) -> Result<u64, Fault> {
         let path = format!("/cosmos/base/tendermint/v1beta1/blocks/{height}");
         let header = self.ask::<BlockAnswer>(&path, &[]).await?.value.block.header;
-        header.time_at(height).map_err(|reason| {
-            self.door.fault(&path, Cause::Unreadable { reason, said: format!("a block at {}", header.height.0) })
-        })
+        self.time_of(&header, height, &path)
     }
 
     /// One page of the proposals in a status, or of all, newest first; `key` is [`Page::next`] of the page before.
@@ -175,6 +214,8 @@ struct InfoAnswer {
 #[derive(Deserialize)]
 struct NodeInfo {
     default_node_id: String,
+    #[serde(default)]
+    network: String,
 }
 
 #[derive(Deserialize)]
@@ -191,10 +232,15 @@ struct AppliedAnswer {
 
 #[cfg(test)]
 mod tests {
+    use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
     use axum::{http::StatusCode, response::IntoResponse as _};
 
     use super::{
-        super::liar::{Liar, gateway, json},
+        super::{
+            door::LARGEST_ANSWER,
+            liar::{Liar, gateway, json},
+        },
         *,
     };
     use crate::http;
@@ -243,18 +289,44 @@ mod tests {
         assert_eq!(rest.applied_plan("v2 /é").await.unwrap(), 116);
     }
 
+    /// Nothing was known of such a chain where nobody but its REST could be asked.
+    #[tokio::test]
+    async fn a_chain_whose_blocks_are_too_large_to_be_read_is_asked_where_it_is() {
+        let asked = AtomicUsize::new(0);
+        let status = |time| json(format!(r#"{{"earliest_store_height":"0","height":"49","timestamp":"{time}"}}"#));
+        let liar = Liar::telling(move |path, _| match path {
+            "/cosmos/base/tendermint/v1beta1/blocks/latest" => json(" ".repeat(LARGEST_ANSWER + 1)),
+            "/cosmos/base/tendermint/v1beta1/node_info" => json(recorded!("cometbft-0.40/rest-node_info.json")),
+            "/cosmos/base/node/v1beta1/status" => match asked.fetch_add(1, Relaxed) {
+                0 => StatusCode::NOT_IMPLEMENTED.into_response(),
+                1 => status("0001-01-01T00:00:00Z"),
+                _ => status("1970-01-01T00:00:07.5Z"),
+            },
+            _ => StatusCode::NOT_IMPLEMENTED.into_response(),
+        })
+        .await;
+        let rest = rest(&liar);
+        for says in ["answers with more than", "its time is \"0001-01-01"] {
+            let fault = rest.latest().await.unwrap_err().to_string();
+            assert!(fault.contains(says), "{fault}");
+        }
+        for _ in 0..2 {
+            let latest = rest.latest().await.unwrap();
+            assert_eq!((latest.chain_id.as_str(), latest.height, latest.time), ("local-1", 49, 7_500));
+        }
+        assert_eq!(liar.count("/cosmos/base/tendermint/v1beta1/blocks/latest"), 3);
+    }
+
     /// It counted twice from then on, where it was named by its RPC as well.
     #[tokio::test]
     async fn a_node_that_does_not_say_who_it_is_at_first_is_asked_again() {
-        let asked = std::sync::atomic::AtomicUsize::new(0);
+        let asked = AtomicUsize::new(0);
         let liar = Liar::telling(move |path, _| match path {
             "/cosmos/base/tendermint/v1beta1/blocks/latest" => json(recorded!("cometbft-0.40/rest-blocks-latest.json")),
-            "/cosmos/base/tendermint/v1beta1/node_info" => {
-                match asked.fetch_add(1, std::sync::atomic::Ordering::Relaxed) {
-                    0 => StatusCode::TOO_MANY_REQUESTS.into_response(),
-                    _ => json(recorded!("cometbft-0.40/rest-node_info.json")),
-                }
-            }
+            "/cosmos/base/tendermint/v1beta1/node_info" => match asked.fetch_add(1, Relaxed) {
+                0 => StatusCode::TOO_MANY_REQUESTS.into_response(),
+                _ => json(recorded!("cometbft-0.40/rest-node_info.json")),
+            },
             _ => StatusCode::NOT_IMPLEMENTED.into_response(),
         })
         .await;

@@ -260,7 +260,7 @@ pub(super) struct Header {
     #[serde(default)]
     pub(super) chain_id: String,
     pub(super) height: Number,
-    #[serde(default)]
+    #[serde(default, alias = "timestamp")]
     pub(super) time: String,
 }
 
