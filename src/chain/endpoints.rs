@@ -175,7 +175,7 @@ macro_rules! ask {
             Source::Rpc(rpc) => rpc.$method($($argument),*).await,
             Source::Rest(rest) => rest.$method($($argument),*).await,
             Source::Own { node, rest } => match (node.rpc().$method($($argument),*).await, rest) {
-                (Err(fault), Some(rest)) => rest.$method($($argument),*).await.map_err(|_| fault),
+                (Err(fault), Some(rest)) if node.is_behind(rest).await => rest.$method($($argument),*).await.map_err(|_| fault),
                 (answer, _) => answer,
             },
         }
@@ -265,6 +265,27 @@ impl Source {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::chain::liar::{ID, Liar, NODE_KEY, json};
+
+    /// Another node on the machine may have its port.
+    #[tokio::test]
+    async fn the_own_nodes_gateway_is_believed_only_where_it_is_that_of_the_home() {
+        let home = tempfile::tempdir().unwrap();
+        std::fs::create_dir(home.path().join("config")).unwrap();
+        std::fs::write(home.path().join("config/node_key.json"), NODE_KEY).unwrap();
+        let rpc = Liar::saying(501, b"").await;
+        for (id, believed) in [(ID, true), ("00", false)] {
+            let info = format!(r#"{{"default_node_info":{{"default_node_id":"{id}"}}}}"#);
+            let rest = Liar::telling(move |path, _| {
+                json(if path.ends_with("node_info") { &info } else { r#"{"plan":null}"# })
+            })
+            .await;
+            let own = Own { home: home.path().to_owned(), rest: Some(rest.url.clone()) };
+            let own = list(Some((rpc.url.clone(), own)), &[], &[]).unwrap();
+            let source = Clients::new().unwrap().open(&own[0]);
+            assert_eq!(source.current_plan().await.is_ok(), believed, "{id}");
+        }
+    }
 
     #[test]
     fn addresses_are_taken_as_people_write_them() {

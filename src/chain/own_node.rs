@@ -18,6 +18,7 @@ use super::{
     Latest,
     fault::{Cause, Fault},
     number::Number,
+    rest::Rest,
     rpc::Rpc,
 };
 use crate::{decide::event::NodeAnswer, http};
@@ -65,6 +66,12 @@ impl OwnNode {
         let or_none = |id: Option<String>| id.unwrap_or_else(|| String::from("none"));
         let cause = Cause::OtherNode { expected: or_none(expected), found: or_none(latest.node_id) };
         Err(self.rpc.door.fault("status", cause))
+    }
+
+    /// Whether it is this home's node whose gateway answers.
+    pub(super) async fn is_behind(&self, gateway: &Rest) -> bool {
+        let expected = node_id(&self.home);
+        expected.is_some() && gateway.told_id().await.ok() == expected
     }
 
     pub(super) fn rpc(&self) -> &Rpc {

@@ -52,7 +52,7 @@ impl Rest {
         let header = self.latest_header().await?;
         let syncing = self.ask::<SyncingAnswer>("/cosmos/base/tendermint/v1beta1/syncing", &[]).await;
         if self.node_id.get().is_none() {
-            match self.node_info().await.map(|info| info.default_node_id.to_ascii_lowercase()) {
+            match self.told_id().await {
                 Ok(id) => drop(self.node_id.set(Some(id).filter(|id| !id.is_empty()))),
                 Err(fault) if fault.is_unserved() => drop(self.node_id.set(None)),
                 // It may be told the next time: without it a node that is named twice counts twice.
@@ -99,6 +99,11 @@ impl Rest {
         header.time_at(height).map_err(|reason| {
             self.door.fault(path, Cause::Unreadable { reason, said: format!("a block at {}", header.height.0) })
         })
+    }
+
+    /// The id of the node that answers now.
+    pub(super) async fn told_id(&self) -> Result<String, Fault> {
+        self.node_info().await.map(|info| info.default_node_id.to_ascii_lowercase())
     }
 
     async fn node_info(&self) -> Result<NodeInfo, Fault> {
