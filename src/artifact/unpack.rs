@@ -8,12 +8,12 @@ mod zip;
 
 use std::{
     fs::{self, File},
-    io::{self, BufReader, Read},
+    io::{self, BufRead, BufReader, Read},
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
 };
 
-use flate2::read::MultiGzDecoder;
+use flate2::{bufread::GzDecoder, read::MultiGzDecoder};
 use url::Url;
 
 use self::tree::Tree;
@@ -95,7 +95,7 @@ pub fn unpack(
         Format::Raw => fs::rename(download, &binary)?,
         Format::Gzip => inflate(open()?, &binary, limit)?,
         Format::Tar => tar::read(BufReader::new(open()?), &mut into)?,
-        Format::TarGz => tar::read(MultiGzDecoder::new(BufReader::new(open()?)), &mut into)?,
+        Format::TarGz => tar::read(Members(Some(GzDecoder::new(BufReader::new(open()?)))), &mut into)?,
         Format::Zip => zip::read(open()?, &mut into)?,
     }
     if binary.exists() {
@@ -116,6 +116,27 @@ fn inflate(file: File, to: &Path, limit: u64) -> Result<(), UnpackError> {
     let mut reader = MultiGzDecoder::new(BufReader::new(file)).take(limit.saturating_add(1));
     let copied = io::copy(&mut reader, &mut File::create_new(to)?).map_err(damaged)?;
     if copied > limit { Err(UnpackError::TooLarge(limit)) } else { Ok(()) }
+}
+
+/// What is in a gzip file, member after member. Zeros behind one are padding: gzip(1) ignores them, and go-getter never
+/// reads on behind the end of a tar.
+struct Members<R>(Option<GzDecoder<R>>);
+
+impl<R: BufRead> Read for Members<R> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        while let Some(member) = &mut self.0 {
+            let length = member.read(into)?;
+            if length > 0 || into.is_empty() {
+                return Ok(length);
+            }
+            let Some(mut rest) = self.0.take().map(GzDecoder::into_inner) else { break };
+            while rest.fill_buf()?.first() == Some(&0) {
+                rest.consume(1);
+            }
+            self.0 = (!rest.fill_buf()?.is_empty()).then(|| GzDecoder::new(rest));
+        }
+        Ok(0)
+    }
 }
 
 /// Decoders report what is wrong with their input as I/O errors too; those have no number of the operating system.
@@ -330,6 +351,7 @@ mod tests {
             (&tar, "https://h/a", &both),
             (&gz(&tar), "https://h/a.tar.gz", &both),
             (&gz(&tar), "https://h/a.TGZ?x=1", &both),
+            (&[gz(&tar[..600]), gz(&tar[600..]), vec![0; 20_000]].concat(), "https://h/a.tgz", &both),
             (&gz(&tar), "https://h/a", &both),
             (&gz(&tar), "https://h/a.zip?archive=tar.gz", &both),
             (&zip, "https://h/a.zip", &both),
