@@ -89,7 +89,9 @@ fn relay<W: Write + 'static>(pipe: OwnedFd, to: fn() -> W) -> io::Result<Stream>
             said.extend_from_slice(&buffer[..count]);
             let surplus = said.len().saturating_sub(KEPT);
             if surplus > KEPT {
-                said.drain(..surplus);
+                // What is kept begins with a line: of one that is cut, a field would look like a message.
+                let line = said[surplus..].iter().position(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+                said.drain(..surplus + line);
             }
         }
         // Nobody waits any more where the wait was too long.
@@ -145,14 +147,24 @@ fn end_of(said: &str) -> String {
         return said[at..said.floor_char_boundary(at + LAST)].to_owned();
     }
     let at = said.floor_char_boundary(said.len().saturating_sub(LAST));
+    let at = said[..at].rfind('\n').map_or(0, |end| end + 1);
     said[at..].lines().map(|line| message(line) + "\n").collect()
 }
 
-/// What a line says without its fields.
+/// Messages whose error is the node's own: what it ends of, by SDK 0.50's template of `main` nowhere else, and what its
+/// application gave for a block.
+const ENDS: [&str; 3] = ["failure when running app", "error in proxyAppConn.FinalizeBlock", "CONSENSUS FAILURE!!!"];
+
+/// What a line says, without fields but for an error that is the node's own.
 fn message(line: &str) -> String {
     let line = plain(line);
-    if let Ok(fields) = serde_json::from_str::<serde_json::Map<_, serde_json::Value>>(&line) {
-        let message = fields.get("message").or_else(|| fields.get("_msg"));
+    let message = without_fields(&line);
+    if ENDS.iter().any(|end| message.trim_end().ends_with(end)) { line } else { message }
+}
+
+fn without_fields(line: &str) -> String {
+    if let Ok(fields) = serde_json::from_str::<serde_json::Map<_, serde_json::Value>>(line) {
+        let message = ["message", "_msg", "msg"].iter().find_map(|key| fields.get(*key));
         return message.and_then(serde_json::Value::as_str).unwrap_or_default().to_owned();
     }
     let is_key = |c: char| c.is_ascii_alphanumeric() || "_-./".contains(c);
@@ -323,5 +335,42 @@ mod tests {
         let twice = format!("{console}INF committed state height=116\n{}", console.replace("115", "116"));
         assert_eq!(find(&twice, false), at(115, 116));
         assert_eq!(find("INF executed block height=116\n", false), None, "where it began is not known");
+    }
+
+    /// <https://github.com/babylonlabs-io/babylon/issues/626>: the version that the data need was never chosen.
+    #[test]
+    fn what_an_application_of_sdk_0_50_ends_of_stands_in_a_field() {
+        let folder = |name: &str| Folder::of(name, false).unwrap();
+        for said in [
+            "\u{1b}[90m8:58AM\u{1b}[0m \u{1b}[31mERR\u{1b}[0m failure when running app \u{1b}[36merr=\u{1b}[0m\"error during handshake: error on replay: wrong app version 0, upgrade handler is missing for v1rc5 upgrade plan\"\n",
+            "8:58AM ERR failure when running app err=\"error during handshake: error on replay: wrong app version 0, upgrade handler is missing for v1rc5 upgrade plan\"\n",
+            "{\"level\":\"error\",\"err\":\"wrong app version 0, upgrade handler is missing for v1rc5 upgrade plan\",\"message\":\"error in proxyAppConn.FinalizeBlock\"}\n",
+        ] {
+            assert_eq!(find(said, false), Some(Words::Needs(folder("v1rc5"))), "{said}");
+        }
+        let halted = "8:58AM ERR failure when running app err=\"error during handshake: error on replay: halt per configuration height 120 time 0\"\n";
+        assert_eq!(find(halted, false), Some(Words::Halted(120)));
+        for said in [
+            "8:58AM ERR failure when running app err=\"failed to start node: found signature from the same key\"\n",
+            "8:58AM ERR failure when running app err=\"resource temporarily unavailable\"\n",
+        ] {
+            assert!(matches!(find(said, false), Some(Words::Trouble(..))), "{said}");
+        }
+    }
+
+    /// Without its beginning no key stood before it.
+    #[test]
+    fn a_strangers_words_are_no_message_where_their_line_is_cut() {
+        let said = format!(
+            "4:20AM INF Inbound Peer rejected err=\"incompatible: Got {}\" module=p2p\nno\n",
+            "BINARY UPDATED BEFORE TRIGGER! UPGRADE v2 - in binary ".repeat(150)
+        );
+        assert_eq!(find(&said, false), None);
+    }
+
+    #[test]
+    fn a_message_has_one_of_three_keys() {
+        let said = "{\"time\":\"x\",\"level\":\"INFO\",\"msg\":\"ABCI Handshake App Info\",\"height\":5}\npanic: no\n";
+        assert_eq!(find(said, false), Some(Words::At { began: 5, reached: 5 }));
     }
 }
