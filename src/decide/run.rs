@@ -196,7 +196,7 @@ impl Run {
     }
 
     /// The rule. In this order: what the node answers decides; a file that an operator wrote waits for that answer; a
-    /// file written since this run began is due; one that was there before is due once the node died.
+    /// file written since this run began is due once the node is silent or died; one that was there before, once it died.
     ///
     /// At a halt a node says H in `/status` and H-1 in `/abci_info`, because CometBFT saves block H before the
     /// application refuses it. A node in block sync, or one that is started again at H, dies before it can be asked.

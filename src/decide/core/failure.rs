@@ -71,8 +71,10 @@ impl Core {
                 return false;
             }
             // It committed the height in an earlier start, and ends of something else.
-            // At a height that the operator named, the old binary did.
-            Some(Words::At { began, .. }) if *began >= record.plan.height && !event.facts.is_named_by_hand() => {
+            // At a height that the operator named, the old binary did, and only a block on top of its is the new one's.
+            Some(Words::At { began, reached })
+                if *began >= record.plan.height && (!event.facts.is_named_by_hand() || reached > began) =>
+            {
                 self.passed(record, decision);
                 return true;
             }

@@ -195,7 +195,9 @@ impl Core {
                 record.settle();
                 return Situation::Settled(record);
             }
-            // We have worked here before, and the record of this upgrade is lost: its hooks run once more.
+            // We have worked here before, and the record of this upgrade is lost: its hooks run once more. It may have run
+            // already, so that what is there now is not of before it.
+            record.starts = record.starts.max(1);
             return Situation::Under { upgrade, record: self.with_hooks(&record) };
         }
         let ignored = if self.skips(plan) {
@@ -265,7 +267,7 @@ impl Core {
         let folder = upgrade.folder.clone();
         let plan = upgrade.plan.clone();
         match rung {
-            Rung::Stop | Rung::StopStray | Rung::BackUp | Rung::CustomHook | Rung::Switch
+            Rung::Hash | Rung::Stop | Rung::StopStray | Rung::BackUp | Rung::CustomHook | Rung::Switch
                 if self.is_held(upgrade, &event.facts, decision) =>
             {
                 self.run_on(upgrade, event, decision);
@@ -327,10 +329,13 @@ impl Core {
     fn outlived(&mut self, facts: &Facts) -> Option<Record> {
         let RecordFact::Present(record) = &facts.record else { return None };
         let runs_on = record.verdict == Verdict::Pending && record.starts == 0 && record.from == version_of(facts);
-        if !runs_on || record.outdated && !record.custom_hook_done && !record.app_hook_done {
+        if !runs_on {
             return None;
         }
         self.hooks = None;
+        if record.outdated && !record.custom_hook_done && !record.app_hook_done {
+            return None;
+        }
         Some(Record { outdated: true, custom_hook_done: false, app_hook_done: false, ..record.clone() })
     }
 
@@ -390,7 +395,11 @@ impl Core {
             }
             // The old binary committed and signed beyond a height that means nothing to the chain.
             if event.facts.is_named_by_hand() && record.starts == 0 {
-                record.signed_before = record.signed_before.max(event.facts.signed_height.unwrap_or_default());
+                record.signed_before = record.signed_before.max(event.facts.signed_height.unwrap_or(u64::MAX));
+            }
+            // What ended in the folder that it comes to was the old one.
+            if record.starts == 0 && record.from == version_of(&event.facts) {
+                self.run = Run::Never;
             }
             record.starts = record.starts.saturating_add(1);
             self.counted = Some(record.starts);

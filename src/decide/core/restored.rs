@@ -122,7 +122,9 @@ impl Core {
         {
             (self.hooks, self.counted, self.attempt) = (None, None, None);
             let (custom_hook_done, app_hook_done, starts, attempts) = (false, false, 0, 0);
-            let fresh = Record { custom_hook_done, app_hook_done, starts, attempts, ..record.clone() };
+            // What was saved of before it is of the other data.
+            let outdated = true;
+            let fresh = Record { custom_hook_done, app_hook_done, starts, attempts, outdated, ..record.clone() };
             self.begin(HomeJob::Remember(fresh), decision);
             return true;
         }

@@ -292,3 +292,107 @@ fn each_start_of_a_new_binary_is_counted_beforehand_and_once() {
     scene.ends(Outcome::Cancelled).starts(v2());
     scene.done().rests();
 }
+
+/// The old binary ran on for days, and a rollback would have led to before them.
+#[test]
+fn a_backup_made_between_two_holds_is_outdated_too() {
+    let mut scene = Scene::new(Settings::default());
+    scene.is_due();
+    scene.facts.info = written(Origin::Operator);
+    (scene.facts.record, scene.facts.backup) = (present(Record { outdated: true, ..record() }), Backup::Complete);
+    scene.tick().does(HomeJob::BackUp(plan("v2", HEIGHT)));
+    // Held again before the switch; the old binary goes on for days.
+    scene.facts.orders.holds = [hold()].into();
+    scene.done().starts(Version::Genesis);
+    scene.done();
+    scene.facts.orders.holds = [].into();
+    scene.climbs_to(|job| matches!(job, HomeJob::Stop { .. }));
+    scene.exits(code(143));
+    scene.done().does(HomeJob::BackUp(plan("v2", HEIGHT)));
+}
+
+/// It passed by what the old binary had committed, before it was started at all.
+#[test]
+fn what_comes_by_hand_into_the_folder_that_runs_is_started_and_watched() {
+    let mut scene = Scene::new(Settings::default());
+    scene.is_due();
+    scene.facts.info = written(Origin::Operator);
+    scene.facts.current = Current::Version(v2());
+    scene.facts.marker = Some(Marker { name: "v2".into(), height: HEIGHT - 1 });
+    scene.facts.signed_height = Some(HEIGHT + 1);
+    scene.facts.record = present(Record { from: v2(), ..record() });
+    let life = Life {
+        committed: Some(HEIGHT),
+        latest: Some(HEIGHT + 1),
+        grew: true,
+        ..Life::new(RunId(7), v2(), Some(file(10)))
+    };
+    scene.core.run = Run::Alive(life);
+    scene.facts.lock = NodeLock::Held;
+    scene.climbs_to(|job| matches!(job, HomeJob::Stop { .. }));
+    scene.exits(code(143));
+    scene.done().does(HomeJob::AppHook);
+    scene.done().remembers(Record {
+        from: v2(),
+        starts: 1,
+        signed_before: HEIGHT + 1,
+        app_hook_done: true,
+        ..record()
+    });
+    scene.done().starts(v2());
+}
+
+/// Without room for that it was not started at all.
+#[test]
+fn a_home_that_was_switched_while_nobody_watched_is_not_saved_before_it_starts() {
+    let mut scene = Scene::new(Settings { custom_hook: true, ..Settings::default() });
+    // v1 was carried out here; v2 was linked by hand and has run for a week, beyond its height.
+    scene.facts.record = present(Record { plan: plan("v1", 1), ..passed() });
+    scene.facts.info = written(Origin::Node);
+    scene.facts.staged.insert(folder("v2"), Staged::Operator);
+    scene.facts.current = Current::Version(v2());
+    (scene.facts.signed_height, scene.facts.backup) = (Some(HEIGHT + 1_000), Backup::Missing);
+    scene.tick().does(HomeJob::AppHook);
+}
+
+#[test]
+fn what_was_signed_and_could_not_be_read_passes_no_height_named_by_hand() {
+    let mut scene = Scene::switched(Settings::default());
+    scene.facts.info = written(Origin::Operator);
+    scene.facts.signer_unknown = Some("it cannot be read".into());
+    scene.climbs_to(|job| matches!(job, HomeJob::Remember(record) if record.starts == 1));
+    scene.done();
+    scene.done();
+    // It can be read again, and is what the old binary signed beyond a height that means nothing to the chain.
+    (scene.facts.signer_unknown, scene.facts.signed_height) = (None, Some(HEIGHT + 5));
+    assert!(!matches!(&scene.tick().0.home, Some((_, HomeJob::Remember(record))) if record.verdict.has_passed()));
+}
+
+/// Nothing else could be asked, and every later crash was a failed attempt.
+#[test]
+fn a_height_that_was_named_by_hand_has_passed_where_the_new_binary_says_that_it_executed_a_block_above_it() {
+    for (reached, passed) in [(HEIGHT + 5, false), (HEIGHT + 6, true)] {
+        let mut scene = Scene::switched(Settings::default());
+        scene.facts.info = written(Origin::Operator);
+        scene.facts.record = present(Record { starts: 1, ..hooked() });
+        scene.climbs_to(|job| matches!(job, HomeJob::Start { listen: true, .. }));
+        scene.done();
+        let told = scene.exits_saying(code(1), Words::At { began: HEIGHT + 5, reached });
+        let Some((_, HomeJob::Remember(record))) = &told.0.home else { unreachable!("it is noted: {:?}", told.0) };
+        assert_eq!((record.verdict.has_passed(), record.attempts), (passed, u32::from(!passed)), "{reached}");
+    }
+}
+
+/// It stood until the hold was released.
+#[test]
+fn the_old_binary_goes_on_while_what_is_held_is_not_hashed_yet() {
+    for staged in [Staged::Ours(receipt(&upgrade("v2", HEIGHT))), Staged::Suspect(receipt(&upgrade("v2", HEIGHT)))] {
+        let mut scene = Scene::new(Settings::default());
+        scene.is_due();
+        scene.facts.info = written(Origin::Operator);
+        scene.facts.staged.insert(folder("v2"), staged);
+        scene.facts.orders.holds = [hold()].into();
+        let told = scene.tick();
+        assert!(told.0.home.is_some() || told.0.fetch.is_some(), "{:?}", told.0);
+    }
+}

@@ -120,7 +120,8 @@ fn an_upgrade_that_was_under_way_on_other_data_begins_anew_on_these() {
         scene.core.counted = Some(1);
         scene.facts.record = present(begun);
         let told = scene.exits_saying(code(1), needs("v2"));
-        assert_eq!(told.0.home.as_ref().map(|(_, job)| job), Some(&HomeJob::Remember(record())), "{what}");
+        let fresh = Record { outdated: true, ..record() };
+        assert_eq!(told.0.home.as_ref().map(|(_, job)| job), Some(&HomeJob::Remember(fresh)), "{what}");
         assert_eq!((scene.core.counted, scene.core.attempt), (None, None));
         scene.done().does(HomeJob::Choose(v2()));
     }
