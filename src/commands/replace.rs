@@ -53,11 +53,11 @@ pub fn replace(file: Option<&Path>, args: &ReplaceArgs) -> anyhow::Result<Ending
             old.display()
         );
     }
-    if let Some(Replacement { version, at }) = orders::read(home).replacement {
+    let order = Replacement { version: version.clone(), at: args.at };
+    if let Some(Replacement { version, at }) = orders::read(home).replacement.filter(|before| *before != order) {
         let at = at.map(|height| format!(" at height {height}")).unwrap_or_default();
         tracing::warn!("taken back: the order to replace the binary of {version}{at}; one stands at a time");
     }
-    let order = Replacement { version: version.clone(), at: args.at };
     orders::order_replacement(home, &args.executable, &order).context("cannot copy the new binary")?;
     let watcher = lock::supervisor(home);
     if let Some(height) = args.at {

@@ -30,6 +30,7 @@ pub fn rollback(file: Option<&Path>, args: &RollbackArgs) -> anyhow::Result<Endi
     let name = &record.plan.name;
     if !info.as_ref().is_some_and(|plan| record.is_of(plan))
         || backup::state(&config.home, info.as_ref()) != Backup::Complete
+        || record.outdated
     {
         bail!(
             "there is no complete backup of before upgrade {name:?} to go back to: mount its disk where it has one of its own; \

@@ -395,7 +395,8 @@ fn the_order_for_one_version_never_takes_the_binary_for_another() {
     home.script("hotfix", &format!("version=hotfix\n{NODE}"));
     let hotfix = home.at("hotfix");
     let hotfix = hotfix.to_str().expect("it is text");
-    said(&home, &["replace", "v2", hotfix, "--at", "1000"]);
+    let again = || output(&mut command(&home, &["replace", "v2", hotfix, "--at", "1000"]));
+    assert!([again(), again()].iter().all(|ended| !text(&ended.stderr).contains("taken back")), "it is the same");
     // An order for the same version goes as well.
     for args in [&["replace", "v2", hotfix, "--at", "2000"][..], &["replace", "v3", hotfix]] {
         let ended = output(&mut command(&home, args));

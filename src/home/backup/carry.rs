@@ -156,7 +156,10 @@ pub(super) fn write_alike(path: &Path, content: &[u8], meta: &fs::Metadata) -> R
         owned_alike(&made, meta)?;
         made.sync_all()
     };
-    written().map_err(at(&beside))?;
+    if let Err(error) = written() {
+        let _ = fs::remove_file(&beside);
+        return Err(at(&beside)(error));
+    }
     rename(&beside, path)
 }
 

@@ -197,6 +197,13 @@ fn strange(home: &Home, backup: &Completion) -> Option<String> {
         return None;
     }
     let live = backup.parts.first().map_or(&backup.path, |part| &part.live);
+    if *live == resolved(&home.data()) {
+        return Some(format!(
+            "the backup {} was made under this path by another home, on another disk or machine, and is left alone: what was \
+             saved of this one is brought back by hand, with the node stopped",
+            backup.path.display()
+        ));
+    }
     Some(format!(
         "the backup {} is of the data in {}, made by a home in another place, and is left alone: this home's data are in {}. \
          Where the home or its data were moved, move them back to have it brought back; where this home is a copy, it is the \
@@ -526,5 +533,20 @@ mod tests {
         let (_keep, mut other) = home_with(&["genesis"]);
         other.backups = Some(home.path.clone());
         assert_eq!(all(&other), []);
+    }
+
+    /// The words told to move it back to where it was.
+    #[test]
+    fn a_backup_of_a_home_that_was_under_this_path_on_another_disk_is_left_alone_and_told_as_what_it_is() {
+        let (_keep, mut home) = home_with(&["genesis"]);
+        let [place, elsewhere] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+        home.backups = Some(place.path().to_owned());
+        taken(&home, 5);
+        let before = elsewhere.path().join("before");
+        fs::rename(&home.path, &before).unwrap();
+        let copied = std::process::Command::new("cp").arg("-a").args([&before, &home.path]).status().unwrap();
+        assert!(copied.success() && all(&home).is_empty());
+        let told = flaw(&home).unwrap();
+        assert!(told.contains("made under this path by another home, on another disk or machine"), "{told}");
     }
 }
