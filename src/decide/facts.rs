@@ -227,6 +227,8 @@ pub enum Backup {
     Missing,
     /// Complete, made for this plan.
     Complete,
+    /// The same, from before `UNSAFE_SKIP_BACKUP`: none is made any more.
+    Earlier,
 }
 
 impl Facts {
@@ -357,10 +359,12 @@ pub enum Verdict {
     Signing,
     /// It came to another state than the network.
     Forked,
+    /// The node was told to skip it, and went on without.
+    Skipped,
 }
 
 impl Verdict {
-    /// Whether the height is committed.
+    /// Whether the height is committed, with the upgrade or without.
     #[must_use]
     pub const fn has_passed(self) -> bool {
         !matches!(self, Self::Pending)

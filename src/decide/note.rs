@@ -462,6 +462,7 @@ impl fmt::Display for Verdict {
             Self::Agreed => "the state after it is the network's",
             Self::Signing => "the validator signs again",
             Self::Forked => "the state after it is not the network's",
+            Self::Skipped => "the node went on without it",
         })
     }
 }

@@ -57,7 +57,9 @@ impl Supervisor {
                 }
                 self.at_once(id, record::write(&home, &record));
                 match record.verdict {
-                    Verdict::Passed => drop(tokio::task::spawn_blocking(move || forget(&home, &record.plan))),
+                    Verdict::Passed | Verdict::Skipped => {
+                        drop(tokio::task::spawn_blocking(move || forget(&home, &record.plan)))
+                    }
                     // While the node stops, so that the switch has nothing to wait for.
                     Verdict::Pending if record.starts == 0 => {
                         drop(tokio::task::spawn_blocking(move || upgrade_info::sync(&home)));

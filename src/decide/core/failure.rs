@@ -22,7 +22,7 @@ use super::{
         settings::OnFailure,
     },
     Core, Failing, SLOW_RETRY, WAITS_AT_MOST, info, key, nothing_on,
-    restored::{MOST_CHOSEN, are_strange},
+    restored::{MOST_CHOSEN, are_strange, were_exchanged},
     version_of, wake_by,
 };
 
@@ -190,7 +190,7 @@ impl Core {
             OnFailure::Hold | OnFailure::Retry => FailureState::Held,
             OnFailure::Rollback => FailureState::RollingBack,
         };
-        let state = match may_go_back(record, words, &event.facts) {
+        let state = match self.may_go_back(record, words, &event.facts) {
             Err(_) if wanted != FailureState::Held && self.looks_again(event, decision) => return,
             Err(why) if wanted != FailureState::Held => {
                 reason = format!("{reason}; it is not taken back, because {why}");
@@ -200,6 +200,26 @@ impl Core {
         };
         if let Some(failure) = self.failure(state, &upgrade.folder, reason, decision) {
             self.begin(HomeJob::Remember(Record { failure: Some(failure), ..record.clone() }), decision);
+        }
+    }
+
+    /// Whether an upgrade may be taken back without asking: only where its height is known not to be committed. That is told
+    /// by the node's own words: each start says at which height its application stands, so the last one speaks for those before
+    /// it, and of itself it has said nothing of a block. What is not known counts as committed.
+    fn may_go_back(&self, record: &Record, words: Option<&Words>, facts: &Facts) -> Result<(), String> {
+        let height = record.plan.height;
+        has_a_way_back(record, facts)?;
+        match words {
+            _ if facts.signed_height.is_some_and(|signed| signed > height) => {
+                Err(format!("the validator has signed beyond height {height}"))
+            }
+            // Nothing of it ever ran on the data: others may have started it meanwhile.
+            _ if record.starts == 0 && self.switched_here => Ok(()),
+            Some(Words::At { began, reached }) if began.max(reached) < &height => Ok(()),
+            Some(Words::At { .. }) => Err(format!("it may have committed height {height}")),
+            _ => Err(format!(
+                "whether it has committed height {height} is not known: it did not say where it stands (its log_level must be info)"
+            )),
         }
     }
 
@@ -255,6 +275,11 @@ impl Core {
                 self.begin(HomeJob::Heed(record.clone()), decision);
             }
             (_, None) => return false,
+            (_, Some(failure)) if failure.state == FailureState::Held && passed_elsewhere(record, failure, facts) => {
+                let record = Record { failure: None, ..record.clone() };
+                self.begin_anew();
+                self.passed(&record, decision);
+            }
             (_, Some(_)) if self.clears_the_home(facts, decision) || self.replace_now(facts, decision) => {}
             (_, Some(failure))
                 if self.skips(&record.plan)
@@ -414,29 +439,15 @@ const fn is_on_its_way(state: FailureState) -> bool {
     matches!(state, FailureState::Retrying | FailureState::RollingBack)
 }
 
+/// Whether somebody else had the new binary commit the height, after it had failed here: its validator has signed beyond it.
+fn passed_elsewhere(record: &Record, failure: &Failure, facts: &Facts) -> bool {
+    let beyond = facts.signed_height.is_some_and(|signed| signed > record.plan.height.max(record.signed_before));
+    beyond && facts.current.is(&failure.folder) && !were_exchanged(facts)
+}
+
 /// Whether nothing was brought back yet of what is to come back: a backup may turn out to be damaged.
 fn is_untouched(failure: &Failure, facts: &Facts) -> bool {
     !failure.restored && !facts.restoring
-}
-
-/// Whether an upgrade may be taken back without asking: only where its height is known not to be committed. That is told
-/// by the node's own words: each start says at which height its application stands, so the last one speaks for those before
-/// it, and of itself it has said nothing of a block. What is not known counts as committed.
-fn may_go_back(record: &Record, words: Option<&Words>, facts: &Facts) -> Result<(), String> {
-    let height = record.plan.height;
-    has_a_way_back(record, facts)?;
-    match words {
-        // Nothing of it ever ran on the data.
-        _ if record.starts == 0 => Ok(()),
-        _ if facts.signed_height.is_some_and(|signed| signed > height) => {
-            Err(format!("the validator has signed beyond height {height}"))
-        }
-        Some(Words::At { began, reached }) if began.max(reached) < &height => Ok(()),
-        Some(Words::At { .. }) => Err(format!("it may have committed height {height}")),
-        _ => Err(format!(
-            "whether it has committed height {height} is not known: it did not say where it stands (its log_level must be info)"
-        )),
-    }
 }
 
 /// The upgrade from which there is something to go back to.
@@ -445,7 +456,8 @@ fn has_a_way_back<'a>(record: &Record, facts: &'a Facts) -> Result<&'a Upgrade, 
     if record.from == Version::Upgrade(upgrade.folder.clone()) {
         return Err("the version before it is not known".to_string());
     }
-    if !record.is_of(&upgrade.plan) || facts.backup != Backup::Complete || record.outdated {
+    let is_there = matches!(facts.backup, Backup::Complete | Backup::Earlier);
+    if !record.is_of(&upgrade.plan) || !is_there || record.outdated {
         return Err(format!("there is no complete backup for {:?}", record.plan.name));
     }
     if let Some(why) = &facts.signer_unknown {

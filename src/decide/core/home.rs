@@ -32,8 +32,8 @@ enum Situation<'a> {
     Candidate { upgrade: &'a Upgrade, fingerprint: Fingerprint, origin: Origin },
     /// A plan that is due and somewhere on the ladder.
     Under { upgrade: &'a Upgrade, record: Record },
-    /// A plan that needs no switch: it is to be recorded as this.
-    Settled(Record),
+    /// What is to be written down before anything else.
+    Recorded(Record),
 }
 
 /// For so long nothing is started in the middle of a swap because its plan cannot be read.
@@ -74,7 +74,7 @@ impl Core {
         }
         match self.situation(event, decision) {
             Situation::Under { upgrade, record } => self.climb(upgrade, record, event, decision),
-            Situation::Settled(record) => self.begin(HomeJob::Remember(record), decision),
+            Situation::Recorded(record) => self.begin(HomeJob::Remember(record), decision),
             Situation::Candidate { upgrade, fingerprint, origin } => {
                 let poll = self.settings.poll_interval;
                 let by_hand = facts.marker.is_none()
@@ -171,10 +171,10 @@ impl Core {
         if let Some(record) = present.filter(|record| record.is_of(plan)) {
             return match record.verdict {
                 Verdict::Pending if !switched && self.skips(plan) => {
-                    Situation::Settled(self.drops(plan, facts, decision))
+                    Situation::Recorded(self.drops(plan, facts, decision))
                 }
                 Verdict::Pending if !switched && self.makes_way.take_if(|way| way == plan).is_some() => {
-                    Situation::Settled(nothing_on(facts))
+                    Situation::Recorded(nothing_on(facts))
                 }
                 Verdict::Pending => Situation::Under { upgrade, record: self.with_hooks(record) },
                 // The data was restored to before the height, and the node has halted at it once more.
@@ -188,22 +188,28 @@ impl Core {
         // Another plan may ask for what is to come into the folder that runs.
         let brought = facts.marker.as_ref().is_none_or(|marker| marker.height >= plan.height);
         if switched && is_past && brought {
+            // Older data came back with their version, and the later upgrade is before them once more.
+            if facts.record.is_past(plan) {
+                return Situation::Nothing;
+            }
             let mut record = record_of(plan, facts);
             // One that cannot be read now may be that of this very upgrade, which is not over.
             let unread = facts.record == RecordFact::Unreadable;
-            if facts.record == RecordFact::Absent || self.run.is_alive() && !unread {
+            // Others made the upgrade, and the validator has signed beyond it since.
+            let beyond = !were_exchanged(facts) && facts.signed_height.is_some_and(|signed| signed > plan.height);
+            if facts.record == RecordFact::Absent || !unread && (beyond || self.run.is_alive()) {
                 record.settle();
-                return Situation::Settled(record);
+            } else {
+                // We have worked here before, and the record of this upgrade is lost: its hooks run once more. It may have run
+                // already, so that what is there now is not of before it.
+                record.starts = record.starts.max(1);
             }
-            // We have worked here before, and the record of this upgrade is lost: its hooks run once more. It may have run
-            // already, so that what is there now is not of before it.
-            record.starts = record.starts.max(1);
-            return Situation::Under { upgrade, record: self.with_hooks(&record) };
+            return Situation::Recorded(self.with_hooks(&record));
         }
         let ignored = if self.skips(plan) {
             // So that it never is due, whatever becomes of the flag.
             if committed.is_some_and(|committed| committed >= plan.height) {
-                return Situation::Settled(settled(plan, facts));
+                return Situation::Recorded(Record { verdict: Verdict::Skipped, ..settled(plan, facts) });
             }
             Some("the node is told to skip it (--unsafe-skip-upgrades)")
         } else if (facts.marker.as_ref().is_some_and(|marker| marker.height > plan.height)
@@ -248,7 +254,7 @@ impl Core {
         let beyond = latest.is_some_and(|latest| latest > height + 1) || signed.is_some_and(|signed| signed > height);
         let past = committed.map_or(leftover && beyond, |committed| committed >= height);
         if origin == Origin::Node && past {
-            return Situation::Settled(settled(&upgrade.plan, facts));
+            return Situation::Recorded(settled(&upgrade.plan, facts));
         }
         Situation::Candidate { upgrade, fingerprint, origin }
     }
@@ -498,7 +504,7 @@ impl Core {
 
     /// Whether a backup will fit is looked at once when an upgrade is staged, and once more when its height is near.
     fn look_for_room(&mut self, scheduled: &[Upgrade], facts: &Facts, decision: &mut Decision) {
-        if facts.backup == Backup::NotWanted {
+        if matches!(facts.backup, Backup::NotWanted | Backup::Earlier) {
             return;
         }
         let staged = |upgrade: &&Upgrade| {

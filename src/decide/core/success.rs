@@ -53,7 +53,7 @@ impl Core {
         let left = match record.verdict {
             Verdict::Passed | Verdict::Forked => true,
             Verdict::Agreed => self.compared.signs != Signs::NoValidator,
-            Verdict::Pending | Verdict::Signing => false,
+            Verdict::Pending | Verdict::Signing | Verdict::Skipped => false,
         };
         let committed =
             self.run.is_alive() && self.run.life().is_some_and(|life| life.committed >= Some(record.plan.height));

@@ -55,10 +55,12 @@ pub struct Completion {
 /// Whether a complete backup for this plan is there.
 #[must_use]
 pub fn state(home: &Home, plan: Option<&Plan>) -> Backup {
-    match plan {
-        _ if home.backups.is_none() => Backup::NotWanted,
-        Some(plan) if all(home).iter().any(|backup| backup.plan == *plan) => Backup::Complete,
-        _ => Backup::Missing,
+    let is_there = plan.is_some_and(|plan| all(home).iter().any(|backup| backup.plan == *plan));
+    match (home.backups.is_some(), is_there) {
+        (true, true) => Backup::Complete,
+        (true, false) => Backup::Missing,
+        (false, true) => Backup::Earlier,
+        (false, false) => Backup::NotWanted,
     }
 }
 

@@ -358,13 +358,42 @@ fn it_is_taken_back_by_itself_only_where_its_height_is_known_not_to_be_committed
         let Some(HomeJob::Remember(Record { failure: Some(failure), .. })) = scene.core.home.job() else { panic!() };
         assert!(failure.reason.ends_with(&format!("because {why}")), "{}", failure.reason);
     }
-    // One that refuses before its first start has changed nothing.
-    let mut scene = Scene::switched(by(OnFailure::Rollback));
-    scene.facts.record = present(record());
-    (scene.facts.backup, scene.facts.signed_height) = (Backup::Complete, Some(HEIGHT + 5));
-    scene.tick();
-    scene.ends(Outcome::PreUpgrade(Some(30)));
-    scene.done();
-    let Some(HomeJob::Remember(Record { failure: Some(failure), .. })) = scene.core.home.job() else { panic!() };
-    assert_eq!(failure.state, FailureState::RollingBack);
+}
+
+/// Others had run it for weeks in between, and the committed blocks of a validator were taken back.
+#[test]
+fn one_that_refuses_before_its_first_start_is_taken_back_only_where_nobody_else_can_have_started_it() {
+    let refused = |switched_here, signed, backup| {
+        let mut scene = Scene::switched(by(OnFailure::Rollback));
+        scene.core.switched_here = switched_here;
+        scene.facts.record = present(record());
+        (scene.facts.backup, scene.facts.signed_height) = (backup, Some(signed));
+        scene.tick();
+        scene.ends(Outcome::PreUpgrade(Some(30)));
+        scene.done();
+        let Some(HomeJob::Remember(Record { failure: Some(failure), .. })) = scene.core.home.job() else { panic!() };
+        (failure.state, failure.reason.clone())
+    };
+    assert_eq!(refused(true, HEIGHT, Backup::Complete).0, FailureState::RollingBack);
+    assert_eq!(refused(true, HEIGHT, Backup::Earlier).0, FailureState::RollingBack, "UNSAFE_SKIP_BACKUP makes none");
+    for (switched_here, signed, why) in [
+        (true, HEIGHT + 5, "the validator has signed beyond height 1000"),
+        (false, HEIGHT, "whether it has committed height 1000 is not known"),
+    ] {
+        let (state, reason) = refused(switched_here, signed, Backup::Complete);
+        assert!(state == FailureState::Held && reason.contains(why), "{reason}");
+    }
+}
+
+/// Its operator had the same binary run under cosmovisor, and `watcher` kept the node down when it came back.
+#[test]
+fn what_failed_and_has_passed_elsewhere_since_is_over() {
+    for (signed, before, passed) in [(HEIGHT + 20, 0, true), (HEIGHT, 0, false), (HEIGHT + 20, HEIGHT + 20, false)] {
+        let mut scene = found(by(OnFailure::Hold), FailureState::Held);
+        scene.facts.record = present(Record { signed_before: before, ..fallen(FailureState::Held) });
+        scene.facts.signed_height = Some(signed);
+        let told = scene.tick();
+        let over = matches!(&told.0.home, Some((_, HomeJob::Remember(record))) if record.verdict.has_passed());
+        assert_eq!(over, passed, "{signed} {before}");
+    }
 }

@@ -342,7 +342,7 @@ fn what_comes_by_hand_into_the_folder_that_runs_is_started_and_watched() {
     scene.done().starts(v2());
 }
 
-/// Without room for that it was not started at all.
+/// Without room for that it was not started at all, nor where `pre-upgrade` refused a second run.
 #[test]
 fn a_home_that_was_switched_while_nobody_watched_is_not_saved_before_it_starts() {
     let mut scene = Scene::new(Settings { custom_hook: true, ..Settings::default() });
@@ -351,8 +351,14 @@ fn a_home_that_was_switched_while_nobody_watched_is_not_saved_before_it_starts()
     scene.facts.info = written(Origin::Node);
     scene.facts.staged.insert(folder("v2"), Staged::Operator);
     scene.facts.current = Current::Version(v2());
-    (scene.facts.signed_height, scene.facts.backup) = (Some(HEIGHT + 1_000), Backup::Missing);
-    scene.tick().does(HomeJob::AppHook);
+    scene.facts.backup = Backup::Missing;
+    scene.facts.signed_height = Some(HEIGHT + 1_000);
+    let mut signed = Scene::new(Settings::default());
+    signed.facts = scene.facts.clone();
+    signed.tick().remembers(Record { from: v2(), ..passed() });
+    scene.facts.signed_height = None;
+    scene.tick().remembers(Record { from: v2(), starts: 1, ..record() });
+    scene.done().does(HomeJob::AppHook);
 }
 
 #[test]

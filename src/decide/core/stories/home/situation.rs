@@ -1,6 +1,7 @@
 //! What `upgrade-info.json` leads to.
 
 use super::*;
+use crate::decide::facts::Verdict;
 
 #[test]
 fn a_file_that_is_no_plan_is_told_once_it_stays_that_way_and_hinders_nothing() {
@@ -60,12 +61,29 @@ fn a_home_that_was_switched_by_others_is_taken_over_as_it_is() {
     switched(Origin::Node, false, absent).tick().remembers(settled.clone());
     switched(Origin::Node, true, |_| {}).tick().remembers(settled);
     // A record that is lost, or cannot be read, may be that of this very upgrade: its hooks run once more.
-    switched(Origin::Node, false, |_| {}).tick().does(HomeJob::AppHook);
+    let mut scene = switched(Origin::Node, false, |_| {});
+    scene.tick().remembers(Record { from: v2(), starts: 1, ..record() });
+    scene.done().does(HomeJob::AppHook);
     let unreadable = |facts: &mut Facts| facts.record = RecordFact::Unreadable;
-    switched(Origin::Node, false, unreadable).tick().does(HomeJob::AppHook);
+    let mut scene = switched(Origin::Node, false, unreadable);
+    scene.tick().remembers(Record { from: v2(), ..unknown(record()) });
+    scene.done().does(HomeJob::AppHook);
     let mut scene = switched(Origin::Node, true, unreadable);
-    scene.seconds(2).does(HomeJob::Ask);
+    scene.seconds(2).remembers(Record { from: v2(), ..unknown(record()) });
+    scene.done().does(HomeJob::Ask);
     answered(&mut scene, Some(HEIGHT + 1), Some(HEIGHT)).remembers(Record { from: v2(), ..unknown(passed()) });
+}
+
+/// A disk snapshot, or a backup of the upgrade before: it was saved again and again, and hooks long past ran once more.
+#[test]
+fn older_data_that_come_back_with_their_version_run_on() {
+    for verdict in [Verdict::Passed, Verdict::Pending] {
+        let later = present(Record { verdict, ..Record::new(plan("v3", HEIGHT + 50), v2()) });
+        let change = |facts: &mut Facts| (facts.record, facts.backup) = (later.clone(), Backup::Missing);
+        let mut scene = switched(Origin::Node, false, change);
+        scene.climbs_to(|job| matches!(job, HomeJob::Start { version, .. } if *version == v2()));
+        scene.done().rests();
+    }
 }
 
 /// What a record that cannot be read may have told: a start, and that the data came back from a backup.
@@ -164,8 +182,10 @@ fn a_halt_that_the_chain_goes_past_without_its_upgrade_is_dropped_where_nothing_
     scene.done();
     scene.is_at(HEIGHT, HEIGHT - 1).rests();
     // Whatever becomes of the flag.
-    scene.is_at(HEIGHT + 1, HEIGHT).remembers(passed());
+    scene.is_at(HEIGHT + 1, HEIGHT).remembers(Record { verdict: Verdict::Skipped, ..passed() });
     scene.done().rests();
+    // It was told that the state after it is the network's.
+    scene.is_at(HEIGHT + 2, HEIGHT + 1).says(&[]);
     let mut scene = Scene::switched(skips());
     scene.climbs_to(|job| matches!(job, HomeJob::Start { .. }));
 }
