@@ -3,6 +3,7 @@
 use std::{
     ffi::OsStr,
     io,
+    pin::pin,
     sync::atomic::AtomicBool,
     time::{Duration, Instant},
 };
@@ -339,7 +340,7 @@ async fn custom_hook(home: &Home, script: &str, plan: &Plan, requests: Requests)
     let path = home.root().join(script);
     let file = path.display();
     tracing::info!(%file, "looking for COSMOVISOR_CUSTOM_PREUPGRADE file");
-    let output = hook::custom(home, script, plan, requests).await.inspect_err(|error| {
+    let output = told(hook::custom(home, script, plan, requests), script).await.inspect_err(|error| {
         if error.kind() == io::ErrorKind::NotFound {
             tracing::error!(%error, %file, "COSMOVISOR_CUSTOM_PREUPGRADE file missing");
         }
@@ -354,8 +355,29 @@ async fn custom_hook(home: &Home, script: &str, plan: &Plan, requests: Requests)
     Ok(Outcome::Done)
 }
 
+/// Waits for a hook, and says that it runs on, and no node: after one minute, two, four.
+async fn told<T>(hook: impl Future<Output = T>, what: &str) -> T {
+    while_it_lasts(hook, Duration::from_mins(1), |minutes| {
+        tracing::warn!("{what} runs since {minutes} min, and the node waits for it");
+    })
+    .await
+}
+
+async fn while_it_lasts<T>(work: impl Future<Output = T>, minute: Duration, mut tell: impl FnMut(u32)) -> T {
+    let (mut work, mut minutes, mut pause) = (pin!(work), 1, minute);
+    loop {
+        match tokio::time::timeout(pause, &mut work).await {
+            Ok(done) => return done,
+            Err(_) => tell(minutes),
+        }
+        (pause, minutes) = (minute * minutes, minutes * 2);
+    }
+}
+
 async fn pre_upgrade(home: &Home, requests: Requests) -> io::Result<Outcome> {
-    let Some(output) = hook::pre_upgrade(home, requests).await? else { return Ok(Outcome::Cancelled) };
+    let Some(output) = told(hook::pre_upgrade(home, requests), "pre-upgrade").await? else {
+        return Ok(Outcome::Cancelled);
+    };
     let code = if let NodeExit::Code(code) = output.exit { Some(code) } else { None };
     match code {
         Some(0) => {
@@ -371,4 +393,24 @@ async fn pre_upgrade(home: &Home, requests: Requests) -> io::Result<Outcome> {
 
 fn done(result: io::Result<()>) -> Outcome {
     result.map_or_else(failed, |()| Outcome::Done)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_hook_that_lasts_is_told_of_ever_more_seldom() {
+        let (end, ended) = tokio::sync::oneshot::channel::<()>();
+        let (mut told, mut end) = (Vec::new(), Some(end));
+        while_it_lasts(ended, Duration::from_millis(1), |minutes| {
+            told.push(minutes);
+            if minutes == 8 {
+                drop(end.take());
+            }
+        })
+        .await
+        .unwrap_err();
+        assert_eq!(told, [1, 2, 4, 8]);
+    }
 }
