@@ -104,8 +104,7 @@ fn measured(what: &str, way: &str, home: &Home, times: usize) -> String {
         if way == AHEAD {
             ahead::make(home, 10, true, &never).expect("it fits");
         }
-        let estimate = if way == AHEAD { estimate::of_made } else { estimate::estimate };
-        let estimate = estimate(home, &never).expect("it fits").expect("one is wanted");
+        let estimate = estimate::estimate(home, way == AHEAD, &never).expect("it fits").expect("one is wanted");
         // As the node goes on.
         logs(&home.data(), &mut |log| {
             let log = File::options().append(true).open(log).and_then(|mut log| log.write_all(b"+"));

@@ -51,7 +51,7 @@ pub fn backups(file: Option<&Path>, args: BackupArgs) -> anyhow::Result<Ending> 
 fn list(home: &Home, next: bool, format: Format) -> anyhow::Result<Ending> {
     let all = backup::all(home);
     // That the next one cannot be made is no reason to show none.
-    let next = next.then(|| estimate::estimate(home, &AtomicBool::new(false))).transpose();
+    let next = next.then(|| estimate::estimate(home, false, &AtomicBool::new(false))).transpose();
     let (next, failed) = next.map_or_else(|error| (None, Some(error)), |next| (next.flatten(), None));
     if format == Format::Json {
         let entry = |backup: &Completion| {

@@ -55,11 +55,7 @@ impl Ahead {
             let _working = working.lock().unwrap_or_else(PoisonError::into_inner);
             let rehearsed = ahead::make(&home, plan.height, near, &stop).and_then(|files| {
                 tracing::debug!(files, "made ahead of the backup");
-                match near {
-                    _ if stop.load(Ordering::Relaxed) => Ok(None),
-                    true => estimate::of_made(&home, &stop),
-                    false => estimate::estimate(&home, &stop),
-                }
+                if stop.load(Ordering::Relaxed) { Ok(None) } else { estimate::estimate(&home, near, &stop) }
             });
             match rehearsed {
                 Ok(Some(estimate)) => {

@@ -42,20 +42,12 @@ pub struct Estimate {
     pub rooms: Vec<Room>,
 }
 
-/// Finds out what a backup would cost now; none where none is wanted.
+/// Finds out what a backup would cost now, where it is `made` ahead by bringing that up to date; none where none is wanted.
 ///
 /// # Errors
 /// [`BackupError`], also where there is no room.
-pub fn estimate(home: &Home, stop: &AtomicBool) -> Result<Option<Estimate>, BackupError> {
-    estimated(home, false, LATELY, stop)
-}
-
-/// The same where it is made ahead, by bringing that up to date.
-///
-/// # Errors
-/// [`BackupError`], also where there is no room.
-pub fn of_made(home: &Home, stop: &AtomicBool) -> Result<Option<Estimate>, BackupError> {
-    estimated(home, true, LATELY, stop)
+pub fn estimate(home: &Home, made: bool, stop: &AtomicBool) -> Result<Option<Estimate>, BackupError> {
+    estimated(home, made, LATELY, stop)
 }
 
 /// The same, where the node goes on writing to what it changed no longer ago than this.

@@ -231,7 +231,7 @@ fn to_a_place_on_another_filesystem_everything_is_copied_and_it_stays() {
     home.backups = Some(elsewhere.path().to_owned());
     home.manner.place_chosen = true;
     database(&home.data().join("state.db"));
-    let estimate = estimate::estimate(&home, &AtomicBool::new(false)).unwrap().unwrap();
+    let estimate = estimate::estimate(&home, false, &AtomicBool::new(false)).unwrap().unwrap();
     let done = taken(&home, 5);
     assert_eq!((done.means, done.bytes, done.shared), (Means::Copy, 30, 0));
     assert_eq!((estimate.bytes, estimate.shared, estimate.files), (30, 0, 3));
@@ -262,7 +262,7 @@ fn another_mount_of_the_filesystem_is_as_another_filesystem() {
     assert_eq!((is_second_name("application.db"), done.bytes, done.shared), (true, 40, 20));
     let _place = Bound::of(&place, &place, "rw");
     (home.backups, home.manner.place_chosen) = (Some(place.clone()), true);
-    let estimate = estimate::estimate(&home, &AtomicBool::new(false)).unwrap().unwrap();
+    let estimate = estimate::estimate(&home, false, &AtomicBool::new(false)).unwrap().unwrap();
     let done = taken(&home, 9);
     assert_eq!((estimate.bytes, done.means, done.bytes), (60, Means::Copy, 60));
     drop(mounted);
@@ -288,7 +288,7 @@ fn what_lies_ready_is_not_counted_once_more_unless_it_is_gone_or_room_is_short()
     database(&home.data().join("state.db"));
     let never = AtomicBool::new(false);
     ahead::made(&home, 5, true, &never, std::time::Duration::ZERO).unwrap();
-    let known = estimate::of_made(&home, &never).unwrap().unwrap().rooms;
+    let known = estimate::estimate(&home, true, &never).unwrap().unwrap().rooms;
     assert!(room(&home, &[]).is_ok() && room(&home, &known).is_ok());
     // As it is sparse, it is more than any disk has: whoever counts comes upon it.
     let great = fs::File::create(home.data().join("great")).unwrap();
