@@ -74,16 +74,19 @@ fn before_the_switch(upgrade: &Upgrade, record: &Record, facts: &Facts, context:
             };
         }
     }
+    between(record, facts, context, true).unwrap_or(Rung::Switch)
+}
+
+/// What comes after the node that ran; where the upgrade `begins` with its end, with a backup.
+fn between(record: &Record, facts: &Facts, context: Context<'_>, begins: bool) -> Option<Rung> {
     if context.run.is_alive() {
-        Rung::Stop
+        Some(Rung::Stop)
     } else if facts.lock == NodeLock::Held {
-        Rung::StopStray
-    } else if facts.wants_backup(record) {
-        Rung::BackUp
-    } else if context.settings.custom_hook && !record.custom_hook_done {
-        Rung::CustomHook
+        Some(Rung::StopStray)
+    } else if begins && facts.wants_backup(record) {
+        Some(Rung::BackUp)
     } else {
-        Rung::Switch
+        (begins && context.settings.custom_hook && !record.custom_hook_done).then_some(Rung::CustomHook)
     }
 }
 
@@ -101,21 +104,16 @@ fn after_the_switch(upgrade: &Upgrade, record: &Record, facts: &Facts, context: 
         let beyond = life.latest.is_some_and(|latest| latest > height + 1);
         // A height that means nothing to the chain was committed by the old binary: the new one has to go on from there.
         let moved = life.latest > life.first.map(|first| first + 1);
-        if facts.is_named_by_hand() {
-            signed || committed && life.grew || beyond && moved
-        } else {
-            signed || committed || beyond
-        }
+        let by_hand = facts.is_named_by_hand();
+        signed || committed && (!by_hand || life.grew) || beyond && (!by_hand || moved)
     });
     match context.run {
         _ if passed => Rung::Passed,
         Run::Alive(life) if life.version == new && !begins => Rung::Pass,
-        Run::Alive(_) => Rung::Stop,
-        _ if facts.lock == NodeLock::Held => Rung::StopStray,
-        _ if begins && facts.wants_backup(record) => Rung::BackUp,
-        _ if begins && context.settings.custom_hook && !record.custom_hook_done => Rung::CustomHook,
-        _ if !record.app_hook_done => Rung::AppHook,
-        _ => Rung::Start,
+        _ => {
+            let ready = if record.app_hook_done { Rung::Start } else { Rung::AppHook };
+            between(record, facts, context, begins).unwrap_or(ready)
+        }
     }
 }
 
