@@ -34,7 +34,7 @@ use crate::{
     cli::{self, Cli, Command, Shared, cosmovisor},
     config::Config,
     exit::{Ending, Failure},
-    home::{Home, backup::Means},
+    home::backup::Means,
     log,
     persona::Persona,
 };
@@ -133,18 +133,6 @@ fn configured(persona: Persona, file: Option<&Path>) -> anyhow::Result<Config> {
     }
     log::start(persona, &config.logs);
     Ok(config)
-}
-
-/// What is wrong with `WATCHER_BACKUP_PATHS`, without which no backup is made; and what to do about it.
-fn missing_backup_path(home: &Home) -> Option<(String, &'static str)> {
-    home.backups.as_ref()?;
-    let mut paths = home.manner.more.iter().map(|path| home.path.join(path));
-    let missing = paths.find(|path| matches!(path.try_exists(), Ok(false)))?;
-    let message = format!("WATCHER_BACKUP_PATHS names {}, which is not there", missing.display());
-    Some((
-        message,
-        "correct it, mount its disk, or take it out: without it no backup is made, and an upgrade waits at the halt",
-    ))
 }
 
 /// Warns of names that were meant for this program and that it does not know.

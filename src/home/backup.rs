@@ -95,6 +95,9 @@ pub enum BackupError {
         /// What it is instead, and what is to be done.
         what: String,
     },
+    /// Something that the operator wants in it is missing.
+    #[error("WATCHER_BACKUP_PATHS names {0}, which is not there: correct it, mount its disk, or take it out")]
+    Missing(PathBuf),
     /// It cannot be written there.
     #[error(
         "backups go to {place}, where this user cannot write: {why}: `chown` it or mount it to be written, name another \
@@ -238,12 +241,23 @@ pub fn room(home: &Home, known: &[Room]) -> Result<(), BackupError> {
 /// [`BackupError`].
 pub fn fits(home: &Home) -> Result<(), BackupError> {
     let Some(chosen) = &home.backups else { return Ok(()) };
+    is_all_there(home)?;
     let place = place::of(home, chosen)?;
     let layout = Layout::of(home).map_err(at(&home.path))?;
     let (work, _) = work_for(home, &layout, &place, UNFINISHED, &ahead::tree(home, &place))?;
     work.places().try_for_each(place::written)?;
     work.check_readable()?;
     keep::check_room(home, &work)
+}
+
+/// Whether everything is there that `WATCHER_BACKUP_PATHS` names.
+///
+/// # Errors
+/// [`BackupError::Missing`].
+pub fn is_all_there(home: &Home) -> Result<(), BackupError> {
+    let mut paths = home.manner.more.iter().map(|path| home.path.join(path));
+    let missing = paths.find(|path| matches!(path.try_exists(), Ok(false)));
+    missing.map_or(Ok(()), |path| Err(BackupError::Missing(path)))
 }
 
 /// What lies in a place until it is complete.

@@ -38,7 +38,7 @@ fn a_dry_run_tells_and_touches_nothing() {
     let ended = output(home.watcher(&["--dry-run", "start"]).env("WATCHER_BACKUP_PATHS", "no/such"));
     let wrong = text(&ended.stdout);
     let told = format!(
-        "backup    `run` would wait before a switch: WATCHER_BACKUP_PATHS names {place}/no/such, which is not there; "
+        "backup    `run` would wait before a switch: WATCHER_BACKUP_PATHS names {place}/no/such, which is not there: "
     );
     assert!(wrong.lines().any(|line| line.starts_with(&told) && line.contains("take it out")), "{wrong}");
     let unknown = "upcoming  not known, and the node does not run: ";

@@ -18,7 +18,7 @@ use crate::{
         source::redacted,
     },
     chain::own_node::own_setting,
-    commands::{findings::Findings, missing_backup_path},
+    commands::findings::Findings,
     decide::{
         facts::Staged,
         plan::{Asks, Folder, Upgrade},
@@ -149,13 +149,12 @@ pub(super) fn settings(wanted: &Wanted<'_>, findings: &mut Findings) {
                 findings.error("setting-invalid", line, "correct it: `watcher run` does not start with it");
             }
         }
-        _ => match (missing_backup_path(home), backup::fits(home)) {
-            (Some((missing, help)), _) => findings.error("backup-impossible", missing, help),
-            (None, Ok(())) => {}
-            (None, Err(error @ BackupError::Disk { .. })) => {
+        _ => match backup::fits(home) {
+            Ok(()) => {}
+            Err(error @ BackupError::Disk { .. }) => {
                 findings.warning("backup-unknown", error.to_string(), "run this as the node's user");
             }
-            (None, Err(error)) => {
+            Err(error) => {
                 let help = "without its backup the upgrade stops after the node was stopped";
                 findings.error("backup-impossible", error.to_string(), help);
             }

@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::findings::Findings;
 use crate::{
-    commands::{missing_backup_path, upcoming::text},
+    commands::upcoming::text,
     config::Config,
     decide::{
         facts::{Facts, Info, Origin, Staged},
@@ -128,9 +128,6 @@ fn room(home: &Home, findings: &mut Findings) {
     let Some(place) = &home.backups else {
         return findings.note("backup-off", "no backup is made before a switch (UNSAFE_SKIP_BACKUP)", "");
     };
-    if let Some((missing, help)) = missing_backup_path(home) {
-        return findings.error("backup-impossible", missing, help);
-    }
     match backup::fits(home) {
         Ok(()) => findings.note("backup", format!("the node is saved to {} before a switch", place.display()), ""),
         Err(error @ BackupError::Disk { .. }) => {

@@ -102,10 +102,9 @@ fn of_the_home(config: &Config, facts: &Facts) -> String {
         "backup",
         match (&home.backups, facts.backup) {
             (Some(chosen), Backup::Missing | Backup::Complete) => {
-                match (super::super::missing_backup_path(home), backup::place::of(home, chosen)) {
-                    (Some((missing, help)), _) => format!("`run` would wait before a switch: {missing}; {help}"),
-                    (None, Ok(place)) => format!("the node is saved to {} before a switch", place.display()),
-                    (None, Err(error)) => format!("`run` would wait before a switch: {error}"),
+                match backup::is_all_there(home).and_then(|()| backup::place::of(home, chosen)) {
+                    Ok(place) => format!("the node is saved to {} before a switch", place.display()),
+                    Err(error) => format!("`run` would wait before a switch: {error}"),
                 }
             }
             _ => "none (UNSAFE_SKIP_BACKUP)".to_owned(),
