@@ -1,6 +1,6 @@
 //! `watcher hold` and `watcher release`: the operator's brake. It is a file in the home, so it outlives every restart.
 
-use std::{fs, io, path::Path};
+use std::{fs, path::Path};
 
 use anyhow::{Context as _, bail};
 
@@ -10,7 +10,7 @@ use crate::{
     config::Config,
     decide::{facts::Version, orders::Hold, plan::Folder},
     exit::Ending,
-    home::orders,
+    home::{lock, orders},
     persona::Persona,
 };
 
@@ -70,13 +70,7 @@ fn folder(config: &Config, name: &str) -> anyhow::Result<Option<Folder>> {
 /// Of two that change the holds at the same time one waits, so that neither loses what the other wrote.
 fn alone(config: &Config) -> anyhow::Result<fs::File> {
     let folder = config.home.own();
-    let locked = || -> io::Result<fs::File> {
-        fs::create_dir_all(&folder)?;
-        let alone = fs::File::open(&folder)?;
-        alone.lock()?;
-        Ok(alone)
-    };
-    locked().with_context(|| format!("cannot work in {}", folder.display()))
+    lock::alone(&folder).with_context(|| format!("cannot work in {}", folder.display()))
 }
 
 fn write(config: &Config, holds: &[Hold]) -> anyhow::Result<()> {

@@ -85,6 +85,17 @@ pub fn node_path(home: &Home) -> PathBuf {
     home.own().join("node.lock")
 }
 
+/// A lock on a folder, which is made where it is missing: of two that change what is in it at the same time one waits.
+///
+/// # Errors
+/// As the file system gives them.
+pub fn alone(folder: &Path) -> io::Result<File> {
+    fs::create_dir_all(folder)?;
+    let alone = File::open(folder)?;
+    alone.lock()?;
+    Ok(alone)
+}
+
 /// A database below this folder that a process has open, whoever started that: goleveldb locks by `flock`, Pebble and others
 /// by `fcntl`.
 ///

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     decide::{facts::Backup, plan::Plan},
-    home::{Home, write_whole},
+    home::{Home, lock, write_whole},
 };
 
 /// The note that says that a backup is complete.
@@ -270,13 +270,7 @@ fn read(backup: &Path) -> Result<Option<Completion>, At> {
 /// another process may prune. A folder is locked, which every user of the home may open; `hold` locks the one around it.
 pub(super) fn listing(home: &Home) -> Result<fs::File, At> {
     let folder = home.own().join("aside");
-    let locked = || {
-        fs::create_dir_all(&folder)?;
-        let listing = fs::File::open(&folder)?;
-        listing.lock()?;
-        Ok(listing)
-    };
-    locked().map_err(at(&folder))
+    lock::alone(&folder).map_err(at(&folder))
 }
 
 fn index(home: &Home) -> PathBuf {
