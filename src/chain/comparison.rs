@@ -3,13 +3,13 @@
 
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use serde::Deserialize;
-use tendermint_rpc::endpoint::{abci_info, block, commit, header, status};
+use tendermint_rpc::endpoint::{abci_info, commit, status};
 
 use super::{
     endpoints::{Clients, Endpoint, Kind, Source},
     number::Number,
     own_node::OwnNode,
-    rpc::{BlockAnswer, HeaderAnswer, Rpc, Wrapped},
+    rpc::{Rpc, Wrapped},
 };
 use crate::decide::event::{Comparison, Signs};
 
@@ -51,17 +51,9 @@ async fn state(rpc: &Rpc) -> Option<(u64, String)> {
 
 /// The state's hash in a header of this chain, which is that of the state before its block.
 async fn agreed(rpc: &Rpc, height: u64, chain_id: &str) -> Option<String> {
-    let question = format!("the header at height {height}");
-    let height = height.try_into().ok()?;
-    let answer: Result<HeaderAnswer<Header>, _> = rpc.ask(header::Request { height: Some(height) }, &question).await;
-    let header = match answer {
-        Ok(answer) => answer.header,
-        // Tendermint 0.34 has no such question.
-        Err(_) => {
-            rpc.ask::<BlockAnswer<Header>>(block::Request { height: Some(height) }, &question).await.ok()?.block.header
-        }
-    };
-    (header.height.0 == height.value() && header.chain_id == chain_id).then(|| header.app_hash.to_ascii_uppercase())
+    // It is one question after an upgrade: what refuses the first form in any way may know the second.
+    let header: Header = rpc.header(height, &format!("the header at height {height}"), |_| true).await.ok()?;
+    (header.height.0 == height && header.chain_id == chain_id).then(|| header.app_hash.to_ascii_uppercase())
 }
 
 async fn signs(rpc: &Rpc, height: u64) -> Option<Signs> {

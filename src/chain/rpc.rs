@@ -86,25 +86,32 @@ impl Rpc {
         Ok(Dated { height: Some(height.0).filter(|height| *height > 0), value })
     }
 
-    /// The time of a block, milliseconds since the Unix epoch: `/header`, and `/block` where that is missing (Tendermint 0.34).
+    /// The time of a block, milliseconds since the Unix epoch.
     ///
     /// # Errors
     /// [`Fault`] where the block is pruned, still to come, or the answer is for another height.
     pub async fn header_time(&self, height: u64) -> Result<u64, Fault> {
         let question = format!("the block at height {height}");
-        let wanted = tendermint_rpc::endpoint::block::Request { height: height.try_into().ok() };
-        let answer: Result<HeaderAnswer<Header>, _> =
-            self.ask(header::Request { height: wanted.height }, &question).await;
-        let header = match answer {
-            Err(fault) if fault.is_unserved() => {
-                let request: block::Request = wanted;
-                self.ask::<BlockAnswer<Header>>(request, &question).await?.block.header
-            }
-            answer => answer?.header,
-        };
+        let header: Header = self.header(height, &question, Fault::is_unserved).await?;
         header.time_at(height).map_err(|reason| {
             self.door.fault(&question, Cause::Unreadable { reason, said: format!("a block at {}", header.height.0) })
         })
+    }
+
+    /// A block's header: `/header`, and `/block` where that fails as one without it does (Tendermint 0.34).
+    pub(super) async fn header<H: DeserializeOwned>(
+        &self,
+        height: u64,
+        question: &str,
+        is_without: fn(&Fault) -> bool,
+    ) -> Result<H, Fault> {
+        let height = height.try_into().ok();
+        match self.ask::<HeaderAnswer<H>>(header::Request { height }, question).await {
+            Err(fault) if is_without(&fault) => {
+                Ok(self.ask::<BlockAnswer<H>>(block::Request { height }, question).await?.block.header)
+            }
+            answer => Ok(answer?.header),
+        }
     }
 
     pub(super) async fn ask<A: DeserializeOwned>(
@@ -245,13 +252,13 @@ struct QueryAnswer {
 
 /// A header by itself. Whoever asks says which of its fields matter.
 #[derive(Deserialize)]
-pub(super) struct HeaderAnswer<H> {
-    pub(super) header: H,
+struct HeaderAnswer<H> {
+    header: H,
 }
 
 #[derive(Deserialize)]
-pub(super) struct BlockAnswer<H> {
-    pub(super) block: HeaderAnswer<H>,
+struct BlockAnswer<H> {
+    block: HeaderAnswer<H>,
 }
 
 /// The fields of a block's header that matter, in whatever it comes wrapped.
