@@ -59,7 +59,7 @@ impl Supervisor {
                 self.at_once(id, record::write(&home, &record));
                 match record.verdict {
                     Verdict::Passed | Verdict::Skipped => {
-                        drop(tokio::task::spawn_blocking(move || forget(&home, &record.plan)))
+                        drop(tokio::task::spawn_blocking(move || forget(&home, &record.plan)));
                     }
                     // While the node stops, so that the switch has nothing to wait for.
                     Verdict::Pending if record.starts == 0 => {
