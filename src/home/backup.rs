@@ -195,7 +195,7 @@ fn taken(
     keep::make_room(home, &work)?;
     let complete = |bytes, shared| Completion {
         plan: plan.clone(),
-        home: Some(layout::resolved(&home.path)),
+        home: layout::resolved(&home.path),
         mount: place::mount_of(place).map(Path::to_owned),
         path,
         token: ours(home, &now.timestamp().as_nanosecond().to_string()),

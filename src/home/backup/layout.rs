@@ -28,8 +28,6 @@ const LOST_AND_FOUND: &str = "lost+found";
 pub(super) const OURS: &str = ".watcher-";
 /// A home's own name, with its inode, in `cosmovisor/watcher/`.
 const ID: &str = "id";
-/// How many digits the chance in it has.
-const CHANCE: usize = 16;
 /// Keys never leave their place, wherever they lie.
 const KEYS: [&str; 2] = ["node_key.json", "priv_validator_key.json"];
 
@@ -245,14 +243,9 @@ pub(super) fn ours(home: &Home, what: &str) -> String {
     format!("{OURS}{named}-{what}")
 }
 
-/// Whether this home gave that name: by its own, or by its numbers while it had none. Device numbers change.
+/// Whether this home gave that name.
 pub(super) fn is_ours(home: &Home, name: &str) -> bool {
-    let mut numbers = name.strip_prefix(OURS).unwrap_or_default().split('-');
-    // A home's own name is longer than a device's number, and another machine's may have the same inode behind it.
-    let had_none = numbers.next().is_some_and(|device| device.len() < CHANCE);
-    let inode = identity(&home.path).map(|(_, inode)| format!("{inode:x}"));
-    let by_number = had_none && inode.is_ok_and(|inode| numbers.next() == Some(&inode) && numbers.next().is_some());
-    by_number || name.starts_with(&ours(home, ""))
+    name.starts_with(&ours(home, ""))
 }
 
 /// Gives a home a name of its own, once: device numbers change, and homes on other machines have the same ones. One that was
@@ -266,7 +259,7 @@ pub(in crate::home) fn name(home: &Home) -> io::Result<()> {
     }
     let (_, inode) = identity(&home.path)?;
     let chance = RandomState::new().hash_one(std::process::id());
-    write_whole(&home.own().join(ID), format!("{chance:0CHANCE$x}-{inode:x}").as_bytes(), true)
+    write_whole(&home.own().join(ID), format!("{chance:016x}-{inode:x}").as_bytes(), true)
 }
 
 /// The name that was given to a home, and not to one of which it is a copy.
@@ -325,9 +318,6 @@ mod tests {
             home.prepare().unwrap();
         }
         assert_eq!(ours(&one, ""), name);
-        let (_, inode) = identity(&one.path).unwrap();
-        assert!(is_ours(&one, &format!("{OURS}fd00-{inode:x}-5")) && is_ours(&one, &ours(&one, "5")));
-        assert!(!is_ours(&one, &format!("{OURS}{:016x}-{inode:x}-5", 7)), "another machine's");
-        assert!(![&name, &numbers].contains(&&ours(&copy, "")));
+        assert!(is_ours(&one, &ours(&one, "5")) && ![&name, &numbers].contains(&&ours(&copy, "")));
     }
 }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     At, Means, NOTE, Part, at, carry, keep,
-    layout::{INNER, OURS, file_name, is_ours, resolved},
+    layout::{OURS, file_name, is_ours, resolved},
     place,
 };
 use crate::{
@@ -24,9 +24,8 @@ pub struct Completion {
     pub plan: Plan,
     /// Where it is.
     pub path: PathBuf,
-    /// Where its home was, without links; none in those of older builds.
-    #[serde(default)]
-    pub home: Option<PathBuf>,
+    /// Where its home was, without links.
+    pub home: PathBuf,
     /// Where its filesystem was mounted, where that can be told.
     pub mount: Option<PathBuf>,
     /// What tells it from another of that name.
@@ -103,14 +102,15 @@ pub(super) fn noted(home: &Home) -> Result<Vec<Completion>, At> {
 pub(super) fn own(home: &Home, backup: &Completion) -> Option<Completion> {
     let (here, data) = (resolved(&home.path), resolved(&home.data()));
     let mut own = backup.clone();
-    if let Some(before) = home_before(backup, &here) {
+    let before = &backup.home;
+    if *before != here {
         // What lies apart is known by its old path.
-        if backup.parts.iter().any(|part| part.at.starts_with(&before)) {
+        if backup.parts.iter().any(|part| part.at.starts_with(before)) {
             return None;
         }
         let lives = own.parts.iter_mut().map(|part| &mut part.live);
         for path in lives.chain([&mut own.path]).chain(own.mount.as_mut()) {
-            if let Ok(inner) = path.strip_prefix(&before) {
+            if let Ok(inner) = path.strip_prefix(before) {
                 *path = here.join(inner);
             }
         }
@@ -120,17 +120,6 @@ pub(super) fn own(home: &Home, backup: &Completion) -> Option<Completion> {
     let is_of_data = own.parts.first().is_some_and(|part| part.live == data);
     let is_own = is_of_data && (is_ours(home, &own.token) || was_copied_along());
     is_own.then_some(own)
-}
-
-/// Where a backup's home was, where that was elsewhere. Older ones do not say it: what they have of it had its name there.
-fn home_before(backup: &Completion, here: &Path) -> Option<PathBuf> {
-    let moved = |at: PathBuf, name: &str| {
-        let part = backup.parts.iter().find(|part| part.at == at)?;
-        let is_elsewhere = part.live.ends_with(name) && part.live != resolved(&here.join(name));
-        part.live.parent().filter(|_| is_elsewhere).map(Path::to_owned)
-    };
-    let older = || moved(PathBuf::new(), "data").or_else(|| moved(Path::new(INNER).join("config"), "config"));
-    backup.home.clone().or_else(older).filter(|before| before != here)
 }
 
 /// What the list is to go on naming, with the paths of then: what is there, and what may be there again under its name.
@@ -311,18 +300,10 @@ mod tests {
         assert_eq!(state(&one.1, Some(&plan(5))), Backup::Missing);
     }
 
-    /// As it was named before homes had names, by another number of the same device.
-    fn aged(home: &Home, done: &Completion) -> Completion {
-        let aged = Completion { home: None, token: format!(".watcher-99-{:x}-1", inode(&home.path)), ..done.clone() };
-        fs::write(aged.path.join(NOTE), serde_json::to_vec(&aged).unwrap()).unwrap();
-        note(home, std::slice::from_ref(&aged)).unwrap();
-        aged
-    }
-
     /// It restored the data of the home that it was, or of which it was a copy, and took that one's backups away.
     #[test]
     fn a_home_that_is_a_copy_leaves_the_others_backups_alone_and_a_renamed_one_finds_its_own_again() {
-        for (chosen, old) in [(false, false), (false, true), (true, false), (true, true)] {
+        for chosen in [false, true] {
             let (around, place) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
             let at = |name: &str| {
                 let mut home = Home::plain(around.path().join(name), "noded".into());
@@ -338,10 +319,7 @@ mod tests {
             let write = |home: &Home, text: &str| files(home).map(|path| fs::write(path, text).unwrap());
             let read = |home: &Home| files(home).map(|path| fs::read_to_string(path).unwrap());
             write(&home, "before");
-            let mut done = taken(&home, 5);
-            if old {
-                done = aged(&home, &done);
-            }
+            let done = taken(&home, 5);
             write(&home, "after");
             let copied = std::process::Command::new("cp").arg("-a").args([&home.path, &copy.path]).status();
             assert!(copied.unwrap().success());
@@ -365,7 +343,7 @@ mod tests {
                 if list_is_lost {
                     fs::remove_file(index(&renamed)).unwrap();
                 }
-                let [own] = &all(&renamed)[..] else { panic!("{chosen} {old}") };
+                let [own] = &all(&renamed)[..] else { panic!("{chosen}") };
                 write(&renamed, "after");
                 restored(&renamed, own);
                 assert_eq!((read(&renamed)[0].as_str(), read(&renamed)[1].as_str()), ("before", "before"));
