@@ -28,6 +28,7 @@ use std::{
 };
 
 use clap::{CommandFactory as _, Parser as _};
+use nix::sys::stat::{Mode, umask};
 use tokio::runtime::Runtime;
 
 use crate::{
@@ -47,6 +48,9 @@ pub fn answer(persona: Persona, arguments: &[OsString]) -> anyhow::Result<Ending
     if let Some(args) = cli::run_arguments(arguments) {
         return run::run(persona, args);
     }
+    // Whoever calls may be root and careful: the service must be able to read what is made for it.
+    let careful = umask(Mode::all());
+    umask(careful & (Mode::S_IWGRP | Mode::S_IWOTH));
     match persona {
         Persona::Watcher => as_watcher(arguments),
         Persona::Cosmovisor => as_cosmovisor(arguments).map_err(|error| cosmovisor::with_usage(error, arguments)),

@@ -15,12 +15,16 @@ pub mod version;
 use std::{
     fs,
     io::{self, Read as _},
+    os::unix::fs::{DirBuilderExt as _, MetadataExt as _, fchown},
     path::{Path, PathBuf},
     thread,
     time::Duration,
 };
 
-use nix::sys::statvfs::statvfs;
+use nix::{
+    sys::statvfs::statvfs,
+    unistd::{AccessFlags, access, geteuid},
+};
 
 use crate::{
     artifact::{Platform, Store},
@@ -136,7 +140,7 @@ impl Home {
     /// Where the home cannot be written to.
     pub fn prepare(&self) -> io::Result<()> {
         let own = ["downloads", "artifacts", "aside"].map(|folder| self.own().join(folder));
-        own.iter().chain([&self.upgrades()]).try_for_each(fs::create_dir_all).map_err(full(&self.path))?;
+        own.iter().chain([&self.upgrades()]).try_for_each(|folder| make_folders(folder))?;
         backup::name(self)
     }
 }
@@ -217,7 +221,7 @@ pub fn write_whole(path: &Path, content: &[u8], durable: bool) -> io::Result<()>
 /// As the file system gives them, or the reader; nothing is left behind.
 pub fn write_with_mode(path: &Path, content: &mut impl io::Read, mode: u32, durable: bool) -> io::Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
-    written(path, folder, content, mode, durable).map_err(full(folder))
+    written(path, folder, content, mode, durable).map_err(remedied(folder))
 }
 
 fn written(path: &Path, folder: &Path, content: &mut impl io::Read, mode: u32, durable: bool) -> io::Result<()> {
@@ -226,6 +230,7 @@ fn written(path: &Path, folder: &Path, content: &mut impl io::Read, mode: u32, d
     let mut file = tempfile::NamedTempFile::new_in(folder)?;
     io::copy(content, file.as_file_mut())?;
     file.as_file().set_permissions(fs::Permissions::from_mode(mode))?;
+    owned_alike(file.as_file(), &fs::metadata(folder)?)?;
     if durable {
         file.as_file().sync_all()?;
     }
@@ -236,14 +241,72 @@ fn written(path: &Path, folder: &Path, content: &mut impl io::Read, mode: u32, d
     Ok(())
 }
 
-/// Says of a disk that is full which one it is, what it has left, and what is to be done.
-fn full(folder: &Path) -> impl FnOnce(io::Error) -> io::Error + use<'_> {
+/// Makes a folder and those above it that are missing.
+///
+/// # Errors
+/// As the file system gives them.
+pub(crate) fn make_folders(folder: &Path) -> io::Result<()> {
+    make_folders_with(folder, 0o777)
+}
+
+/// The same with other permissions. Each belongs to the owner of the one around it: what root makes for a home is the service's
+/// to work in.
+pub(crate) fn make_folders_with(folder: &Path, mode: u32) -> io::Result<()> {
+    let missing: Vec<_> = folder.ancestors().take_while(|folder| !folder.is_dir()).collect();
+    for folder in missing.into_iter().rev() {
+        let around = folder.parent().unwrap_or(folder);
+        let fresh = fs::DirBuilder::new().mode(mode).create(folder);
+        match fresh.and_then(|()| owned_alike(&fs::File::open(folder)?, &fs::metadata(around)?)) {
+            // Somebody else was quicker.
+            Err(_) if folder.is_dir() => {}
+            tried => tried.map_err(remedied(around))?,
+        }
+    }
+    Ok(())
+}
+
+/// Gives what was made to the owner of what it was made from, or in: the node must be able to use it, whoever made it.
+pub(crate) fn owned_alike(made: &fs::File, meta: &fs::Metadata) -> io::Result<()> {
+    let now = made.metadata()?;
+    if (now.uid(), now.gid()) == (meta.uid(), meta.gid()) {
+        return Ok(());
+    }
+    fchown(made, Some(meta.uid()), Some(meta.gid())).or_else(|error| match error.kind() {
+        // Only root may; everybody else made it for himself. A container may not have that user, or a filesystem none.
+        io::ErrorKind::PermissionDenied | io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported => Ok(()),
+        _ => Err(error),
+    })
+}
+
+/// The first folder on the way to a path that this user may not enter, or the path itself.
+fn shut(path: &Path) -> &Path {
+    path.ancestors().skip(1).filter(|folder| access(*folder, AccessFlags::X_OK).is_err()).last().unwrap_or(path)
+}
+
+/// Whose it is that this user may not use, and what is to be done.
+fn not_ours(path: &Path) -> String {
+    let (path, us) = (shut(path), geteuid());
+    let owner = fs::metadata(path).map_or_else(|_| "not there".to_owned(), |meta| format!("user {}'s", meta.uid()));
+    format!(
+        "{} is {owner}, and user {us} may not use it: `chown` or `chmod` it, or run this as its user",
+        path.display()
+    )
+}
+
+/// Says of a disk that is full which one it is, what it has left, and of a folder that is not ours whose it is; and what is to
+/// be done.
+fn remedied(folder: &Path) -> impl FnOnce(io::Error) -> io::Error + use<'_> {
     /// What `watcher` keeps for itself, downloads and backups aside.
     const BYTES: u64 = 64 << 10;
     const INODES: u64 = 16;
     move |error| {
+        if error.kind() == io::ErrorKind::PermissionDenied && !geteuid().is_root() {
+            return io::Error::new(error.kind(), format!("{error}: {}", not_ours(folder)));
+        }
         let is_full = matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
-        let Some(left) = is_full.then(|| statvfs(folder).ok()).flatten() else { return error };
+        let Some(left) = is_full.then(|| folder.ancestors().find_map(|folder| statvfs(folder).ok())).flatten() else {
+            return error;
+        };
         let (bytes, inodes) = (left.blocks_available().saturating_mul(left.fragment_size()), left.files_available());
         let text = format!(
             "{error}: the filesystem of {} has {bytes} bytes and {inodes} inodes left, and at least {BYTES} and {INODES} are \

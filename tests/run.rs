@@ -42,6 +42,8 @@ mod dry_run;
 mod failing;
 #[path = "run/orders.rs"]
 mod orders;
+#[path = "run/owners.rs"]
+mod owners;
 #[path = "run/passing_on.rs"]
 mod passing_on;
 #[path = "run/restored.rs"]

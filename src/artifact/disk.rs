@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     decide::facts::Fingerprint,
-    home::{SMALL, read_small},
+    home::{SMALL, owned_alike, read_small},
 };
 
 /// The identity of a file's content, without reading it.
@@ -72,6 +72,7 @@ pub(super) fn write_json(path: &Path, value: &impl Serialize) -> io::Result<()> 
     let write = || -> io::Result<()> {
         let mut file = File::create(&fresh)?;
         file.write_all(&serde_json::to_vec_pretty(value)?)?;
+        owned_alike(&file, &fs::metadata(path.parent().unwrap_or(path))?)?;
         file.sync_all()?;
         fs::rename(&fresh, path)?;
         path.parent().map_or(Ok(()), sync_folder)
@@ -95,8 +96,13 @@ pub(super) fn link_or_copy(from: &Path, to: &Path) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(naming("cannot create", to)(error)),
         Err(_) => {
             let fresh = to.with_added_extension("new");
-            let copy = fs::copy(from, &fresh).and_then(|_| File::open(&fresh)?.sync_all());
-            copy.map_err(naming("cannot copy to", to))?;
+            let copied = || {
+                fs::copy(from, &fresh)?;
+                let made = File::open(&fresh)?;
+                owned_alike(&made, &fs::metadata(from)?)?;
+                made.sync_all()
+            };
+            copied().map_err(naming("cannot copy to", to))?;
             move_new(&fresh, to)
         }
         Ok(()) => Ok(()),

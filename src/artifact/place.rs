@@ -15,9 +15,12 @@ use super::{
     staged::{Placed, binary_in, read_placed, read_staged, write_placed},
     store::{Store, contents},
 };
-use crate::decide::{
-    facts::{Receipt, Staged},
-    plan::Upgrade,
+use crate::{
+    decide::{
+        facts::{Receipt, Staged},
+        plan::Upgrade,
+    },
+    home::make_folders,
 };
 
 /// The name of what is in the making. One places at a time, so one name will do and cleans up itself. No plan's folder has a
@@ -58,7 +61,7 @@ pub fn place(
     if fresh.exists() {
         fs::remove_dir_all(&fresh).map_err(naming("cannot remove", &fresh))?;
     }
-    fs::create_dir_all(&fresh).map_err(naming("cannot create", &fresh))?;
+    make_folders(&fresh).map_err(naming("cannot create", &fresh))?;
     fill(&fresh, &tree, receipt, upgrade, daemon_name)?;
     fs::rename(&fresh, &target).map_err(naming("cannot create", &target))?;
     sync_folder(upgrades)?;
@@ -94,7 +97,7 @@ fn fill(folder: &Path, tree: &Path, receipt: &Receipt, upgrade: &Upgrade, daemon
     for file in contents.into_iter().filter(|file| tree.join(file) != source) {
         let to = folder.join(&file);
         let parent = to.parent().unwrap_or(folder);
-        fs::create_dir_all(parent).map_err(naming("cannot create", parent))?;
+        make_folders(parent).map_err(naming("cannot create", parent))?;
         if to.symlink_metadata().is_err() {
             link_or_copy(&tree.join(&file), &to)?;
             files.push(file.to_string_lossy().into_owned());
@@ -103,7 +106,7 @@ fn fill(folder: &Path, tree: &Path, receipt: &Receipt, upgrade: &Upgrade, daemon
     }
     let bin = folder.join("bin");
     let fresh = bin.join(FRESH);
-    fs::create_dir_all(&bin).map_err(naming("cannot create", &bin))?;
+    make_folders(&bin).map_err(naming("cannot create", &bin))?;
     if fresh.exists() {
         fs::remove_file(&fresh).map_err(naming("cannot remove", &fresh))?;
     }
@@ -214,6 +217,26 @@ mod tests {
         set_aside(&home.upgrades(), &home.upgrade.folder, &home.aside(), "noded").unwrap();
         home.place(&home.keep("two")).unwrap();
         assert_eq!(fs::read_to_string(home.at("lib/deep/libwasmvm.so")).unwrap(), "library of two");
+    }
+
+    /// As with `sudo watcher prepare-upgrade`. Anybody else than root has no second user.
+    #[test]
+    fn what_root_places_belongs_to_the_owner_of_the_home() {
+        use std::os::unix::fs::{MetadataExt as _, chown};
+
+        const NOBODY: u32 = 65_534;
+        if !nix::unistd::geteuid().is_root() {
+            return;
+        }
+        let home = Home::new();
+        chown(home.root.path(), Some(NOBODY), Some(NOBODY)).unwrap();
+        home.place(&home.keep("ours")).unwrap();
+        set_aside(&home.upgrades(), &home.upgrade.folder, &home.aside(), "noded").unwrap();
+        for path in crate::artifact::disk::files_below(home.root.path()).unwrap() {
+            for path in path.ancestors() {
+                assert_eq!(fs::metadata(home.root.path().join(path)).unwrap().uid(), NOBODY, "{}", path.display());
+            }
+        }
     }
 
     #[test]

@@ -18,7 +18,7 @@ use crate::{
         facts::{Fingerprint, Receipt, Staged},
         plan::Folder,
     },
-    home::{patiently, unless_missing},
+    home::{make_folders, owned_alike, patiently, unless_missing},
 };
 
 const RECEIPT: &str = "watcher-receipt.json";
@@ -154,12 +154,12 @@ pub fn set_aside(upgrades: &Path, folder: &Folder, aside: &Path, daemon_name: &s
     // The receipt last, the binary before it: an interrupted attempt is found and goes on.
     for file in placed.files.iter().filter_map(|file| below(file)).filter(|file| path.join(file).is_file()) {
         let to = kept.join(&file);
-        fs::create_dir_all(to.parent().unwrap_or(&kept)).map_err(naming("cannot create a folder for", &to))?;
+        make_folders(to.parent().unwrap_or(&kept)).map_err(naming("cannot create a folder for", &to))?;
         move_anywhere(&path.join(&file), &to)?;
         // What is empty now is nobody's; what is not stays.
         file.ancestors().skip(1).try_for_each(|folder| fs::remove_dir(path.join(folder))).ok();
     }
-    fs::create_dir_all(kept.join("bin")).map_err(naming("cannot create a folder in", &kept))?;
+    make_folders(&kept.join("bin")).map_err(naming("cannot create a folder in", &kept))?;
     move_anywhere(&binary, &binary_in(&kept, daemon_name))?;
     sync_folder(&path.join("bin"))?;
     move_anywhere(&path.join(RECEIPT), &kept.join(RECEIPT))?;
@@ -188,12 +188,12 @@ pub fn renew(upgrades: &Path, folder: &Folder, receipt: &Receipt) -> io::Result<
 /// Makes a folder of a name that is not taken.
 fn free_folder(aside: &Path, folder: &Folder, sha256: &str) -> io::Result<PathBuf> {
     const LONGEST: usize = 200;
-    fs::create_dir_all(aside).map_err(naming("cannot create", aside))?;
+    make_folders(aside).map_err(naming("cannot create", aside))?;
     let short = |text: &str, length: usize| text.chars().take(length).collect::<String>();
     let name = format!("{}-{}", short(folder.as_str(), LONGEST), short(sha256, 8));
     let mut path = aside.join(&name);
     for number in 2.. {
-        match fs::create_dir(&path) {
+        match fs::create_dir(&path).and_then(|()| owned_alike(&File::open(&path)?, &fs::metadata(aside)?)) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 path = aside.join(format!("{name}-{number}"));
             }

@@ -10,8 +10,11 @@ use std::{
 
 use tempfile::TempDir;
 
-use super::disk::{files_below, fingerprint, naming, read_json, sha256_of, sync_folder, sync_names, write_json};
-use crate::{decide::facts::Receipt, home::unless_missing};
+use super::disk::{files_below, fingerprint, naming, read_json, sha256_of, sync_folder, write_json};
+use crate::{
+    decide::facts::Receipt,
+    home::{make_folders, owned_alike, unless_missing},
+};
 
 const RECEIPT: &str = "receipt.json";
 const SCRATCH: &str = ".scratch-";
@@ -79,7 +82,7 @@ impl Store {
 
     /// A fresh folder for something in the making; it goes when it is dropped.
     pub(super) fn scratch(&self) -> io::Result<TempDir> {
-        fs::create_dir_all(&self.artifacts).map_err(naming("cannot create", &self.artifacts))?;
+        make_folders(&self.artifacts).map_err(naming("cannot create", &self.artifacts))?;
         tempfile::Builder::new()
             .prefix(SCRATCH)
             .tempdir_in(&self.artifacts)
@@ -101,9 +104,14 @@ impl Store {
             return Ok(receipt);
         }
         receipt.file = fingerprint(&fs::metadata(tree.join(&binary))?);
+        let owner = fs::metadata(&self.artifacts)?;
         for file in files_below(tree)? {
-            File::open(tree.join(&file)).and_then(|file| file.sync_all()).map_err(naming("cannot sync", &file))?;
-            sync_names(tree, &file)?;
+            let last = |path: &Path| {
+                let path = File::open(tree.join(path))?;
+                owned_alike(&path, &owner)?;
+                path.sync_all()
+            };
+            file.ancestors().try_for_each(last).map_err(naming("cannot sync", &file))?;
         }
         write_json(&tree.join(RECEIPT), &receipt)?;
         if kept.exists() {

@@ -3,7 +3,6 @@
 use std::{
     fs::{self, File},
     io,
-    os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
 };
 
@@ -21,7 +20,7 @@ use crate::{
         schedule::CLOSE_BLOCKS,
     },
     exit::{Ending, Failure},
-    home::{Home, observe, orders, record, sync_folder, upgrade_info, write_with_mode},
+    home::{Home, make_folders_with, observe, orders, record, sync_folder, upgrade_info, write_with_mode},
     persona::Persona,
     process::{hook, program::Output},
 };
@@ -202,7 +201,7 @@ fn recased(home: &Home, name: &str) -> String {
 }
 
 fn make_folders(bin: &Path) -> io::Result<()> {
-    fs::DirBuilder::new().recursive(true).mode(MODE).create(bin)?;
+    make_folders_with(bin, MODE)?;
     // `bin`, the upgrade's folder and `upgrades` may be new.
     bin.ancestors().skip(1).take(3).try_for_each(sync_folder)
 }

@@ -5,7 +5,6 @@ mod template;
 use std::{
     fs::{self, File},
     io::{self, BufRead as _},
-    os::unix::fs::DirBuilderExt as _,
     path::Path,
 };
 
@@ -17,7 +16,7 @@ use crate::{
     config::{self, ConfigError, go_text, values::Values},
     decide::facts::Current,
     exit::{Ending, Failure},
-    home::{Home, current, write_whole, write_with_mode},
+    home::{Home, current, make_folders, make_folders_with, write_whole, write_with_mode},
     log,
     persona::Persona,
 };
@@ -72,8 +71,7 @@ fn home(values: &Values) -> Result<Home, ConfigError> {
 fn place(home: &Home, executable: &Path) -> anyhow::Result<()> {
     let target = home.executable(&home.root().join("genesis"));
     let bin = target.parent().unwrap_or(Path::new("/"));
-    let folders = fs::DirBuilder::new().recursive(true).mode(0o750).create(bin);
-    folders.with_context(|| format!("cannot make {}", bin.display()))?;
+    make_folders_with(bin, 0o750).with_context(|| format!("cannot make {}", bin.display()))?;
     match fs::metadata(&target) {
         Ok(found) if found.is_dir() => bail!("{} is a directory", target.display()),
         Ok(_) => tracing::info!("{} is already there and stays as it is", target.display()),
@@ -91,7 +89,7 @@ fn link(home: &Home) -> anyhow::Result<()> {
         Current::Version(version) => tracing::info!("the current symlink points to {version} and stays as it is"),
         Current::Broken { reason } => bail!(reason),
         Current::Absent => {
-            let linked = fs::create_dir_all(home.own()).and_then(|()| current::point_at_genesis(home));
+            let linked = make_folders(&home.own()).and_then(|()| current::point_at_genesis(home));
             linked.with_context(|| format!("cannot link {}", home.current().display()))?;
             tracing::info!("the current symlink points to genesis");
         }

@@ -16,7 +16,7 @@ use crate::{
         plan::Folder,
     },
     exit::Ending,
-    home::{Home, current, lock, orders},
+    home::{Home, current, lock, make_folders, orders},
     persona::Persona,
 };
 
@@ -45,7 +45,7 @@ pub fn replace(file: Option<&Path>, args: &ReplaceArgs) -> anyhow::Result<Ending
     if runs && !args.now && args.at.is_none() {
         bail!("{} runs now: say --now to restart the node at once, or --at HEIGHT", args.name);
     }
-    fs::create_dir_all(home.own().join("aside"))?;
+    make_folders(&home.own().join("aside"))?;
     if !orders::is_within_reach(home, &version)? {
         bail!(
             "{} and {} are on two file systems: no rename leads from one to the other",

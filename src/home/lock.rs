@@ -11,7 +11,7 @@ use std::{
 
 use nix::fcntl::{FcntlArg, fcntl};
 
-use super::{Home, full, if_there, unless_missing};
+use super::{Home, if_there, make_folders, owned_alike, remedied, unless_missing};
 use crate::decide::facts::NodeLock;
 
 /// Held as long as this `watcher` lives.
@@ -27,7 +27,7 @@ pub struct Supervisor {
 pub fn supervise(home: &Home) -> io::Result<Supervisor> {
     let path = home.own().join("watcher.lock");
     let named = |error: io::Error| {
-        let error = full(&home.path)(error);
+        let error = remedied(&path)(error);
         io::Error::new(error.kind(), format!("cannot lock {}: {error}", path.display()))
     };
     let mut file = open(&path).map_err(named)?;
@@ -90,7 +90,7 @@ pub fn node_path(home: &Home) -> PathBuf {
 /// # Errors
 /// As the file system gives them.
 pub fn alone(folder: &Path) -> io::Result<File> {
-    fs::create_dir_all(folder)?;
+    make_folders(folder)?;
     let alone = File::open(folder)?;
     alone.lock()?;
     Ok(alone)
@@ -134,7 +134,9 @@ fn taken(file: &File) -> io::Result<bool> {
 }
 
 fn open(path: &Path) -> io::Result<File> {
-    OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)
+    let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+    owned_alike(&file, &fs::metadata(path.parent().unwrap_or(path))?)?;
+    Ok(file)
 }
 
 #[cfg(test)]

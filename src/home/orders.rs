@@ -11,7 +11,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
 use super::{
-    Home, backup, current, if_there, read_small, sync_folder, unless_missing, upgrade_info, write_whole,
+    Home, backup, current, if_there, make_folders, read_small, sync_folder, unless_missing, upgrade_info, write_whole,
     write_with_mode,
 };
 use crate::{
@@ -93,12 +93,8 @@ pub fn heeded(home: &Home, ruling: Option<Ruling>) -> io::Result<()> {
 /// # Errors
 /// As the file system gives them, and where the file is another one.
 pub fn name(home: &Home, plan: &Plan, over: Option<Fingerprint>) -> io::Result<()> {
-    use std::os::unix::fs::PermissionsExt as _;
-
     let beside = home.data().join(".upgrade-info.json.new");
-    fs::write(&beside, upgrade_info::render(plan))?;
-    fs::set_permissions(&beside, fs::Permissions::from_mode(0o755))?;
-    fs::File::open(&beside)?.sync_all()?;
+    write_with_mode(&beside, &mut upgrade_info::render(plan).as_bytes(), 0o755, true)?;
     let info = home.upgrade_info();
     match over {
         None => {
@@ -156,7 +152,7 @@ pub fn fulfilled(home: &Home, plan: &Plan) -> io::Result<()> {
 pub fn order_replacement(home: &Home, executable: &Path, order: &Replacement) -> io::Result<()> {
     const MODE: u32 = 0o755;
     let new = new_binary(home);
-    fs::create_dir_all(new.parent().unwrap_or(&new))?;
+    make_folders(new.parent().unwrap_or(&new))?;
     let mut content = fs::File::open(executable)?;
     let beside = new.with_extension("copying");
     write_with_mode(&beside, &mut content, MODE, true)?;

@@ -11,7 +11,7 @@ use std::{
 
 use serde::Deserialize;
 
-use super::{Home, SMALL, current, read_small};
+use super::{Home, SMALL, current, not_ours, read_small};
 use crate::artifact;
 
 /// The file's name.
@@ -37,11 +37,8 @@ pub struct Wishes {
 
 /// A version whose wishes cannot be understood, or whose executable cannot be executed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{path}{problem}; correct it or move it away: until then this version is neither switched to nor started")]
-pub struct NotUnderstood {
-    path: String,
-    problem: String,
-}
+#[error("{0}: until then this version is neither switched to nor started")]
+pub struct NotUnderstood(String);
 
 impl From<NotUnderstood> for io::Error {
     fn from(error: NotUnderstood) -> Self {
@@ -56,8 +53,14 @@ impl From<NotUnderstood> for io::Error {
 /// part of `LD_LIBRARY_PATH`.
 pub fn read(folder: &Path) -> Result<Wishes, NotUnderstood> {
     let path = folder.join(FILE);
-    let refused = |path: &Path, problem: String| NotUnderstood { path: path.display().to_string(), problem };
-    let text = content(&path).map_err(|error| refused(&path, format!(": {error}")))?.unwrap_or_default();
+    let refused = |path: &Path, problem: String| {
+        NotUnderstood(format!("{}{problem}; correct it or move it away", path.display()))
+    };
+    let text = content(&path).map_err(|error| match error.kind() {
+        io::ErrorKind::PermissionDenied => NotUnderstood(format!("{error}: {}", not_ours(&path))),
+        _ => refused(&path, format!(": {error}")),
+    });
+    let text = text?.unwrap_or_default();
     let mut wishes: Wishes = toml::from_str(&text).map_err(|error| refused(&path, located(&error, &text)))?;
     wishes.check().map_err(|problem| refused(&path, format!(": {problem}")))?;
     wishes.lib = Some(folder.join("lib")).filter(|lib| artifact::is_operators(lib));
@@ -74,8 +77,8 @@ pub fn read(folder: &Path) -> Result<Wishes, NotUnderstood> {
 /// # Errors
 /// [`NotUnderstood`] where it belongs to somebody else who did not allow it, or the file system does not.
 pub fn startable(executable: &Path) -> Result<(), NotUnderstood> {
-    const PROBLEM: &str = ": the user that watcher runs as may neither execute it nor make it executable";
-    let refused = || NotUnderstood { path: executable.display().to_string(), problem: PROBLEM.to_owned() };
+    const PROBLEM: &str = "the user that watcher runs as may neither execute it nor make it executable";
+    let refused = || NotUnderstood(format!("{PROBLEM}: {}", not_ours(executable)));
     current::can_be_executed(executable).then_some(()).ok_or_else(refused)
 }
 

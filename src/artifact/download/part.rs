@@ -16,7 +16,7 @@ use crate::{
         checksum::{Checksum, Digests},
         disk::{each_piece, fingerprint, naming, read_json, sync_folder, write_json},
     },
-    home::unless_missing,
+    home::{make_folders, owned_alike, unless_missing},
 };
 
 /// Which version of the remote file a part belongs to.
@@ -55,7 +55,7 @@ pub(in crate::artifact) struct Download {
 impl Part {
     /// Opens the part for `key`, waiting for whoever still writes to it, and hashes what is there.
     pub(super) fn open(folder: &Path, key: &str, demanded: Option<Checksum>) -> io::Result<Self> {
-        fs::create_dir_all(folder).map_err(naming("cannot create", folder))?;
+        make_folders(folder).map_err(naming("cannot create", folder))?;
         let path = folder.join(hex::encode(Sha256::digest(key))).with_extension("part");
         let file = open_locked(&path).map_err(naming("cannot open", &path))?;
         let memory: Option<Memory> = read_json(&path.with_extension("json"));
@@ -163,6 +163,7 @@ impl Download {
 fn open_locked(path: &Path) -> io::Result<File> {
     loop {
         let file = File::options().read(true).write(true).create(true).truncate(false).open(path)?;
+        owned_alike(&file, &fs::metadata(path.parent().unwrap_or(path))?)?;
         file.lock()?;
         let named = fs::metadata(path).map(|metadata| fingerprint(&metadata).inode);
         if named.is_ok_and(|inode| file.metadata().is_ok_and(|metadata| fingerprint(&metadata).inode == inode)) {

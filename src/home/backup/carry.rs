@@ -4,7 +4,7 @@
 use std::{
     fs::{self, File, FileTimes, OpenOptions},
     io::{self, Read as _, Write as _},
-    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, fchown, symlink},
+    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, symlink},
     path::Path,
     sync::{
         Mutex, PoisonError,
@@ -18,7 +18,7 @@ use super::{
     layout::OURS,
     work::{self, Way, Work},
 };
-use crate::home::{sync_folder, unless_missing};
+use crate::home::{owned_alike, sync_folder, unless_missing};
 
 /// Files under way at a time.
 const WORKERS: usize = 8;
@@ -183,19 +183,6 @@ pub(super) fn is_of_target(error: &io::Error) -> bool {
         error.kind(),
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::ReadOnlyFilesystem
     )
-}
-
-/// Gives what was made to the owner of what it was made from: the node must be able to use it, whoever made it.
-fn owned_alike(made: &File, meta: &fs::Metadata) -> io::Result<()> {
-    let now = made.metadata()?;
-    if (now.uid(), now.gid()) == (meta.uid(), meta.gid()) {
-        return Ok(());
-    }
-    fchown(made, Some(meta.uid()), Some(meta.gid())).or_else(|error| match error.kind() {
-        // Only root may; everybody else made it for himself.
-        io::ErrorKind::PermissionDenied => Ok(()),
-        _ => Err(error),
-    })
 }
 
 /// Removes a folder with everything in it, where it is there.

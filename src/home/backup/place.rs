@@ -12,7 +12,7 @@ use super::{
     layout::{OURS, beside, file_name, ours},
     list, mount,
 };
-use crate::home::{Home, if_there};
+use crate::home::{Home, if_there, make_folders};
 
 /// Refuses a place for backups that lies within what is copied, is not there, or cannot be written.
 ///
@@ -37,10 +37,10 @@ pub(super) fn written(place: &Path) -> Result<(), BackupError> {
 /// The place of backups. One that the operator chose is made by the operator: where it is missing, its disk is not mounted.
 pub(super) fn made(home: &Home, chosen: &Path) -> Result<PathBuf, BackupError> {
     if !home.manner.place_chosen {
-        fs::create_dir_all(chosen).map_err(at(chosen))?;
+        make_folders(chosen).map_err(at(chosen))?;
     }
     let place = of(home, chosen)?;
-    fs::create_dir_all(&place).map_err(at(&place))?;
+    make_folders(&place).map_err(at(&place))?;
     Ok(place)
 }
 
