@@ -7,7 +7,7 @@ use std::{
     io::{self, Read as _},
 };
 
-use super::{Home, SMALL, read_small, sync_folder, unless_missing};
+use super::{Home, SMALL, read_small, sync_folder, unless_missing, write_with_mode};
 use crate::{decide::plan::Plan, json::member};
 
 /// The file's name.
@@ -39,16 +39,22 @@ const BY_HAND: u32 = 0o111;
 /// # Errors
 /// As the file system gives them.
 pub fn give_back(home: &Home, plan: &Plan) -> io::Result<()> {
-    use std::os::unix::fs::PermissionsExt as _;
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 
     // Another file may take its place meanwhile.
     let Some(file) = unless_missing(fs::File::open(home.upgrade_info()))? else { return Ok(()) };
-    let mode = file.metadata()?.permissions().mode();
+    let meta = file.metadata()?;
+    let mode = meta.permissions().mode();
     let mut content = Vec::new();
     (&file).take(LONGEST).read_to_end(&mut content)?;
     let is_it = parse(&content).is_ok_and(|named| (&named.name, named.height) == (&plan.name, plan.height));
     if is_it && is_by_hand(mode) {
-        file.set_permissions(fs::Permissions::from_mode(mode & !BY_HAND))?;
+        let mode = mode & 0o666;
+        let strange = meta.uid() != fs::metadata(home.data())?.uid();
+        // The node could not write its next plan into a file of root's.
+        if strange || file.set_permissions(fs::Permissions::from_mode(mode)).is_err() {
+            write_with_mode(&home.upgrade_info(), &mut content.as_slice(), mode, false)?;
+        }
     }
     Ok(())
 }
@@ -152,6 +158,8 @@ fn beginning(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::MetadataExt as _;
+
     use serde::Deserialize;
 
     use super::*;
@@ -169,8 +177,6 @@ mod tests {
     /// x/upgrade writes its next plan into it and leaves its permissions, and was taken for the operator.
     #[test]
     fn a_file_that_an_operator_wrote_is_a_nodes_again_once_its_plan_has_passed() {
-        use std::os::unix::fs::MetadataExt as _;
-
         use crate::home::{orders, tests::home_with};
 
         let (_keep, home) = home_with(&["genesis"]);
@@ -182,6 +188,24 @@ mod tests {
         assert!(by_hand());
         give_back(&home, &Plan { info: "as the chain has it".into(), ..plan("v2") }).unwrap();
         assert!(!by_hand());
+    }
+
+    /// Anybody else than root has no second user.
+    #[test]
+    fn a_file_of_roots_is_the_nodes_to_write_once_its_plan_has_passed() {
+        use crate::home::{orders, tests::home_with};
+
+        const NOBODY: u32 = 65_534;
+        if !nix::unistd::geteuid().is_root() {
+            return;
+        }
+        let (_keep, home) = home_with(&["genesis"]);
+        let plan = Plan { name: "v2".into(), height: 5, info: String::new() };
+        orders::name(&home, &plan, None).unwrap();
+        std::os::unix::fs::chown(home.data(), Some(NOBODY), Some(NOBODY)).unwrap();
+        give_back(&home, &plan).unwrap();
+        let given = fs::metadata(home.upgrade_info()).unwrap();
+        assert_eq!((given.uid(), given.mode() & 0o777), (NOBODY, 0o644));
     }
 
     #[test]
