@@ -10,11 +10,11 @@ use crate::{
     cli::RollbackArgs,
     config::Config,
     decide::{
-        facts::{Backup, FailureState, Record, RecordFact, Verdict},
+        facts::{FailureState, Record, RecordFact, Verdict},
         orders::Ruling,
     },
     exit::Ending,
-    home::{backup, orders, record, upgrade_info},
+    home::{backup, observe, orders, record, upgrade_info},
     persona::Persona,
 };
 
@@ -26,23 +26,27 @@ use crate::{
 pub fn rollback(file: Option<&Path>, args: &RollbackArgs) -> anyhow::Result<Ending> {
     let config = super::configured(Persona::Watcher, file)?;
     let record = last_upgrade(&config)?;
-    let info = upgrade_info::read(&config.home);
-    let name = &record.plan.name;
-    if !info.as_ref().is_some_and(|plan| record.is_of(plan))
-        || backup::state(&config.home, info.as_ref()) != Backup::Complete
-        || record.outdated
-    {
+    let (home, name) = (&config.home, &record.plan.name);
+    // Also where no more backups are wanted.
+    let Some(backup) = backup::of(home, &record.plan).filter(|_| !record.outdated) else {
         bail!(
             "there is no complete backup of before upgrade {name:?} to go back to: mount its disk where it has one of its own; \
              else the way on is another binary (`watcher replace`) or, where it has failed, `watcher resume`"
+        );
+    };
+    if !upgrade_info::read(home).is_some_and(|plan| record.is_of(&plan)) {
+        bail!(
+            "{} does not name upgrade {name:?} any more, and nobody can tell that these are its data; its backup is there: stop \
+             the node, and `watcher backups restore {}` brings it back",
+            home.upgrade_info().display(),
+            backup.path.file_name().unwrap_or_default().display()
         );
     }
     if record.failure.as_ref().is_some_and(|failure| failure.state == FailureState::RolledBack) {
         bail!("upgrade {name:?} is taken back already; `watcher resume` has it go on");
     }
     // The node is stopped for it, so that what could be brought back is looked at before.
-    let flaws =
-        backup::of(&config.home, &record.plan).map(|backup| backup::verify::verify(&backup)).unwrap_or_default();
+    let flaws = backup::verify::verify(&backup);
     if let Some(flaw) = flaws.first() {
         bail!(
             "the backup of before upgrade {name:?} is not what it was, and nothing is taken back: {}: {} (`watcher backups \
@@ -57,14 +61,15 @@ pub fn rollback(file: Option<&Path>, args: &RollbackArgs) -> anyhow::Result<Endi
          another name, the signer's state stays the higher one, and no node is started until `watcher resume`.\n",
         record.plan.height, record.from
     );
-    if record.verdict != Verdict::Pending {
+    let signed = observe::signed_height(home).ok().flatten().is_some_and(|height| height > record.plan.height);
+    if record.verdict != Verdict::Pending || signed {
         told += "Its height is committed: every block since then has to be fetched and executed once more.\n";
     }
     super::say(Persona::Watcher, told)?;
     if !args.yes && !super::is_wanted()? {
         bail!("nothing was done");
     }
-    orders::write_ruling(&config.home, Some(Ruling::Rollback)).with_context(|| cannot_write(&config))?;
+    orders::write_ruling(home, Some(Ruling::Rollback)).with_context(|| cannot_write(&config))?;
     tell(
         "ordered: a running `watcher` does it now, else the next one does when it is started, unless `watcher resume` withdraws it",
     )

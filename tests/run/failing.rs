@@ -7,7 +7,7 @@ use std::{
         net::UnixDatagram,
     },
     path::Path,
-    process::Stdio,
+    process::{Output, Stdio},
 };
 
 use nix::{
@@ -346,6 +346,29 @@ fn a_refusal_to_sign_twice_is_named_and_ends_it() {
     assert_eq!(ended(&mut watcher).code(), Some(1));
     assert!(home.wait_for_log("double_sign_check_height").contains("no other node signs"));
     assert!((home.count("start v2"), record(&home)["failure"].is_null()) == (2, true));
+}
+
+#[test]
+fn what_an_order_to_take_an_upgrade_back_is_told_is_so() {
+    let home = Home::halting();
+    let mut watcher = home.start(&[]);
+    home.halt();
+    home.wait_for_log("has passed");
+    assert!(watcher.stop().success());
+    let asked = |told: &Output| text(&told.stdout) + &text(&told.stderr);
+    let rollback = || command(&home, &["rollback"]);
+
+    let mut record = record(&home);
+    record["verdict"] = "pending".into();
+    home.write("cosmovisor/watcher/record.json", &record.to_string());
+    // The validator has signed height 11, and backups need not be wanted any more.
+    let told = asked(&output(rollback().env("UNSAFE_SKIP_BACKUP", "true")));
+    assert!(told.contains("Its height is committed"), "{told}");
+
+    home.remove("data/upgrade-info.json");
+    let told = asked(&output(&mut rollback()));
+    let backup = home.backups()[0].file_name().expect("it has a name").display().to_string();
+    assert!(told.contains("does not name upgrade \"v2\"") && told.contains(&format!("restore {backup}")), "{told}");
 }
 
 #[test]
