@@ -258,6 +258,22 @@ fn a_restore_brings_back_everything_but_keys_and_the_signing_state() {
     assert!(told.contains("restored") && !told.contains("stays"), "{told}");
 }
 
+/// Its content may be a configuration management's, which a restore must not write to.
+#[test]
+fn a_link_that_a_restore_makes_a_file_is_named() {
+    let home = validator();
+    home.write("managed/app.toml", "managed");
+    home.remove("config/app.toml");
+    std::os::unix::fs::symlink(home.at("managed/app.toml"), home.at("config/app.toml"))
+        .expect("the home can be written");
+    upgraded(&home, &[MORE]);
+    let told = text(&backups(&home, &["restore", "--yes"]).stderr);
+    let (link, target) = (home.at("config/app.toml"), home.at("managed/app.toml"));
+    assert!(told.contains(&format!("{} was a link to {},", link.display(), target.display())), "{told}");
+    assert_eq!((link.is_symlink(), home.read("config/app.toml").as_str()), (false, "managed"));
+    assert_eq!(told.matches("was a link").count(), 1, "{told}");
+}
+
 #[test]
 fn nothing_is_restored_where_it_is_not_known_what_was_signed_or_the_backup_is_not_what_it_was() {
     let home = validator();

@@ -326,9 +326,23 @@ impl Swap {
             }
             fs::rename(entry.path(), &to).map_err(at(&to))?;
         }
+        for (path, target) in links_replaced(failed, live) {
+            tracing::warn!(
+                "{} was a link to {}, and is a file now, with what that had in it then: link it again where you want that",
+                path.display(),
+                target.display()
+            );
+        }
         sync_folder(live).map_err(at(live))?;
         carry::remove(new)
     }
+}
+
+/// Links in a folder that was, whose place in the one that is has a file. What they lead to is somebody else's to change.
+fn links_replaced(was: &Path, is: &Path) -> Vec<(PathBuf, PathBuf)> {
+    let entries = fs::read_dir(was).into_iter().flatten().flatten();
+    let links = entries.filter_map(|entry| Some((is.join(entry.file_name()), fs::read_link(entry.path()).ok()?)));
+    links.filter(|(path, _)| fs::symlink_metadata(path).is_ok_and(|meta| meta.is_file())).collect()
 }
 
 impl Change {
