@@ -195,8 +195,10 @@ impl Core {
             let mut record = record_of(plan, facts);
             // One that cannot be read now may be that of this very upgrade, which is not over.
             let unread = facts.record == RecordFact::Unreadable;
-            // Others made the upgrade, and the validator has signed beyond it since.
-            let beyond = !were_exchanged(facts) && facts.signed_height.is_some_and(|signed| signed > plan.height);
+            // Others made the upgrade, and the validator has signed beyond it since; beyond a height of the operator's, so has
+            // the version before.
+            let signed = facts.signed_height.filter(|_| origin == Origin::Node && !were_exchanged(facts));
+            let beyond = signed.is_some_and(|signed| signed > plan.height);
             if facts.record == RecordFact::Absent || !unread && (beyond || self.run.is_alive()) {
                 record.settle();
             } else {
