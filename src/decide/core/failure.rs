@@ -215,6 +215,9 @@ impl Core {
             }
             // Nothing of it ever ran on the data: others may have started it meanwhile.
             _ if record.starts == 0 && self.switched_here => Ok(()),
+            _ if record.starts == 0 => Err(format!(
+                "whether height {height} is committed is not known: an earlier `watcher` switched to it, and others may have started it since"
+            )),
             Some(Words::At { began, reached }) if began.max(reached) < &height => Ok(()),
             Some(Words::At { .. }) => Err(format!("it may have committed height {height}")),
             _ => Err(format!(

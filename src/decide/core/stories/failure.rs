@@ -378,7 +378,7 @@ fn one_that_refuses_before_its_first_start_is_taken_back_only_where_nobody_else_
     assert_eq!(refused(true, HEIGHT, Backup::Earlier).0, FailureState::RollingBack, "UNSAFE_SKIP_BACKUP makes none");
     for (switched_here, signed, why) in [
         (true, HEIGHT + 5, "the validator has signed beyond height 1000"),
-        (false, HEIGHT, "whether it has committed height 1000 is not known"),
+        (false, HEIGHT, "an earlier `watcher` switched to it, and others may have started it since"),
     ] {
         let (state, reason) = refused(switched_here, signed, Backup::Complete);
         assert!(state == FailureState::Held && reason.contains(why), "{reason}");
