@@ -22,7 +22,7 @@ use super::{
         settings::OnFailure,
     },
     Core, Failing, SLOW_RETRY, WAITS_AT_MOST, info, key, nothing_on,
-    restored::{MOST_CHOSEN, are_strange, were_exchanged},
+    restored::{MOST_CHOSEN, are_strange, signed_on_these},
     version_of, wake_by,
 };
 
@@ -92,8 +92,9 @@ impl Core {
         }
         let record = &Record { attempts: record.attempts.max(attempt), ..record.clone() };
         let written = matches!(&event.facts.record, RecordFact::Present(written) if written.attempts >= attempt);
+        let is_too_new = matches!(&words, Some(Words::TooNew(folder)) if *folder == upgrade.folder);
         // The data were set back to before its height, and the version before halts at it once more.
-        if matches!(&words, Some(Words::TooNew(folder)) if *folder == upgrade.folder)
+        if is_too_new
             && record.from != version_of(&event.facts)
             && self.chosen < MOST_CHOSEN
             && attempt <= self.starts_allowed(record)
@@ -111,11 +112,10 @@ impl Core {
                 "the new binary was started {attempt} times and ended before it was seen to commit height {height}: {exit}"
             );
             let reason = if self.fails_by_policy() { reason } else { format!("upgrade {name:?}: {reason}") };
-            let remedy = match &words {
-                Some(Words::TooNew(folder)) if *folder == upgrade.folder => {
-                    "; the data are from before it: link cosmovisor/current to the version before it and let it go on from there"
-                }
-                _ => "",
+            let remedy = if is_too_new {
+                "; the data are from before it: link cosmovisor/current to the version before it and let it go on from there"
+            } else {
+                ""
             };
             let reason = format!("{reason}{remedy}");
             self.fails(upgrade, record, reason, words.as_ref(), event, decision);
@@ -444,8 +444,8 @@ const fn is_on_its_way(state: FailureState) -> bool {
 
 /// Whether somebody else had the new binary commit the height, after it had failed here: its validator has signed beyond it.
 fn passed_elsewhere(record: &Record, failure: &Failure, facts: &Facts) -> bool {
-    let beyond = facts.signed_height.is_some_and(|signed| signed > record.plan.height.max(record.signed_before));
-    beyond && facts.current.is(&failure.folder) && !were_exchanged(facts)
+    let beyond = signed_on_these(facts).is_some_and(|signed| signed > record.plan.height.max(record.signed_before));
+    beyond && facts.current.is(&failure.folder)
 }
 
 /// Whether nothing was brought back yet of what is to come back: a backup may turn out to be damaged.

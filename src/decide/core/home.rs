@@ -18,7 +18,7 @@ use super::{
         schedule::Urgency,
     },
     Core, key, nothing_on, pending, record_of,
-    restored::were_exchanged,
+    restored::signed_on_these,
     version_of, wake_by,
 };
 
@@ -197,9 +197,8 @@ impl Core {
             let unread = facts.record == RecordFact::Unreadable;
             // Others made the upgrade, and the validator has signed beyond it since; beyond a height of the operator's, so has
             // the version before.
-            let signed = facts.signed_height.filter(|_| origin == Origin::Node && !were_exchanged(facts));
-            let beyond = signed.is_some_and(|signed| signed > plan.height);
-            if facts.record == RecordFact::Absent || !unread && (beyond || self.run.is_alive()) {
+            let beyond = origin == Origin::Node && signed_on_these(facts).is_some_and(|signed| signed > plan.height);
+            if facts.record == RecordFact::Absent || beyond || self.run.is_alive() && !unread {
                 record.settle();
             } else {
                 // We have worked here before, and the record of this upgrade is lost: its hooks run once more. It may have run
@@ -251,9 +250,8 @@ impl Core {
     ) -> Situation<'a> {
         let height = upgrade.plan.height;
         let (latest, committed) = self.run.life().map_or((None, None), |life| (life.latest, life.committed));
-        // Data that came instead of ours may be older than what was signed, and a record that is lost may have told of that.
-        let signed = facts.signed_height.filter(|_| facts.record != RecordFact::Unreadable && !were_exchanged(facts));
-        let beyond = latest.is_some_and(|latest| latest > height + 1) || signed.is_some_and(|signed| signed > height);
+        let signed_beyond = signed_on_these(facts).is_some_and(|signed| signed > height);
+        let beyond = latest.is_some_and(|latest| latest > height + 1) || signed_beyond;
         let past = committed.map_or(leftover && beyond, |committed| committed >= height);
         if origin == Origin::Node && past {
             return Situation::Recorded(settled(&upgrade.plan, facts));

@@ -159,8 +159,14 @@ pub(super) fn are_strange(facts: &Facts) -> bool {
     facts.data.is_some() && known_data(facts) != facts.data
 }
 
+/// What the validator has signed on these data. Those that came instead of ours may be older than that, and a record that is
+/// lost may have told of it.
+pub(super) fn signed_on_these(facts: &Facts) -> Option<u64> {
+    facts.signed_height.filter(|_| facts.record != RecordFact::Unreadable && !were_exchanged(facts))
+}
+
 /// Whether the data are others than those on which this home has worked. A home that is taken over has worked with what it has.
-pub(super) fn were_exchanged(facts: &Facts) -> bool {
+fn were_exchanged(facts: &Facts) -> bool {
     let RecordFact::Present(record) = &facts.record else { return false };
     are_strange(facts) && (record.data.is_some() || record.plan.height > 0)
 }
