@@ -256,7 +256,7 @@ pub(crate) fn make_folders_with(folder: &Path, mode: u32) -> io::Result<()> {
     for folder in missing.into_iter().rev() {
         let around = folder.parent().unwrap_or(folder);
         let fresh = fs::DirBuilder::new().mode(mode).create(folder);
-        match fresh.and_then(|()| owned_alike(&fs::File::open(folder)?, &fs::metadata(around)?)) {
+        match fresh.and_then(|()| owned_as_around(&fs::File::open(folder)?, folder)) {
             // Somebody else was quicker.
             Err(_) if folder.is_dir() => {}
             tried => tried.map_err(remedied(around))?,
@@ -276,6 +276,11 @@ pub(crate) fn owned_alike(made: &fs::File, meta: &fs::Metadata) -> io::Result<()
         io::ErrorKind::PermissionDenied | io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported => Ok(()),
         _ => Err(error),
     })
+}
+
+/// Gives what was made at a path to the owner of the folder around it.
+pub(crate) fn owned_as_around(made: &fs::File, path: &Path) -> io::Result<()> {
+    owned_alike(made, &fs::metadata(path.parent().unwrap_or(path))?)
 }
 
 /// The first folder on the way to a path that this user may not enter, or the path itself.

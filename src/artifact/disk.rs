@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     decide::facts::Fingerprint,
-    home::{SMALL, owned_alike, read_small},
+    home::{SMALL, owned_alike, owned_as_around, read_small},
 };
 
 /// The identity of a file's content, without reading it.
@@ -72,7 +72,7 @@ pub(super) fn write_json(path: &Path, value: &impl Serialize) -> io::Result<()> 
     let write = || -> io::Result<()> {
         let mut file = File::create(&fresh)?;
         file.write_all(&serde_json::to_vec_pretty(value)?)?;
-        owned_alike(&file, &fs::metadata(path.parent().unwrap_or(path))?)?;
+        owned_as_around(&file, path)?;
         file.sync_all()?;
         fs::rename(&fresh, path)?;
         path.parent().map_or(Ok(()), sync_folder)

@@ -18,7 +18,7 @@ use crate::{
         facts::{Fingerprint, Receipt, Staged},
         plan::Folder,
     },
-    home::{make_folders, owned_alike, patiently, unless_missing},
+    home::{make_folders, owned_as_around, patiently, unless_missing},
 };
 
 const RECEIPT: &str = "watcher-receipt.json";
@@ -193,7 +193,7 @@ fn free_folder(aside: &Path, folder: &Folder, sha256: &str) -> io::Result<PathBu
     let name = format!("{}-{}", short(folder.as_str(), LONGEST), short(sha256, 8));
     let mut path = aside.join(&name);
     for number in 2.. {
-        match fs::create_dir(&path).and_then(|()| owned_alike(&File::open(&path)?, &fs::metadata(aside)?)) {
+        match fs::create_dir(&path).and_then(|()| owned_as_around(&File::open(&path)?, &path)) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 path = aside.join(format!("{name}-{number}"));
             }

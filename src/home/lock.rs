@@ -11,7 +11,7 @@ use std::{
 
 use nix::fcntl::{FcntlArg, fcntl};
 
-use super::{Home, if_there, make_folders, owned_alike, remedied, unless_missing};
+use super::{Home, if_there, make_folders, owned_as_around, remedied, unless_missing};
 use crate::decide::facts::NodeLock;
 
 /// Held as long as this `watcher` lives.
@@ -135,7 +135,7 @@ fn taken(file: &File) -> io::Result<bool> {
 
 fn open(path: &Path) -> io::Result<File> {
     let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
-    owned_alike(&file, &fs::metadata(path.parent().unwrap_or(path))?)?;
+    owned_as_around(&file, path)?;
     Ok(file)
 }
 

@@ -16,7 +16,7 @@ use crate::{
         checksum::{Checksum, Digests},
         disk::{each_piece, fingerprint, naming, read_json, sync_folder, write_json},
     },
-    home::{make_folders, owned_alike, unless_missing},
+    home::{make_folders, owned_as_around, unless_missing},
 };
 
 /// Which version of the remote file a part belongs to.
@@ -163,7 +163,7 @@ impl Download {
 fn open_locked(path: &Path) -> io::Result<File> {
     loop {
         let file = File::options().read(true).write(true).create(true).truncate(false).open(path)?;
-        owned_alike(&file, &fs::metadata(path.parent().unwrap_or(path))?)?;
+        owned_as_around(&file, path)?;
         file.lock()?;
         let named = fs::metadata(path).map(|metadata| fingerprint(&metadata).inode);
         if named.is_ok_and(|inode| file.metadata().is_ok_and(|metadata| fingerprint(&metadata).inode == inode)) {
