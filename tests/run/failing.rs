@@ -351,10 +351,7 @@ fn a_refusal_to_sign_twice_is_named_and_ends_it() {
 #[test]
 fn what_an_order_to_take_an_upgrade_back_is_told_is_so() {
     let home = Home::halting();
-    let mut watcher = home.start(&[]);
-    home.halt();
-    home.wait_for_log("has passed");
-    assert!(watcher.stop().success());
+    home.is_upgraded();
     let asked = |told: &Output| text(&told.stdout) + &text(&told.stderr);
     let rollback = || command(&home, &["rollback"]);
 

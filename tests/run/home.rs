@@ -208,6 +208,15 @@ impl Home {
         entries.filter(|path| path.file_name().is_some_and(|name| name.to_string_lossy().contains("backup"))).collect()
     }
 
+    /// Carries `fixtures/homes/halting` through its upgrade and stops it.
+    pub(crate) fn is_upgraded(&self) {
+        let mut watcher = self.start(&[]);
+        self.halt();
+        self.expect_upgraded();
+        self.wait_for_log("has passed");
+        assert!(watcher.stop().success());
+    }
+
     /// Waits until `v2` of `fixtures/homes/halting` made a block, and checks what must hold then.
     pub(crate) fn expect_upgraded(&self) {
         wait::until("v2 makes blocks", LIMIT, || (self.read("data/height").trim() == "11").then_some(()));

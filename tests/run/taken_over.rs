@@ -51,11 +51,7 @@ fn a_newer_binary_of_which_only_the_height_is_known_is_left_alone() {
 #[test]
 fn a_link_that_got_lost_after_an_upgrade_does_not_start_genesis() {
     let home = Home::halting();
-    let mut watcher = home.start(&[]);
-    home.halt();
-    home.expect_upgraded();
-    home.wait_for_log("has passed");
-    assert!(watcher.stop().success());
+    home.is_upgraded();
     home.remove("cosmovisor/current");
     let refused = output(&mut home.watcher(&["start"]));
     let said = text(&refused.stderr);
@@ -66,11 +62,7 @@ fn a_link_that_got_lost_after_an_upgrade_does_not_start_genesis() {
 #[test]
 fn data_that_was_restored_to_before_the_height_is_carried_through_once_more() {
     let home = Home::halting();
-    let mut watcher = home.start(&[]);
-    home.halt();
-    home.expect_upgraded();
-    home.wait_for_log("has passed");
-    assert!(watcher.stop().success());
+    home.is_upgraded();
     home.remove("cosmovisor/current");
     symlink("genesis", home.at("cosmovisor/current")).expect("the home can be written");
     home.remove("data/halt");
