@@ -110,6 +110,8 @@ pub struct Core {
     makes_way: Option<Plan>,
     /// The plan for whose backup there was room when it was looked for last.
     roomy: Option<Plan>,
+    /// The plan that an operator wrote into `upgrade-info.json` for a height ahead.
+    by_hand: Option<Plan>,
     /// What `upgrade-info.json` is that is no plan, and since when.
     unreadable: Option<(Fingerprint, Duration)>,
     told: BTreeSet<String>,

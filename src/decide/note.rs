@@ -74,6 +74,15 @@ pub enum Note {
     },
     /// `upgrade-info.json` cannot be understood.
     Unreadable(String),
+    /// The plan in `upgrade-info.json` that an operator named for a later height is not there any more.
+    Overwritten {
+        /// Which.
+        lost: Plan,
+        /// What the node halted at and wrote instead.
+        by: Plan,
+    },
+    /// The node stands at the height of this upgrade, and has not written `upgrade-info.json`.
+    Unwritten(Plan),
     /// The new binary committed the plan's height.
     Passed(Plan),
     /// What the new binary has shown after that.
@@ -262,6 +271,8 @@ impl Note {
             | Self::Waits { .. }
             | Self::Crashed { .. }
             | Self::CrashLoop { .. }
+            | Self::Overwritten { .. }
+            | Self::Unwritten(_)
             | Self::Missed { .. } => Level::Error,
             Self::Missing { .. }
             | Self::Ignored { .. }
@@ -339,6 +350,19 @@ impl fmt::Display for Note {
                 write!(f, "data/upgrade-info.json asks for upgrade {}: {reason}", Described(plan))
             }
             Self::Unreadable(reason) => write!(f, "data/upgrade-info.json cannot be read: {reason}"),
+            Self::Overwritten { lost, by } => write!(
+                f,
+                "upgrade {}, named by hand, is not carried out: the node wrote upgrade {} over it; name it again \
+                 (`watcher add-upgrade --upgrade-height`)",
+                Described(lost),
+                Described(by)
+            ),
+            Self::Unwritten(plan) => write!(
+                f,
+                "the node stands at the height of upgrade {} and has not written data/upgrade-info.json, before which nothing is \
+                 switched: its log says why; where it may not write there, or the disk is full, mend that and restart it",
+                Described(plan)
+            ),
             Self::Passed(plan) => write!(f, "upgrade {} has passed: its height is committed", Described(plan)),
             Self::Proven { plan, verdict } => write!(f, "upgrade {}: {verdict}", Described(plan)),
             Self::Forked { plan, own, theirs, by } => write!(

@@ -85,12 +85,13 @@ impl Core {
                     }
                     return;
                 }
+                self.by_hand = (origin == Origin::Operator).then(|| upgrade.plan.clone());
                 let there = facts.staged.get(&upgrade.folder).is_some_and(|staged| *staged != Staged::None);
                 let height = upgrade.plan.height;
                 let question = Question { height, fingerprint, origin, plausible: there && !by_hand };
                 match self.run.due(&question, event.now, poll) {
                     Due::Yes => {
-                        (self.attempt, self.counted, self.switched_here) = (None, None, false);
+                        (self.attempt, self.counted, self.switched_here, self.by_hand) = (None, None, false, None);
                         // What could wait until now can wait no longer.
                         self.fetching.clear();
                         decision.notes.push(Note::Due(upgrade.plan.clone()));
@@ -143,7 +144,10 @@ impl Core {
     fn situation<'a>(&mut self, event: &'a Event, decision: &mut Decision) -> Situation<'a> {
         let facts = &event.facts;
         let (upgrade, fingerprint, origin) = match &facts.info {
-            Info::Absent => return Situation::Nothing,
+            Info::Absent => {
+                self.by_hand = None;
+                return Situation::Nothing;
+            }
             Info::Unreadable { reason, fingerprint } => {
                 // A writer may be at it: what is no plan is told once it stays that way.
                 let seen = self.unreadable.filter(|(known, _)| known == fingerprint);
@@ -163,6 +167,12 @@ impl Core {
             Info::Plan { upgrade, fingerprint, origin } => (upgrade, *fingerprint, *origin),
         };
         let plan = &upgrade.plan;
+        // The file has room for one.
+        if let Some(lost) = self.by_hand.take_if(|by_hand| by_hand != plan)
+            && origin == Origin::Node
+        {
+            decision.notes.push(Note::Overwritten { lost, by: plan.clone() });
+        }
         let committed = self.run.life().and_then(|life| life.committed);
         let switched = facts.current.is(&upgrade.folder);
         // It was there before the node began.

@@ -72,6 +72,7 @@ impl Core {
         };
         let since = self.stands.filter(|(at, _)| Some(*at) == stands).map_or(event.now, |(_, since)| since);
         self.stands = stands.map(|at| (at, since));
+        self.misses_the_file(event, decision);
         if stands.is_none() || !are_strange(&event.facts) || self.chosen >= MOST_CHOSEN || event.now < since + LONG {
             return false;
         }
@@ -79,6 +80,19 @@ impl Core {
         self.chosen += 1;
         self.restart("because it stands still on data from elsewhere, and may say why", decision);
         true
+    }
+
+    /// Tells of a node that stands at the height of a scheduled upgrade as at its halt, and has not written the plan, without
+    /// which nothing is due. x/upgrade writes it before it stops the chain, in no time; where it cannot, it says so to the log.
+    fn misses_the_file(&mut self, event: &Event, decision: &mut Decision) {
+        const LONG: Duration = Duration::from_mins(1);
+        let Some((at, since)) = self.stands else { return };
+        let scheduled = self.knowledge.scheduled().into_iter().find(|upgrade| upgrade.plan.height == at + 1);
+        let Some(plan) = scheduled.map(|upgrade| upgrade.plan.clone()).filter(|plan| !self.skips(plan)) else { return };
+        if event.now < since + LONG {
+            return wake_by(decision, since + LONG);
+        }
+        self.tell(format!("unwritten {} {}", self.reminder(), plan.height), decision, || Note::Unwritten(plan));
     }
 
     fn choose(&mut self, version: Version, event: &Event, decision: &mut Decision) -> bool {

@@ -41,6 +41,40 @@ fn an_upgrade_that_has_passed_is_due_again_only_at_a_new_halt_of_an_older_binary
     new.tick().rests();
 }
 
+/// The file has room for one plan.
+#[test]
+fn a_height_that_was_named_by_hand_and_that_an_earlier_halt_overwrites_is_told() {
+    let named = || {
+        let mut scene = Scene::running(Settings::default());
+        let upgrade = upgrade("v3", HEIGHT + 3);
+        scene.facts.info = Info::Plan { upgrade, fingerprint: file(9), origin: Origin::Operator };
+        scene.asks();
+        scene.ends(answer(HEIGHT - 1, HEIGHT - 1)).says(&[]);
+        scene
+    };
+    let mut scene = named();
+    scene.facts.info = written(Origin::Node);
+    let lost = "upgrade \"v3\" at height 1003, named by hand, is not carried out: the node wrote upgrade \"v2\" at height 1000 over \
+                it; name it again (`watcher add-upgrade --upgrade-height`)";
+    scene.tick().says(&[lost]);
+    scene.done();
+    scene.tick().says(&[]);
+    // Who names another, or takes it back, knows.
+    let mut scene = named();
+    scene.facts.info = written(Origin::Operator);
+    scene.tick().says(&[]);
+    let mut scene = named();
+    scene.facts.info = Info::Absent;
+    scene.tick().says(&[]);
+    scene.facts.info = written(Origin::Node);
+    scene.tick().says(&[]);
+    // It was carried out, and the next one follows it.
+    let mut scene = named();
+    scene.is_at(HEIGHT + 3, HEIGHT + 2).says(&["upgrade \"v3\" at height 1003 is due"]);
+    scene.facts.info = written(Origin::Node);
+    scene.tick().says(&[]);
+}
+
 /// A home that points at v2 already, with a file that names it; its node runs where it is wanted to.
 fn switched(origin: Origin, alive: bool, change: impl FnOnce(&mut Facts)) -> Scene {
     let mut scene = Scene::new(Settings::default());

@@ -65,3 +65,24 @@ fn one_that_was_told_to_stop_there_says_nothing_by_standing() {
     scene.ends(Outcome::Cancelled);
     scene.seconds(1).says(&[]);
 }
+
+/// x/upgrade could not write the file, and nothing else makes an upgrade due.
+#[test]
+fn one_that_stands_at_a_scheduled_height_without_the_file_is_told_after_a_minute() {
+    let stands = |latest, settings, change: &dyn Fn(&mut Scene)| {
+        let mut scene = Scene::running(settings);
+        scene.hears(OWN_NODE, scheduled(upgrade("v2", HEIGHT)));
+        scene.is_at(latest, latest - 1).says(&[]);
+        scene.seconds(59).says(&[]);
+        change(&mut scene);
+        scene.seconds(1)
+    };
+    let unwritten = "the node stands at the height of upgrade \"v2\" at height 1000 and has not written data/upgrade-info.json, \
+                     before which nothing is switched: its log says why; where it may not write there, or the disk is full, mend \
+                     that and restart it";
+    stands(HEIGHT, Settings::default(), &|_| {}).says(&[unwritten]);
+    stands(HEIGHT - 1, Settings::default(), &|_| {}).says(&[]);
+    stands(HEIGHT, Settings { skip_heights: [HEIGHT].into(), ..Settings::default() }, &|_| {}).says(&[]);
+    let commits = |scene: &mut Scene| scene.is_at(HEIGHT, HEIGHT).says(&[]).0.home.is_none().then_some(()).unwrap();
+    stands(HEIGHT, Settings::default(), &commits).says(&[]);
+}
