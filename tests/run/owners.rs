@@ -52,7 +52,8 @@ fn by_root(home: &Home, args: &[&str]) {
         let meta = fs::symlink_metadata(&path).expect("it is there");
         assert!(meta.is_symlink() || meta.uid() == NOBODY, "{args:?} leaves {} to {}", path.display(), meta.uid());
         let needed = if meta.is_dir() || path.parent().is_some_and(|bin| bin.ends_with("bin")) { 0o755 } else { 0o644 };
-        let is_own = meta.is_symlink() || path.ends_with("id");
+        let is_own =
+            meta.is_symlink() || path.ends_with("id") || path.to_string_lossy().contains("priv_validator_state");
         assert!(is_own || meta.mode() & needed == needed, "{args:?}: {} is {:o}", path.display(), meta.mode());
     }
 }
@@ -68,6 +69,17 @@ fn what_root_makes_is_the_services_to_read_and_to_write() {
     by_root(&home, &["add-upgrade", "v9", &binary, "--upgrade-height", "12"]);
     by_root(&home, &["backups", "list", "--next"]);
     by_root(&home, &["replace", "v9", "/bin/true"]);
+}
+
+#[test]
+fn what_root_brings_back_is_the_services() {
+    let home = Home::halting();
+    home.is_upgraded();
+    let Some(home) = given_away(home) else { return };
+    let backup = home.backups().pop().expect("the upgrade made it");
+    let name = backup.file_name().and_then(|name| name.to_str()).expect("it is text");
+    by_root(&home, &["backups", "restore", name, "--yes"]);
+    assert_eq!(home.read("data/height").trim(), "10");
 }
 
 #[test]

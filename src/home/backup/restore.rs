@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     decide::plan::Plan,
-    home::{Home, if_there, lock, record, sync_folder, unless_missing, write_whole},
+    home::{Home, if_there, lock, make_folders, record, sync_folder, unless_missing, write_whole},
 };
 
 /// What was restored.
@@ -176,13 +176,13 @@ pub fn restore(
     }
     let closed = || backup.parts.iter().try_for_each(|part| closed(&part.live));
     closed()?;
-    fs::create_dir_all(home.data()).map_err(at(&home.data()))?;
+    make_folders(&home.data()).map_err(at(&home.data()))?;
     let layout = Layout::of(home).map_err(at(&home.path))?;
     let signed = signing::later(&layout.signing, &backup.path.join(signing::KEPT))?;
     let mut swap = Swap { plan: backup.plan.clone(), folders: Vec::new(), signing: None, stay: Vec::new() };
     let mut works = Vec::new();
     for (number, part) in backup.parts.iter().enumerate() {
-        fs::create_dir_all(&part.live).map_err(at(&part.live))?;
+        make_folders(&part.live).map_err(at(&part.live))?;
         let beside = beside(&part.live);
         let new = beside.join(ours(home, &format!("restored-{number}")));
         carry::remove(&new)?;
@@ -304,7 +304,7 @@ impl Swap {
         // It has its name once everything old is in it.
         if !failed.try_exists().map_err(at(failed))? {
             let leaving = failed.with_file_name(format!("{OURS}leaving-{}", file_name(failed)));
-            fs::create_dir_all(&leaving).map_err(at(&leaving))?;
+            make_folders(&leaving).map_err(at(&leaving))?;
             for entry in fs::read_dir(live).map_err(at(live))? {
                 let entry = entry.map_err(at(live))?;
                 let (path, name) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
