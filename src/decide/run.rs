@@ -122,16 +122,21 @@ impl Life {
         self.latest.max(self.committed)
     }
 
-    /// Whether `--halt-height` ended it before `height`: it says so itself, or it stood there and ended as asked (SDK 0.50
-    /// stays up with the height decided; before it, the application sends itself SIGINT and the server exits 130).
+    /// Whether `--halt-height` ended it before `height`. It says so itself, where its log tells. SDK 0.50 stays up else, with
+    /// the height decided; before it the application sends itself SIGINT, of which the server makes 130, and SDK 0.46 makes 0 as
+    /// at any other end.
     #[must_use]
     pub fn was_halted_before(&self, height: u64, exit: NodeExit) -> bool {
-        const AS_ASKED: [NodeExit; 3] = [NodeExit::Code(0), NodeExit::Code(130), NodeExit::Code(143)];
-        let says = matches!(self.ear, Ear::Heard(Words::Halted(halted)) if halted == height || halted.checked_add(1) == Some(height));
-        // A SIGINT that nobody sent through us is the application's own, however far behind the last word of its height is.
-        let by_itself = exit == NodeExit::Code(130);
-        let ended = says || by_itself || self.is_near(height) && AS_ASKED.contains(&exit);
-        self.halt == Some(height) && !self.unwanted && ended
+        let says =
+            matches!(self.ear, Ear::Heard(Words::Halted(at)) if at == height || at.checked_add(1) == Some(height));
+        let interrupted = match exit {
+            NodeExit::Code(130) => true,
+            NodeExit::Code(0) => self.goes_beyond && self.is_near(height),
+            _ => false,
+        };
+        // It told of each block, so that somebody else has interrupted it.
+        let fell_short = matches!(self.ear, Ear::Heard(Words::At { began, reached }) if reached > began && reached < height.saturating_sub(1));
+        self.halt == Some(height) && !self.unwanted && (says || interrupted && !fell_short)
     }
 
     /// Whether it was started where it was to stop, and would execute the height: an earlier run had stopped there, and nobody
@@ -360,10 +365,25 @@ mod tests {
     }
 
     #[test]
-    fn an_end_as_asked_is_the_halt_only_within_a_few_blocks_of_it() {
-        let halted = |life| Life { halt: Some(10), ..life }.was_halted_before(10, NodeExit::Code(0));
-        assert!(halted(at(None, Some(7))) && halted(at(Some(7), None)));
-        assert!(!halted(at(Some(6), Some(6))) && !halted(at(None, None)));
+    fn an_armed_node_that_somebody_else_ends_was_not_halted_however_near_the_height_is() {
+        let halted = |ear, goes_beyond, exit| {
+            let life = Life { halt: Some(10), goes_beyond, ear, ..at(Some(7), Some(7)) };
+            life.was_halted_before(10, exit)
+        };
+        let reached = |reached| Ear::Heard(Words::At { began: 5, reached });
+        for exit in [NodeExit::Code(143), NodeExit::Code(1), NodeExit::Signal(2)] {
+            assert!(!halted(Ear::Closed, true, exit) && !halted(reached(9), true, exit), "{exit:?}");
+        }
+        for exit in [NodeExit::Code(0), NodeExit::Code(130)] {
+            for ear in [Ear::Open, reached(9), reached(u64::MAX)] {
+                assert!(halted(ear.clone(), true, exit), "{exit:?} {ear:?}");
+            }
+            assert!(halted(reached(5), true, exit), "its log_level may be such that it tells of none");
+            assert!(!halted(reached(8), true, exit), "it has committed no more");
+        }
+        assert!(!halted(Ear::Closed, false, NodeExit::Code(0)), "SDK 0.50 stays up");
+        let far = Life { halt: Some(11), goes_beyond: true, ear: Ear::Open, ..at(Some(7), Some(7)) };
+        assert!(!far.was_halted_before(11, NodeExit::Code(0)));
     }
 
     #[test]

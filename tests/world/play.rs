@@ -101,8 +101,8 @@ impl World {
             Act::Mend => self.operator_mends(),
             Act::Resume => self.operator_rules(Ruling::Resume),
             Act::Rollback => self.operator_rules(Ruling::Rollback),
-            // Nobody can tell it from its halt, where it ends as one that was asked.
-            Act::NodeDies(0) if self.is_near_its_halt() => {}
+            // Nobody can tell it from its halt.
+            Act::NodeDies(0) if self.is_silent_before_its_halt() => {}
             Act::NodeDies(137) => self.node_dies(NodeExit::Signal(9)),
             Act::NodeDies(code) => self.node_dies(NodeExit::Code(i32::from(code))),
             Act::Fails { jobs, late } => (self.ways.fails, self.ways.fails_late) = (jobs, late),
@@ -191,11 +191,12 @@ impl World {
         self.data.identity.get_or_insert(DataIdentity { device: 1, folder, state, born: 0 });
     }
 
-    /// Whether the node was started so that it stops at a height, and is within a few blocks of that.
-    fn is_near_its_halt(&self) -> bool {
+    /// Whether a node below SDK v0.50 is a few blocks below the height that it is to stop at, and its log tells of no block.
+    fn is_silent_before_its_halt(&self) -> bool {
         const FEW: u64 = 4;
-        let halt = self.process.as_ref().and_then(|(_, process)| process.halt);
-        halt.is_some_and(|halt| self.data.committed + FEW >= halt)
+        let Some((_, process)) = &self.process else { return false };
+        let near = process.halt.is_some_and(|halt| self.data.committed + FEW >= halt);
+        near && !self.setup.stops_before() && (self.ways.mute || process.began == self.data.committed)
     }
 
     fn harm(&mut self, harm: Harm) {

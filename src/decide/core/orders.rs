@@ -225,9 +225,20 @@ impl Core {
         let Some(life) = self.run.life() else { return exact.missed };
         let unarmed = life.halt != Some(exact.height) && life.height().is_some_and(|height| height >= exact.height);
         // One that stood before it and interrupted itself had committed it before it could be killed.
-        let began_before = matches!(life.ear, Ear::Heard(Words::At { began, .. }) if began + 1 == exact.height);
-        let interrupted = (life.stands_before(exact.height) || life.goes_beyond && began_before)
-            && matches!(self.run, Run::Ended { exit, .. } if exit == NodeExit::Code(130));
+        let stood_and_went_on = match life.ear {
+            Ear::Heard(Words::At { began, reached }) if began + 1 == exact.height => Some(reached > began),
+            _ => None,
+        };
+        let interrupted = match self.run {
+            Run::Ended { exit: NodeExit::Code(130), .. } => {
+                life.stands_before(exact.height) || life.goes_beyond && stood_and_went_on.is_some()
+            }
+            // As SDK 0.46 ends of it, and of a stop as well.
+            Run::Ended { exit: NodeExit::Code(0), .. } => {
+                life.goes_beyond && !life.unwanted && stood_and_went_on == Some(true)
+            }
+            _ => false,
+        };
         let executed = interrupted || life.committed.is_some_and(|committed| committed >= exact.height);
         if !exact.missed && (unarmed || executed) {
             let reason = "the old binary executed it already".to_string();

@@ -247,12 +247,17 @@ fn a_node_is_started_with_the_halt_height_that_has_it_stop_before_the_exact_one(
 /// An earlier run had stopped there, and this one was over before anybody could ask it.
 #[test]
 fn a_node_that_says_it_began_before_the_height_and_interrupted_itself_has_executed_it() {
-    let ended = |began, stops_before| {
+    let ended = |exit, began, reached, stops_before| {
         let mut scene = armed(stops_before);
-        scene.exits_saying(code(130), Words::At { began, reached: began });
+        scene.exits_saying(code(exit), Words::At { began, reached });
         scene.core.home.job() == Some(&is_missed())
     };
-    assert!(ended(HEIGHT - 1, false));
-    assert!(!ended(HEIGHT - 2, false), "it stopped in time");
-    assert!(!ended(HEIGHT - 1, true), "it stops before it begins");
+    assert!(ended(130, HEIGHT - 1, HEIGHT - 1, false));
+    assert!(!ended(130, HEIGHT - 2, HEIGHT - 1, false), "it stopped in time");
+    assert!(!ended(130, HEIGHT - 1, HEIGHT - 1, true), "it stops before it begins");
+    // SDK 0.46 ends like that also where it was told to.
+    assert!(ended(0, HEIGHT - 1, HEIGHT, false));
+    assert!(!ended(0, HEIGHT - 1, HEIGHT - 1, false), "it executed none");
+    assert!(!ended(0, HEIGHT - 2, HEIGHT - 1, false), "it stopped in time");
+    assert!(!ended(0, HEIGHT - 1, HEIGHT, true), "it stops before it begins");
 }
