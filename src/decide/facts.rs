@@ -431,7 +431,8 @@ impl Record {
         // On the same data earlier starts still count: one of them may have committed the height.
         let (signed_before, starts) =
             if is_back { (signed.unwrap_or(u64::MAX), 0) } else { (self.signed_before, self.starts) };
-        Self { data: self.data, retried, signed_before, starts, ..Self::new(self.plan.clone(), self.from.clone()) }
+        let (data, outdated) = (self.data, self.outdated);
+        Self { data, outdated, retried, signed_before, starts, ..Self::new(self.plan.clone(), self.from.clone()) }
     }
 
     /// The record of a home on which no upgrade was carried out yet. It is written (durably) before the first start, so

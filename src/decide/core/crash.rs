@@ -4,7 +4,7 @@ use ::core::time::Duration;
 
 use super::{
     super::{
-        decision::Decision,
+        decision::{Decision, HomeJob},
         event::{Event, NodeExit, Trouble, Words},
         note::Note,
         run::{Ear, Life, Run},
@@ -46,6 +46,10 @@ impl Core {
         }
         // It counts once, however often the end is looked at.
         if self.learns_the_generation(&event.facts, decision) {
+            return true;
+        }
+        if let Some(record) = self.outlived(&event.facts) {
+            self.begin(HomeJob::Remember(record), decision);
             return true;
         }
         (self.crashes, self.failing.waits) =

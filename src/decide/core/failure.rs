@@ -209,12 +209,14 @@ impl Core {
     fn may_go_back(&self, record: &Record, words: Option<&Words>, facts: &Facts) -> Result<(), String> {
         let height = record.plan.height;
         has_a_way_back(record, facts)?;
+        // Without its plan it is started as any other binary, uncounted.
+        let ran = self.run.life().is_some_and(|life| life.version == version_of(facts));
         match words {
             _ if facts.signed_height.is_some_and(|signed| signed > height) => {
                 Err(format!("the validator has signed beyond height {height}"))
             }
             // Nothing of it ever ran on the data: others may have started it meanwhile.
-            _ if record.starts == 0 && self.switched_here => Ok(()),
+            _ if record.starts == 0 && self.switched_here && !ran => Ok(()),
             _ if record.starts == 0 => Err(format!(
                 "whether height {height} is committed is not known: an earlier `watcher` switched to it, and others may have started it since"
             )),
@@ -445,7 +447,11 @@ const fn is_on_its_way(state: FailureState) -> bool {
 /// Whether somebody else had the new binary commit the height, after it had failed here: its validator has signed beyond it.
 fn passed_elsewhere(record: &Record, failure: &Failure, facts: &Facts) -> bool {
     let beyond = signed_on_these(facts).is_some_and(|signed| signed > record.plan.height.max(record.signed_before));
-    beyond && facts.current.is(&failure.folder)
+    // Beyond a height that means nothing to the chain the old binary has signed, and only a first start writes down how far.
+    let by_new = record.starts > 0 || !facts.is_named_by_hand();
+    let later = info(facts).filter(|(upgrade, _)| upgrade.plan.height > record.plan.height);
+    let is_there = facts.current.is(&failure.folder) || later.is_some_and(|(later, _)| facts.current.is(&later.folder));
+    beyond && by_new && is_there
 }
 
 /// Whether nothing was brought back yet of what is to come back: a backup may turn out to be damaged.

@@ -99,7 +99,8 @@ impl Core {
                         // What was saved for an upgrade that only begins is of an earlier one of its name and height. One
                         // whose record is lost may have begun long ago.
                         record.outdated = facts.record != RecordFact::Unreadable
-                            && (facts.backup == Backup::Complete || facts.record.is_past(&upgrade.plan));
+                            && (matches!(facts.backup, Backup::Complete | Backup::Earlier)
+                                || facts.record.is_past(&upgrade.plan));
                         // What was signed beyond its height before it was due was signed on other data.
                         let beyond = facts.signed_height.filter(|signed| *signed > height).unwrap_or_default();
                         record.signed_before = record.signed_before.max(beyond);
@@ -197,7 +198,9 @@ impl Core {
         let is_past = origin == Origin::Node || marked || committed.is_some_and(|committed| committed >= plan.height);
         // Another plan may ask for what is to come into the folder that runs.
         let brought = facts.marker.as_ref().is_none_or(|marker| marker.height >= plan.height);
-        if switched && is_past && brought {
+        // Whoever linked it ahead left the one before it running, which halts there as any other.
+        let is_it = self.run.life().is_none_or(|life| life.version == version_of(facts));
+        if switched && is_past && brought && is_it {
             // Older data came back with their version, and the later upgrade is before them once more.
             if facts.record.is_past(plan) {
                 return Situation::Nothing;
@@ -214,6 +217,8 @@ impl Core {
                 // We have worked here before, and the record of this upgrade is lost: its hooks run once more. It may have run
                 // already, so that what is there now is not of before it.
                 record.starts = record.starts.max(1);
+                // Nor is what was signed before it runs again its own.
+                record.signed_before = record.signed_before.max(facts.signed_height.unwrap_or_default());
             }
             return Situation::Recorded(self.with_hooks(&record));
         }
@@ -264,7 +269,9 @@ impl Core {
         let beyond = latest.is_some_and(|latest| latest > height + 1) || signed_beyond;
         let past = committed.map_or(leftover && beyond, |committed| committed >= height);
         if origin == Origin::Node && past {
-            return Situation::Recorded(settled(&upgrade.plan, facts));
+            // What is written down already would be written again and again.
+            let known = facts.record.is_past(&upgrade.plan);
+            return if known { Situation::Nothing } else { Situation::Recorded(settled(&upgrade.plan, facts)) };
         }
         Situation::Candidate { upgrade, fingerprint, origin }
     }
@@ -342,7 +349,7 @@ impl Core {
     }
 
     /// The record of an upgrade that is begun and whose old binary runs on: hooks and backup speak of other data then.
-    fn outlived(&mut self, facts: &Facts) -> Option<Record> {
+    pub(super) fn outlived(&mut self, facts: &Facts) -> Option<Record> {
         let RecordFact::Present(record) = &facts.record else { return None };
         let runs_on = record.verdict == Verdict::Pending && record.starts == 0 && record.from == version_of(facts);
         if !runs_on {

@@ -3,7 +3,7 @@
 use super::{
     super::super::{
         event::{Trouble, Words},
-        orders::Exact,
+        orders::{Exact, Hold},
     },
     *,
 };
@@ -158,4 +158,24 @@ fn another_trouble_than_the_signer_counts_as_a_crash_and_is_told_in_its_own_word
     told.rests();
     let said = told.0.notes.last().unwrap().to_string();
     assert!(said.ends_with("(so it says); it is started again in 1s"), "{said}");
+}
+
+/// A rollback would have led to before all that it did since.
+#[test]
+fn a_backup_is_outdated_once_the_old_binary_was_started_again_after_it() {
+    let mut scene = Scene::running(hardy());
+    scene.is_due();
+    scene.facts.info = written(Origin::Operator);
+    scene.facts.backup = Backup::Missing;
+    scene.exits(code(1)).does(HomeJob::BackUp(plan("v2", HEIGHT)));
+    // It is held now, and the old binary goes on for days.
+    scene.facts.orders.holds = [Hold { folder: None, reason: String::new() }].into();
+    scene.done();
+    scene.seconds(1).remembers(Record { outdated: true, ..record() });
+    scene.done().starts_and_listens();
+    scene.done();
+    scene.facts.orders.holds = [].into();
+    scene.climbs_to(|job| matches!(job, HomeJob::Stop { .. }));
+    scene.exits(code(143));
+    scene.done().does(HomeJob::BackUp(plan("v2", HEIGHT)));
 }

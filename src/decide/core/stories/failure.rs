@@ -360,6 +360,23 @@ fn it_is_taken_back_by_itself_only_where_its_height_is_known_not_to_be_committed
     }
 }
 
+/// It had committed its height, started as any other binary while `upgrade-info.json` was away.
+#[test]
+fn what_ran_without_its_plan_is_not_taken_back() {
+    let mut scene = Scene::switched(by(OnFailure::Rollback));
+    (scene.core.switched_here, scene.facts.backup) = (true, Backup::Complete);
+    (scene.facts.record, scene.facts.info) = (present(record()), Info::Absent);
+    scene.tick().starts(v2());
+    scene.done();
+    scene.is_at(HEIGHT + 5, HEIGHT + 4);
+    scene.facts.info = written(Origin::Node);
+    scene.exits(code(1)).does(HomeJob::AppHook);
+    scene.ends(Outcome::PreUpgrade(Some(30)));
+    scene.done();
+    let Some(HomeJob::Remember(Record { failure: Some(failure), .. })) = scene.core.home.job() else { panic!() };
+    assert_eq!(failure.state, FailureState::Held);
+}
+
 /// Others had run it for weeks in between, and the committed blocks of a validator were taken back.
 #[test]
 fn one_that_refuses_before_its_first_start_is_taken_back_only_where_nobody_else_can_have_started_it() {
@@ -385,6 +402,19 @@ fn one_that_refuses_before_its_first_start_is_taken_back_only_where_nobody_else_
     }
 }
 
+/// It was told as passed by what the old binary had signed beyond its height, and the new one was started all the same.
+#[test]
+fn what_was_named_by_hand_and_refused_has_not_passed_by_what_the_old_binary_signed() {
+    let mut scene = Scene::switched(by(OnFailure::Hold));
+    scene.facts.info = written(Origin::Operator);
+    scene.facts.record = present(record());
+    scene.facts.signed_height = Some(HEIGHT + 5);
+    scene.tick().does(HomeJob::AppHook);
+    scene.ends(Outcome::PreUpgrade(Some(30)));
+    scene.done();
+    scene.done().rests();
+}
+
 /// Its operator had the same binary run under cosmovisor, and `watcher` kept the node down when it came back.
 #[test]
 fn what_failed_and_has_passed_elsewhere_since_is_over() {
@@ -395,5 +425,21 @@ fn what_failed_and_has_passed_elsewhere_since_is_over() {
         let told = scene.tick();
         let over = matches!(&told.0.home, Some((_, HomeJob::Remember(record))) if record.verdict.has_passed());
         assert_eq!(over, passed, "{signed} {before}");
+    }
+}
+
+/// Its operator had cosmovisor make it and the one after it, and `watcher` kept the node down when it came back.
+#[test]
+fn what_failed_and_has_passed_elsewhere_with_the_one_after_it_is_over_too() {
+    for (current, passed) in [("v3", true), ("v4", false)] {
+        let mut scene = found(by(OnFailure::Hold), FailureState::Held);
+        let upgrade = upgrade("v3", HEIGHT + 10);
+        scene.facts.info = Info::Plan { upgrade, fingerprint: file(11), origin: Origin::Node };
+        scene.facts.current = Current::Version(Version::Upgrade(folder(current)));
+        scene.facts.marker = None;
+        scene.facts.signed_height = Some(HEIGHT + 20);
+        let told = scene.tick();
+        let over = matches!(&told.0.home, Some((_, HomeJob::Remember(record))) if record.verdict.has_passed());
+        assert_eq!(over, passed, "{current}");
     }
 }

@@ -143,6 +143,15 @@ fn hooks_and_attempts_begin_anew_once_it_goes_on() {
     scene.exits(code(1)).remembers(Record { starts: 6, attempts: 1, app_hook_done: true, ..record() });
 }
 
+/// With UNSAFE_SKIP_BACKUP no other is made, and the next failure brought back what was of days before.
+#[test]
+fn a_backup_that_is_outdated_is_so_once_it_goes_on() {
+    let mut scene = ruled(FailureState::Held, Ruling::Resume);
+    scene.facts.record = present(Record { outdated: true, ..fallen(FailureState::Held) });
+    scene.facts.backup = Backup::Earlier;
+    scene.tick().does(heed(Record { outdated: true, starts: 4, ..record() }));
+}
+
 #[test]
 fn its_operator_takes_it_back_by_hand() {
     let reason = "its operator takes it back".to_string();

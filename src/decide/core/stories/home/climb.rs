@@ -360,7 +360,7 @@ fn a_home_that_was_switched_while_nobody_watched_is_not_saved_before_it_starts()
     let mut by_hand = Scene::new(Settings::default());
     let marker = Some(Marker { name: "v2".into(), height: HEIGHT });
     by_hand.facts = Facts { info: written(Origin::Operator), marker, ..scene.facts.clone() };
-    by_hand.tick().remembers(Record { from: v2(), starts: 1, ..record() });
+    by_hand.tick().remembers(Record { from: v2(), starts: 1, signed_before: HEIGHT + 1_000, ..record() });
     scene.facts.signed_height = None;
     scene.tick().remembers(Record { from: v2(), starts: 1, ..record() });
     scene.done().does(HomeJob::AppHook);

@@ -108,6 +108,21 @@ fn a_home_that_was_switched_by_others_is_taken_over_as_it_is() {
     answered(&mut scene, Some(HEIGHT + 1), Some(HEIGHT)).remembers(Record { from: v2(), ..unknown(passed()) });
 }
 
+/// It was told as passed, and the old binary stood at its halt for ever.
+#[test]
+fn a_link_that_was_made_ahead_by_hand_ends_no_upgrade_of_the_node_that_runs() {
+    let mut scene = Scene::running(Settings::default());
+    scene.facts.staged.insert(folder("v2"), Staged::Operator);
+    scene.facts.current = Current::Version(v2());
+    scene.is_at(HEIGHT, HEIGHT - 1).rests();
+    scene.facts.info = written(Origin::Node);
+    scene.tick().remembers(Record { from: v2(), ..record() });
+    scene.done().stops();
+    scene.exits(code(143));
+    scene.done().does(HomeJob::AppHook);
+    scene.climbs_to(|job| matches!(job, HomeJob::Start { version, .. } if *version == v2()));
+}
+
 /// A disk snapshot, or a backup of the upgrade before: it was saved again and again, and hooks long past ran once more.
 #[test]
 fn older_data_that_come_back_with_their_version_run_on() {
@@ -144,6 +159,26 @@ fn a_height_that_was_named_by_hand_is_not_over_because_its_folder_runs_already()
         } else {
             told.rests()
         };
+    }
+}
+
+/// It passed before its new binary had said a word, and what ended then was no failed upgrade.
+#[test]
+fn an_upgrade_whose_record_is_lost_does_not_pass_by_what_was_signed_before_it_runs_again() {
+    let by_hand = |facts: &mut Facts| {
+        facts.marker = Some(Marker { name: "v2".into(), height: HEIGHT });
+        facts.record = present(Record { plan: plan("v1", 1), ..passed() });
+    };
+    let restored = |facts: &mut Facts| {
+        facts.record = present(Record { plan: plan("v1", 1), data: Some(data(1)), ..passed() });
+        facts.data = Some(data(2));
+    };
+    for (origin, change) in [(Origin::Operator, &by_hand as &dyn Fn(&mut Facts)), (Origin::Node, &restored)] {
+        let mut scene = switched(origin, false, change);
+        scene.facts.signed_height = Some(HEIGHT + 1_000);
+        scene.climbs_to(|job| matches!(job, HomeJob::Start { .. }));
+        scene.done();
+        assert!(!matches!(scene.core.home.job(), Some(HomeJob::Remember(_))), "{:?}", scene.core.home);
     }
 }
 
@@ -201,6 +236,16 @@ fn what_was_saved_before_an_upgrade_begins_is_of_an_earlier_one() {
     scene.exits(code(2));
     scene.done().does(HomeJob::BackUp(plan("v2", HEIGHT)));
     scene.done().does(HomeJob::Switch { folder: folder("v2"), plan: plan("v2", HEIGHT) });
+}
+
+/// It was brought back, from before all that the old binary had done since.
+#[test]
+fn what_was_saved_before_no_backup_was_wanted_any_more_is_of_an_earlier_one_too() {
+    let mut scene = Scene::halted(Settings::default());
+    scene.facts.record = present(Record::nothing(Version::Genesis));
+    scene.facts.backup = Backup::Earlier;
+    scene.asks();
+    answered(&mut scene, Some(HEIGHT), Some(HEIGHT - 1)).remembers(Record { outdated: true, ..record() });
 }
 
 /// No node was started any more, or the new binary was, on a chain that went on with the old one.
@@ -325,4 +370,23 @@ fn nothing_is_started_in_the_middle_of_a_swap_while_its_plan_cannot_be_read() {
     // It stays that way, and a node is better than none.
     let (mut scene, _) = stopped();
     scene.seconds(1).starts(v2());
+}
+
+/// The record was written again and again, without a pause and without end.
+#[test]
+fn a_file_of_what_is_past_that_is_written_anew_is_settled_once() {
+    let skips = || Settings { skip_heights: [HEIGHT].into(), ..Settings::default() };
+    for (settings, record) in [
+        (Settings::default(), Record::nothing(Version::Genesis)),
+        (Settings::default(), Record { verdict: Verdict::Signing, ..passed() }),
+        (skips(), Record::nothing(Version::Genesis)),
+    ] {
+        let mut scene = Scene::running(settings);
+        scene.facts.record = present(record);
+        scene.is_at(HEIGHT + 10, HEIGHT + 9).rests();
+        scene.facts.info = written(Origin::Node);
+        scene.tick();
+        let jobs = (0..20).take_while(|_| scene.core.home.job().is_some() && scene.done().0.exit.is_none()).count();
+        assert!(jobs < 20, "{:?}", scene.core.home);
+    }
 }
