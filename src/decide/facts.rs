@@ -432,7 +432,7 @@ impl Record {
         let (signed_before, starts) =
             if is_back { (signed.unwrap_or(u64::MAX), 0) } else { (self.signed_before, self.starts) };
         let (data, outdated) = (self.data, self.outdated);
-        Self { data, outdated, retried, signed_before, starts, ..Self::new(self.plan.clone(), self.from.clone()) }
+        Self { starts, retried, signed_before, data, outdated, ..Self::new(self.plan.clone(), self.from.clone()) }
     }
 
     /// The record of a home on which no upgrade was carried out yet. It is written (durably) before the first start, so

@@ -74,6 +74,8 @@ pub enum Note {
     },
     /// `upgrade-info.json` cannot be understood.
     Unreadable(String),
+    /// The node is told to skip an upgrade whose binary is linked already.
+    SkipsTooLate(Plan),
     /// The plan in `upgrade-info.json` that an operator named for a later height is not there any more.
     Overwritten {
         /// Which.
@@ -272,6 +274,7 @@ impl Note {
             | Self::Crashed { .. }
             | Self::CrashLoop { .. }
             | Self::Overwritten { .. }
+            | Self::SkipsTooLate(_)
             | Self::Unwritten(_)
             | Self::Missed { .. } => Level::Error,
             Self::Missing { .. }
@@ -350,6 +353,12 @@ impl fmt::Display for Note {
                 write!(f, "data/upgrade-info.json asks for upgrade {}: {reason}", Described(plan))
             }
             Self::Unreadable(reason) => write!(f, "data/upgrade-info.json cannot be read: {reason}"),
+            Self::SkipsTooLate(plan) => write!(
+                f,
+                "the node is told to skip upgrade {} (--unsafe-skip-upgrades), whose binary is linked already and would run on \
+                 data without its migration: `watcher rollback` goes back first; else leave the flag out",
+                Described(plan)
+            ),
             Self::Overwritten { lost, by } => write!(
                 f,
                 "upgrade {}, named by hand, is not carried out: the node wrote upgrade {} over it; name it again \

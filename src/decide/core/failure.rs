@@ -147,13 +147,17 @@ impl Core {
 
     /// The height is committed.
     pub(super) fn passed(&mut self, record: &Record, decision: &mut Decision) {
-        decision.notes.push(Note::Passed(record.plan.clone()));
+        let (plan, verdict) = (record.plan.clone(), Verdict::Skipped);
+        decision.notes.push(if self.skips(&plan) { Note::Proven { plan, verdict } } else { Note::Passed(plan) });
         self.settles(record, decision);
     }
 
     fn settles(&mut self, record: &Record, decision: &mut Decision) {
         let mut record = record.clone();
         record.settle();
+        if self.skips(&record.plan) {
+            record.verdict = Verdict::Skipped;
+        }
         (self.attempt, self.failing.waits) = (None, 0);
         self.begin(HomeJob::Remember(record), decision);
     }
@@ -295,13 +299,23 @@ impl Core {
                 self.begin(HomeJob::Remember(record), decision);
             }
             (_, Some(failure)) if is_on_its_way(failure.state) => self.go_back(record, failure, facts, decision),
-            (_, Some(failure)) => self.wait_for_another_binary(record, failure, event, decision),
+            (_, Some(failure)) => {
+                self.skips_too_late(&record.plan, decision);
+                self.wait_for_another_binary(record, failure, event, decision);
+            }
         }
         true
     }
 
     pub(super) fn skips(&self, plan: &Plan) -> bool {
         self.settings.skip_heights.contains(&plan.height)
+    }
+
+    /// Tells where that is wanted of an upgrade whose binary is linked: x/upgrade has it go on without a migration as well.
+    pub(super) fn skips_too_late(&mut self, plan: &Plan, decision: &mut Decision) {
+        if self.skips(plan) {
+            self.tell(format!("skips too late {}", key(plan)), decision, || Note::SkipsTooLate(plan.clone()));
+        }
     }
 
     /// The chain goes on without an upgrade, and its operator says so to the node. Gives what is to be written down.

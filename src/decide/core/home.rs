@@ -187,7 +187,12 @@ impl Core {
                 Verdict::Pending if !switched && self.makes_way.take_if(|way| way == plan).is_some() => {
                     Situation::Recorded(nothing_on(facts))
                 }
-                Verdict::Pending => Situation::Under { upgrade, record: self.with_hooks(record) },
+                Verdict::Pending => {
+                    if switched {
+                        self.skips_too_late(plan, decision);
+                    }
+                    Situation::Under { upgrade, record: self.with_hooks(record) }
+                }
                 // The data was restored to before the height, and the node has halted at it once more.
                 _ if !leftover && !switched => self.candidate(facts, upgrade, fingerprint, origin, leftover),
                 _ => Situation::Nothing,

@@ -265,8 +265,19 @@ fn a_halt_that_the_chain_goes_past_without_its_upgrade_is_dropped_where_nothing_
     scene.done().rests();
     // It was told that the state after it is the network's.
     scene.is_at(HEIGHT + 2, HEIGHT + 1).says(&[]);
-    let mut scene = Scene::switched(skips());
+}
+
+/// It was told as passed, agreed with the network and signing, although none of it had been carried out.
+#[test]
+fn what_the_node_skips_although_its_binary_is_linked_is_told_and_passes_as_skipped() {
+    let mut scene = Scene::switched(Settings { skip_heights: [HEIGHT].into(), ..Settings::default() });
+    assert!(scene.tick().0.notes.iter().any(|note| note.to_string().contains("whose binary is linked already")));
     scene.climbs_to(|job| matches!(job, HomeJob::Start { .. }));
+    scene.done();
+    let told = scene.is_at(HEIGHT + 1, HEIGHT);
+    told.says(&["upgrade \"v2\" at height 1000: the node went on without it"]);
+    let Some((_, HomeJob::Remember(record))) = &told.0.home else { panic!("{:?}", told.0) };
+    assert_eq!(record.verdict, Verdict::Skipped);
 }
 
 /// A file that was touched, or that a script wrote that was run once more.
