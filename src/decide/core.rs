@@ -23,7 +23,7 @@ use alloc::{
 use super::{
     decision::{Attention, Decision, Exit, FetchJob, HomeJob, RunId},
     event::{Comparison, Event, Heard, Kind, News, Words},
-    facts::{Current, DataIdentity, Facts, Fingerprint, Info, NodeLock, Record, RecordFact, Verdict, Version},
+    facts::{Current, DataIdentity, Facts, Fingerprint, Info, NodeLock, Origin, Record, RecordFact, Verdict, Version},
     knowledge::Knowledge,
     lane::Lane,
     note::Note,
@@ -110,6 +110,8 @@ pub struct Core {
     makes_way: Option<Plan>,
     /// The plan for whose backup there was room when it was looked for last.
     roomy: Option<Plan>,
+    /// The `upgrade-info.json` that looks like the node's and is none of it.
+    foreign: Option<Fingerprint>,
     /// The plan that an operator wrote into `upgrade-info.json` for a height ahead.
     by_hand: Option<Plan>,
     /// What `upgrade-info.json` is that is no plan, and since when.
@@ -194,6 +196,8 @@ impl Core {
 
     /// The one question: given what happened and what is true, what now?
     pub fn decide(&mut self, event: &Event) -> Decision {
+        let corrected = self.corrected(event);
+        let event = corrected.as_ref().unwrap_or(event);
         let mut decision = Decision::default();
         self.now = event.now;
         self.knowledge.at(event.wall);
@@ -221,6 +225,19 @@ impl Core {
 
 /// Small questions.
 impl Core {
+    /// A file that was there while the node was well below its height is not the node's, whatever its permissions say: a node
+    /// writes it at the halt, and anew where data were set back.
+    fn corrected(&mut self, event: &Event) -> Option<Event> {
+        let Info::Plan { upgrade, fingerprint, origin: Origin::Node } = &event.facts.info else { return None };
+        if self.run.has_not_written(*fingerprint, upgrade.plan.height) {
+            self.foreign = Some(*fingerprint);
+        }
+        (self.foreign == Some(*fingerprint)).then(|| {
+            let info = Info::Plan { upgrade: upgrade.clone(), fingerprint: *fingerprint, origin: Origin::Operator };
+            Event { facts: Facts { info, ..event.facts.clone() }, ..event.clone() }
+        })
+    }
+
     /// Whether the own node still has this upgrade before it.
     fn is_ahead(&self, upgrade: &Upgrade, facts: &Facts) -> bool {
         let committed = self.run.life().and_then(|life| life.committed);

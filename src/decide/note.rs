@@ -83,6 +83,11 @@ pub enum Note {
         /// What the node halted at and wrote instead.
         by: Plan,
     },
+    /// The node has this block and has not executed it for a long time.
+    Stands {
+        /// Its height.
+        height: u64,
+    },
     /// The node stands at the height of this upgrade, and has not written `upgrade-info.json`.
     Unwritten(Plan),
     /// The new binary committed the plan's height.
@@ -284,6 +289,7 @@ impl Note {
             | Self::PreUpgradeRetries { .. }
             | Self::PreUpgradeOdd(_)
             | Self::Unseen { .. }
+            | Self::Stands { .. }
             | Self::Endpoint { .. }
             | Self::Disputed(_)
             | Self::OrderUnreadable(_)
@@ -365,6 +371,11 @@ impl fmt::Display for Note {
                  (`watcher add-upgrade --upgrade-height`)",
                 Described(lost),
                 Described(by)
+            ),
+            Self::Stands { height } => write!(
+                f,
+                "the node has block {height} and has not executed it for a minute: where it failed at it (its log says CONSENSUS \
+                 FAILURE), it makes no block until it is mended and restarted"
             ),
             Self::Unwritten(plan) => write!(
                 f,

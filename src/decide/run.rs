@@ -146,6 +146,12 @@ impl Life {
         self.goes_beyond && self.halt == Some(height) && !self.grew && self.committed.is_some_and(|at| at + 1 == height)
     }
 
+    /// Whether it said, of this very file, that its height is further than the next.
+    fn says_that_it_falls_short(&self, file: Fingerprint, height: u64) -> bool {
+        let asked = self.asked.is_some_and(|(about, _)| about == file);
+        asked && self.silent == 0 && self.latest.is_some_and(|latest| latest + 1 < height)
+    }
+
     /// Whether it was heard of within a few blocks of a height: what is heard lags a little.
     #[must_use]
     pub fn is_near(&self, height: u64) -> bool {
@@ -200,6 +206,12 @@ impl Run {
         }
     }
 
+    /// Whether it runs, and said of this file that its height is further than the next.
+    #[must_use]
+    pub fn has_not_written(&self, file: Fingerprint, height: u64) -> bool {
+        matches!(self, Self::Alive(life) if life.says_that_it_falls_short(file, height))
+    }
+
     /// The rule. In this order: what the node answers decides; a file that an operator wrote waits for that answer; a
     /// file written since this run began is due once the node is silent or died; one that was there before, once it died.
     ///
@@ -220,9 +232,8 @@ impl Run {
             Self::Never => Due::No,
             Self::Ended { exit, .. } => {
                 let fell_short = life.latest.is_some_and(|latest| latest + 1 < height);
-                // It said so of this very file, so what is in the file did not end it.
-                let denied =
-                    fell_short && life.silent == 0 && life.asked.is_some_and(|(about, _)| about == fingerprint);
+                // What is in the file did not end it then.
+                let denied = life.says_that_it_falls_short(fingerprint, height);
                 let died_at_it = origin == Origin::Node && *exit != NodeExit::Code(0) && !fell_short && plausible;
                 let halted = life.was_halted_before(height, *exit);
                 if written_since && !denied || died_at_it || halted { Due::Yes } else { Due::No }

@@ -275,8 +275,16 @@ impl Core {
         let past = committed.map_or(leftover && beyond, |committed| committed >= height);
         if origin == Origin::Node && past {
             // What is written down already would be written again and again.
-            let known = facts.record.is_past(&upgrade.plan);
-            return if known { Situation::Nothing } else { Situation::Recorded(settled(&upgrade.plan, facts)) };
+            if facts.record.is_past(&upgrade.plan) {
+                return Situation::Nothing;
+            }
+            let mut record = settled(&upgrade.plan, facts);
+            // The binary that runs is another.
+            let known = matches!(facts.current, Current::Version(Version::Genesis | Version::Upgrade(_)));
+            if known && !facts.current.is(&upgrade.folder) {
+                record.verdict = Verdict::Skipped;
+            }
+            return Situation::Recorded(record);
         }
         Situation::Candidate { upgrade, fingerprint, origin }
     }

@@ -72,7 +72,7 @@ impl Core {
         };
         let since = self.stands.filter(|(at, _)| Some(*at) == stands).map_or(event.now, |(_, since)| since);
         self.stands = stands.map(|at| (at, since));
-        self.misses_the_file(event, decision);
+        self.tells_where_it_stands(event, decision);
         if stands.is_none() || !are_strange(&event.facts) || self.chosen >= MOST_CHOSEN || event.now < since + LONG {
             return false;
         }
@@ -82,17 +82,22 @@ impl Core {
         true
     }
 
-    /// Tells of a node that stands at the height of a scheduled upgrade as at its halt, and has not written the plan, without
-    /// which nothing is due. x/upgrade writes it before it stops the chain, in no time; where it cannot, it says so to the log.
-    fn misses_the_file(&mut self, event: &Event, decision: &mut Decision) {
+    /// Tells of a node that has a block and does not execute it: of one that stands there as at its halt and has not written the
+    /// plan, without which nothing is due (x/upgrade writes it before it stops the chain, in no time, or says to its log why it
+    /// cannot), and of one that failed at it and stays up.
+    fn tells_where_it_stands(&mut self, event: &Event, decision: &mut Decision) {
         const LONG: Duration = Duration::from_mins(1);
         let Some((at, since)) = self.stands else { return };
-        let scheduled = self.knowledge.scheduled().into_iter().find(|upgrade| upgrade.plan.height == at + 1);
-        let Some(plan) = scheduled.map(|upgrade| upgrade.plan.clone()).filter(|plan| !self.skips(plan)) else { return };
         if event.now < since + LONG {
             return wake_by(decision, since + LONG);
         }
-        self.tell(format!("unwritten {} {}", self.reminder(), plan.height), decision, || Note::Unwritten(plan));
+        let height = at + 1;
+        let scheduled = self.knowledge.scheduled().into_iter().find(|upgrade| upgrade.plan.height == height);
+        let plan = scheduled.map(|upgrade| upgrade.plan.clone()).filter(|plan| !self.skips(plan));
+        self.tell(format!("stands {} {height}", self.reminder()), decision, || match plan {
+            Some(plan) => Note::Unwritten(plan),
+            None => Note::Stands { height },
+        });
     }
 
     fn choose(&mut self, version: Version, event: &Event, decision: &mut Decision) -> bool {

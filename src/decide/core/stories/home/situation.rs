@@ -311,7 +311,8 @@ fn an_upgrade_that_the_running_binary_is_past_is_settled_and_not_made() {
         scene.asks();
         scene.facts.signed_height = signed;
         let told = answered(&mut scene, latest, committed);
-        let settles = matches!(&told.0.home, Some((_, HomeJob::Remember(record))) if *record == passed());
+        let skipped = Record { verdict: Verdict::Skipped, ..passed() };
+        let settles = matches!(&told.0.home, Some((_, HomeJob::Remember(record))) if *record == skipped);
         assert_eq!(settles, past, "{latest:?} {committed:?} {signed:?}: {:?}", told.0);
     }
     // A new one.
@@ -323,6 +324,23 @@ fn an_upgrade_that_the_running_binary_is_past_is_settled_and_not_made() {
     scene.facts.info = written(Origin::Operator);
     scene.asks();
     answered(&mut scene, Some(HEIGHT), Some(HEIGHT)).remembers(record());
+}
+
+/// Without an execute bit, as no `add-upgrade` leaves it: whether it was made hung on which height was heard first.
+#[test]
+fn a_plan_that_was_written_by_hand_for_a_height_ahead_is_made_whatever_its_permissions() {
+    for mut scene in [Scene::running(Settings::default()), with_old_file(|_| {})] {
+        scene.facts.info = written(Origin::Node);
+        scene.facts.staged.insert(folder("v2"), Staged::Operator);
+        scene.asks();
+        scene.ends(answer(HEIGHT - 2, HEIGHT - 2)).rests();
+        scene.is_at(HEIGHT, HEIGHT).remembers(record()).says(&["upgrade \"v2\" at height 1000 is due"]);
+    }
+    // A node that had halted there would have said so.
+    let mut scene = Scene::running(Settings::default());
+    scene.facts.info = written(Origin::Node);
+    scene.asks();
+    scene.ends(answer(HEIGHT, HEIGHT)).remembers(Record { verdict: Verdict::Skipped, ..passed() });
 }
 
 /// The node had halted on them and was killed before anybody saw it: the upgrade was written down as passed, and the old
@@ -343,7 +361,7 @@ fn what_was_signed_on_other_data_settles_no_upgrade() {
         scene.asks();
         scene.facts.signed_height = Some(HEIGHT + 1);
         let told = answered(&mut scene, None, None);
-        let settled = Record { data: record.data, ..passed() };
+        let settled = Record { data: record.data, verdict: Verdict::Skipped, ..passed() };
         let is = matches!(&told.0.home, Some((_, HomeJob::Remember(record))) if *record == settled);
         assert_eq!(is, settles, "{record:?}: {:?}", told.0);
     }

@@ -66,9 +66,9 @@ fn one_that_was_told_to_stop_there_says_nothing_by_standing() {
     scene.seconds(1).says(&[]);
 }
 
-/// x/upgrade could not write the file, and nothing else makes an upgrade due.
+/// x/upgrade could not write the file, and nothing else makes an upgrade due; or the application failed at the block.
 #[test]
-fn one_that_stands_at_a_scheduled_height_without_the_file_is_told_after_a_minute() {
+fn one_that_stands_at_a_block_is_told_after_a_minute() {
     let stands = |latest, settings, change: &dyn Fn(&mut Scene)| {
         let mut scene = Scene::running(settings);
         scene.hears(OWN_NODE, scheduled(upgrade("v2", HEIGHT)));
@@ -81,8 +81,15 @@ fn one_that_stands_at_a_scheduled_height_without_the_file_is_told_after_a_minute
                      before which nothing is switched: its log says why; where it may not write there, or the disk is full, mend \
                      that and restart it";
     stands(HEIGHT, Settings::default(), &|_| {}).says(&[unwritten]);
-    stands(HEIGHT - 1, Settings::default(), &|_| {}).says(&[]);
-    stands(HEIGHT, Settings { skip_heights: [HEIGHT].into(), ..Settings::default() }, &|_| {}).says(&[]);
+    let fails = |height| {
+        format!(
+            "the node has block {height} and has not executed it for a minute: where it failed at it (its log says CONSENSUS \
+             FAILURE), it makes no block until it is mended and restarted"
+        )
+    };
+    stands(HEIGHT - 1, Settings::default(), &|_| {}).says(&[&fails(HEIGHT - 1)]);
+    let skips = Settings { skip_heights: [HEIGHT].into(), ..Settings::default() };
+    stands(HEIGHT, skips, &|_| {}).says(&[&fails(HEIGHT)]);
     let commits = |scene: &mut Scene| scene.is_at(HEIGHT, HEIGHT).says(&[]).0.home.is_none().then_some(()).unwrap();
     stands(HEIGHT, Settings::default(), &commits).says(&[]);
 }
