@@ -18,7 +18,7 @@ use super::{
         schedule::Urgency,
     },
     Core, key, nothing_on, pending, record_of,
-    restored::signed_on_these,
+    restored::{signed_on_these, were_exchanged},
     version_of, wake_by,
 };
 
@@ -302,7 +302,11 @@ impl Core {
             ladder::next(upgrade, &record, &event.facts, Context { settings: &self.settings, run: &self.run, hashed });
         let folder = upgrade.folder.clone();
         let plan = upgrade.plan.clone();
+        let begins = record.starts == 0 && record.from == version_of(&event.facts);
         match rung {
+            Rung::AppHook | Rung::Start if begins && self.is_held(upgrade, &event.facts, decision) => {
+                self.run_on(upgrade, event, decision);
+            }
             Rung::Hash | Rung::Stop | Rung::StopStray | Rung::BackUp | Rung::CustomHook | Rung::Switch
                 if self.is_held(upgrade, &event.facts, decision) =>
             {
@@ -432,6 +436,10 @@ impl Core {
             // The old binary committed and signed beyond a height that means nothing to the chain.
             if event.facts.is_named_by_hand() && record.starts == 0 {
                 record.signed_before = record.signed_before.max(event.facts.signed_height.unwrap_or(u64::MAX));
+            }
+            // What was signed on other data says nothing of these.
+            if were_exchanged(&event.facts) {
+                record.signed_before = record.signed_before.max(event.facts.signed_height.unwrap_or_default());
             }
             // What ended in the folder that it comes to was the old one.
             if record.starts == 0 && record.from == version_of(&event.facts) {

@@ -17,7 +17,9 @@ use super::{
         run::{Ear, Life, Run},
         schedule,
     },
-    Core, asked_about, info, version_of, wake_by,
+    Core, asked_about, info,
+    restored::signed_on_these,
+    version_of, wake_by,
 };
 
 impl Core {
@@ -139,7 +141,7 @@ impl Core {
     /// The exact upgrade that the version at hand is to stop before.
     pub(super) fn exact_ahead<'a>(&self, facts: &'a Facts) -> Option<&'a Exact> {
         // What a validator has signed is not executed yet: at its halt it has signed that very height.
-        let signed = facts.signed_height.map(|signed| signed.saturating_sub(1));
+        let signed = signed_on_these(facts).map(|signed| signed.saturating_sub(1));
         let committed = self.run.life().and_then(|life| life.committed).max(signed);
         facts.orders.exact.as_ref().filter(|exact| {
             !exact.missed

@@ -185,7 +185,7 @@ pub(super) fn signed_on_these(facts: &Facts) -> Option<u64> {
 }
 
 /// Whether the data are others than those on which this home has worked. A home that is taken over has worked with what it has.
-fn were_exchanged(facts: &Facts) -> bool {
+pub(super) fn were_exchanged(facts: &Facts) -> bool {
     let RecordFact::Present(record) = &facts.record else { return false };
     are_strange(facts) && (record.data.is_some() || record.plan.height > 0)
 }

@@ -407,3 +407,19 @@ fn the_old_binary_goes_on_while_what_is_held_is_not_hashed_yet() {
         assert!(told.0.home.is_some() || told.0.fetch.is_some(), "{:?}", told.0);
     }
 }
+
+/// `pre-upgrade` ran, and it passed, though its operator held it.
+#[test]
+fn what_comes_by_hand_into_the_folder_that_runs_is_held_too() {
+    let mut scene = Scene::new(Settings::default());
+    scene.is_due();
+    scene.facts.info = written(Origin::Operator);
+    scene.facts.current = Current::Version(v2());
+    scene.facts.marker = Some(Marker { name: "v2".into(), height: HEIGHT - 1 });
+    scene.facts.record = present(Record { from: v2(), outdated: true, ..record() });
+    scene.facts.orders.holds = [hold()].into();
+    scene.tick().starts(v2());
+    scene.done().rests();
+    scene.facts.orders.holds = [].into();
+    scene.tick().stops();
+}

@@ -367,6 +367,19 @@ fn what_was_signed_on_other_data_settles_no_upgrade() {
     }
 }
 
+/// The data were exchanged for older ones in the middle of it, and it was told as passed at its start.
+#[test]
+fn what_was_signed_on_other_data_passes_no_upgrade_that_is_under_way() {
+    let mut scene = Scene::switched(Settings::default());
+    scene.facts.record = present(Record { starts: 1, data: Some(data(1)), ..hooked() });
+    (scene.facts.data, scene.facts.signed_height) = (Some(data(2)), Some(HEIGHT + 5));
+    scene.climbs_to(|job| matches!(job, HomeJob::Start { .. }));
+    scene.done().rests();
+    // What it signs itself counts.
+    scene.facts.signed_height = Some(HEIGHT + 6);
+    assert!(matches!(&scene.tick().0.home, Some((_, HomeJob::Remember(record))) if record.verdict == Verdict::Passed));
+}
+
 #[test]
 fn what_was_signed_before_an_upgrade_was_due_says_nothing_of_it_nor_does_what_could_not_be_read_then() {
     for (signed, unknown, before) in

@@ -261,3 +261,14 @@ fn a_node_that_says_it_began_before_the_height_and_interrupted_itself_has_execut
     assert!(!ended(0, HEIGHT - 2, HEIGHT - 1, false), "it stopped in time");
     assert!(!ended(0, HEIGHT - 1, HEIGHT, true), "it stops before it begins");
 }
+
+/// It ran beyond the height, and could only be told of it.
+#[test]
+fn what_was_signed_on_other_data_does_not_keep_a_node_from_stopping_before_its_height() {
+    let mut scene = ordered(to_stop());
+    scene.facts.record = present(Record { data: Some(data(1)), ..Record::nothing(Version::Genesis) });
+    scene.facts.data = Some(data(2));
+    (scene.facts.info, scene.facts.signed_height) = (written(Origin::Operator), Some(HEIGHT + 500));
+    asked(&mut scene, HEIGHT - 200);
+    assert_eq!(scene.core.home.job(), Some(&HomeJob::Generation));
+}
