@@ -153,10 +153,7 @@ impl Supervisor {
         tokio::spawn(orphans::reap());
         self.manager.ready();
         loop {
-            let kind = match self.events.pop_front() {
-                Some(kind) => kind,
-                None => self.next(&mut signals, changes.as_mut()).await?,
-            };
+            let kind = self.next(&mut signals, changes.as_mut()).await?;
             let facts = self.observer.observe(&self.config.home, &self.core.interest(&kind), self.node.is_some());
             let event = Event { now: self.began.elapsed(), wall: chain::now(), facts, kind };
             if let Kind::Signal(signal) = &event.kind {
@@ -192,6 +189,7 @@ impl Supervisor {
                 self.reaped(exit, words)
             }
             signal = signals.next() => Ok(Kind::Signal(signal)),
+            kind = first(&mut self.events) => Ok(kind),
             (job, outcome) = self.jobs.next() => Ok(Kind::JobDone { job, outcome }),
             () = change(changes) => Ok(Kind::Tick),
             () = sleep_until(deadline) => {
@@ -258,6 +256,15 @@ impl Supervisor {
         });
         self.wake = decision.wake;
         decision.exit
+    }
+}
+
+/// What has happened already. One job may be done as soon as the next is begun, and signals are heard between them.
+async fn first(events: &mut VecDeque<Kind>) -> Kind {
+    tokio::task::yield_now().await;
+    match events.pop_front() {
+        Some(kind) => kind,
+        None => std::future::pending().await,
     }
 }
 
