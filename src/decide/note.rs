@@ -139,6 +139,11 @@ pub enum Note {
         /// How long until the next start.
         pause: Duration,
     },
+    /// The node ended, and is not started again where a crash would be outlived: it would end the same way, or do harm.
+    Hopeless {
+        /// Why, in words that say what to do.
+        why: String,
+    },
     /// The node crashed and is started again.
     Crashed {
         /// Which crash in a row.
@@ -278,6 +283,7 @@ impl Note {
             | Self::Waits { .. }
             | Self::Crashed { .. }
             | Self::CrashLoop { .. }
+            | Self::Hopeless { .. }
             | Self::Overwritten { .. }
             | Self::SkipsTooLate(_)
             | Self::Unwritten(_)
@@ -375,12 +381,13 @@ impl fmt::Display for Note {
             Self::Stands { height } => write!(
                 f,
                 "the node has block {height} and has not executed it for a minute: where it failed at it (its log says CONSENSUS \
-                 FAILURE), it makes no block until it is mended and restarted"
+                 FAILURE) or was told to stop there (halt-height), it makes no block until that is mended and it is restarted"
             ),
             Self::Unwritten(plan) => write!(
                 f,
                 "the node stands at the height of upgrade {} and has not written data/upgrade-info.json, before which nothing is \
-                 switched: its log says why; where it may not write there, or the disk is full, mend that and restart it",
+                 switched: its log says why; where it may not write there, the disk is full, or it was told to stop there (halt-height), \
+                 mend that and restart it",
                 Described(plan)
             ),
             Self::Passed(plan) => write!(f, "upgrade {} has passed: its height is committed", Described(plan)),
@@ -416,6 +423,12 @@ impl fmt::Display for Note {
             }
             Self::Crashed { crashes, most, pause } => {
                 write!(f, "the node crashed and is started again in {pause:?}: restart {crashes} of {most} in a row")
+            }
+            Self::Hopeless { why } => {
+                write!(
+                    f,
+                    "the node ended and is not started again (WATCHER_RESTART_ON_CRASH is for what may pass): {why}"
+                )
             }
             Self::CrashLoop { crashes } => {
                 write!(

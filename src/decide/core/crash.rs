@@ -1,6 +1,10 @@
 //! A node that crashes while no upgrade is under way: it is started again where its operator wants that.
 
 use ::core::time::Duration;
+use alloc::{
+    format,
+    string::{String, ToString},
+};
 
 use super::{
     super::{
@@ -22,7 +26,11 @@ impl Core {
     pub(super) fn outlives_a_crash(&mut self, exit: NodeExit, event: &Event, decision: &mut Decision) -> bool {
         let Run::Ended { life, at, .. } = &self.run else { return false };
         let most = self.settings.crash_restarts;
-        if most == 0 || !is_crash(life, exit) {
+        if most == 0 || was_asked_for(exit) {
+            return false;
+        }
+        if let Some(why) = hopeless(life) {
+            decision.notes.push(Note::Hopeless { why });
             return false;
         }
         let waits = matches!(life.ear, Ear::Heard(Words::Trouble(Trouble::SignerAway, _)));
@@ -40,7 +48,7 @@ impl Core {
             } else {
                 Note::Crashed { crashes: crashes.saturating_add(1), most, pause }
             };
-            self.tell(alloc::format!("crashed {at:?}"), decision, || why);
+            self.tell(format!("crashed {at:?}"), decision, || why);
             wake_by(decision, at + pause);
             return true;
         }
@@ -59,20 +67,24 @@ impl Core {
     }
 }
 
-/// Whether an end is a crash. What somebody asked for is none, and what would end the same way again, or might do harm, is
-/// not tried again: the wrong version for the data, another state than the network's, a key that signs elsewhere.
-fn is_crash(life: &Life, exit: NodeExit) -> bool {
-    const ASKED_FOR: [NodeExit; 5] =
-        [NodeExit::Code(0), NodeExit::Code(130), NodeExit::Code(143), NodeExit::Signal(2), NodeExit::Signal(15)];
-    let hopeless = matches!(
-        life.ear,
-        Ear::Heard(
-            Words::Needs(_)
-                | Words::TooNew(_)
-                | Words::Halted(_)
-                | Words::WrongAppHash
-                | Words::Trouble(Trouble::DoubleSign, _)
-        )
-    );
-    !hopeless && !ASKED_FOR.contains(&exit)
+/// Whether somebody asked for it, so that it is no crash.
+fn was_asked_for(exit: NodeExit) -> bool {
+    matches!(exit, NodeExit::Code(0 | 130 | 143) | NodeExit::Signal(2 | 15))
+}
+
+/// Why a node would end the same way again, or might do harm.
+fn hopeless(life: &Life) -> Option<String> {
+    let Ear::Heard(words) = &life.ear else { return None };
+    Some(match words {
+        Words::WrongAppHash => {
+            "it came to another state than the network (wrong app hash): compare its binary with what others \
+                                run, or give it other data"
+                .to_string()
+        }
+        Words::Needs(folder) => format!("its data need the binary of upgrade {folder}"),
+        Words::TooNew(folder) => format!("its binary is that of upgrade {folder}, and its data are from before it"),
+        Words::Halted(height) => format!("it was told to stop at height {height}"),
+        Words::Trouble(Trouble::DoubleSign, said) => format!("its key has signed elsewhere ({said})"),
+        Words::Trouble(..) | Words::At { .. } => return None,
+    })
 }

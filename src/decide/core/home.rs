@@ -271,8 +271,8 @@ impl Core {
         let height = upgrade.plan.height;
         let (latest, committed) = self.run.life().map_or((None, None), |life| (life.latest, life.committed));
         let signed_beyond = signed_on_these(facts).is_some_and(|signed| signed > height);
-        let beyond = latest.is_some_and(|latest| latest > height + 1) || signed_beyond;
-        let past = committed.map_or(leftover && beyond, |committed| committed >= height);
+        let beyond = latest.is_some_and(|latest| latest > height + 1);
+        let past = committed.map_or(beyond || leftover && signed_beyond, |committed| committed >= height);
         if origin == Origin::Node && past {
             // What is written down already would be written again and again.
             if facts.record.is_past(&upgrade.plan) {

@@ -97,6 +97,12 @@ fn what_somebody_asked_for_or_would_end_the_same_way_again_is_no_crash() {
         assert_eq!(told.0.exit.is_none(), is_crash, "{exit} {words:?}");
     }
     crashed(1, code(0), None).1.leaves(Exit::Fine);
+    let (_, told) = crashed(1, code(2), Some(Words::WrongAppHash));
+    told.says(&[
+        "the node (genesis) ended: exit status 2",
+        "the node ended and is not started again (WATCHER_RESTART_ON_CRASH is for what may pass): it came to another state than \
+         the network (wrong app hash): compare its binary with what others run, or give it other data",
+    ]);
     let mut frail = Scene::running(Settings::default());
     frail.exits(code(1)).leaves(Exit::NodeEnded(code(1)));
 }

@@ -322,6 +322,21 @@ fn a_backup_or_a_signing_state_that_cannot_be_read_is_looked_at_for_ten_seconds(
     }
 }
 
+/// It was held because of what the old binary had signed.
+#[test]
+fn one_that_was_named_by_hand_and_refuses_is_taken_back_whatever_the_old_binary_signed() {
+    let mut scene = Scene::switched(by(OnFailure::Rollback));
+    scene.core.switched_here = true;
+    scene.facts.info = written(Origin::Operator);
+    (scene.facts.record, scene.facts.backup) = (present(record()), Backup::Complete);
+    scene.facts.signed_height = Some(HEIGHT + 5);
+    scene.tick();
+    scene.ends(Outcome::PreUpgrade(Some(30)));
+    scene.done();
+    let Some(HomeJob::Remember(Record { failure: Some(failure), .. })) = scene.core.home.job() else { panic!() };
+    assert_eq!(failure.state, FailureState::RollingBack);
+}
+
 #[test]
 fn it_is_taken_back_by_itself_only_where_its_height_is_known_not_to_be_committed() {
     let unknown = "whether it has committed height 1000 is not known: it did not say where it stands (its log_level must be info)";

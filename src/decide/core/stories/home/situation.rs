@@ -341,6 +341,19 @@ fn a_plan_that_was_written_by_hand_for_a_height_ahead_is_made_whatever_its_permi
     scene.facts.info = written(Origin::Node);
     scene.asks();
     scene.ends(answer(HEIGHT, HEIGHT)).remembers(Record { verdict: Verdict::Skipped, ..passed() });
+/// Only the node's own `status` answered, and the binary of long ago took the place of a later one that was linked by hand.
+#[test]
+fn a_file_of_what_is_past_that_is_written_anew_switches_nothing_where_only_the_nodes_own_height_is_known() {
+    let mut scene = Scene::new(Settings::default());
+    scene.facts.current = Current::Version(Version::Upgrade(folder("v2-hotfix")));
+    scene.facts.staged.insert(folder("v2"), Staged::Operator);
+    scene.tick();
+    scene.done();
+    scene.facts.info = written(Origin::Node);
+    scene.asks();
+    let from = Version::Upgrade(folder("v2-hotfix"));
+    let over = Record { from, verdict: Verdict::Skipped, ..passed() };
+    answered(&mut scene, Some(HEIGHT + 2), None).remembers(over);
 }
 
 /// The node had halted on them and was killed before anybody saw it: the upgrade was written down as passed, and the old

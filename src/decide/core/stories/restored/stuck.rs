@@ -78,13 +78,13 @@ fn one_that_stands_at_a_block_is_told_after_a_minute() {
         scene.seconds(1)
     };
     let unwritten = "the node stands at the height of upgrade \"v2\" at height 1000 and has not written data/upgrade-info.json, \
-                     before which nothing is switched: its log says why; where it may not write there, or the disk is full, mend \
-                     that and restart it";
+                     before which nothing is switched: its log says why; where it may not write there, the disk is full, or it \
+                     was told to stop there (halt-height), mend that and restart it";
     stands(HEIGHT, Settings::default(), &|_| {}).says(&[unwritten]);
     let fails = |height| {
         format!(
             "the node has block {height} and has not executed it for a minute: where it failed at it (its log says CONSENSUS \
-             FAILURE), it makes no block until it is mended and restarted"
+             FAILURE) or was told to stop there (halt-height), it makes no block until that is mended and it is restarted"
         )
     };
     stands(HEIGHT - 1, Settings::default(), &|_| {}).says(&[&fails(HEIGHT - 1)]);
