@@ -45,6 +45,9 @@ pub fn rollback(file: Option<&Path>, args: &RollbackArgs) -> anyhow::Result<Endi
     if record.failure.as_ref().is_some_and(|failure| failure.state == FailureState::RolledBack) {
         bail!("upgrade {name:?} is taken back already; `watcher resume` has it go on");
     }
+    if let Some(why) = observe::no_version_before(home, &record) {
+        bail!("upgrade {name:?} is not taken back: {why}");
+    }
     // The node is stopped for it, so that what could be brought back is looked at before.
     let flaws = backup::verify::verify(&backup);
     if let Some(flaw) = flaws.first() {

@@ -113,9 +113,17 @@ pub fn executable(home: &Home) -> io::Result<PathBuf> {
 /// # Errors
 /// As the file system gives them; then `current` still points where it did.
 pub fn choose(home: &Home, version: &Version) -> io::Result<()> {
-    make_executable(&home.executable(&home.root().join(target(version))))?;
+    let binary = executable_of(home, version);
+    let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", binary.display()));
+    make_executable(&binary).map_err(named)?;
     point(home, &target(version))?;
     sync_folder(&home.root())
+}
+
+/// Where a version's executable belongs.
+#[must_use]
+pub fn executable_of(home: &Home, version: &Version) -> PathBuf {
+    home.executable(&home.root().join(target(version)))
 }
 
 /// What `current` says where it points at a version.

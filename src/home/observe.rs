@@ -20,7 +20,7 @@ use crate::{
         info::{self, Refusal},
     },
     decide::{
-        facts::{Facts, Fingerprint, Info, NodeLock, Origin, RecordFact, Staged},
+        facts::{Facts, Fingerprint, Info, NodeLock, Origin, Record, RecordFact, Staged},
         plan::{Asks, Folder, Plan, Upgrade},
     },
 };
@@ -87,9 +87,11 @@ impl Observer {
             signer_unknown: taken_back
                 .and_then(|plan| backup::restore::refusal(home, plan))
                 .or_else(|| signed.err().map(|error| error.to_string())),
-            obstacle: taken_back
-                .filter(|_| has_failed || orders.ruling.is_some())
-                .and_then(|plan| self.obstacle(home, plan)),
+            obstacle: taken_back.and_then(|plan| {
+                let looked = (has_failed || orders.ruling.is_some()).then(|| self.obstacle(home, plan));
+                let RecordFact::Present(record) = &record else { return looked.flatten() };
+                no_version_before(home, record).or(looked.flatten())
+            }),
             failed_file: failed.and_then(|folder| {
                 let binary = fs::metadata(home.executable(&home.upgrade(folder))).ok()?;
                 Some(artifact::fingerprint(&binary))
@@ -167,6 +169,13 @@ impl Observer {
     }
 }
 
+/// Why an upgrade cannot be taken back, where the version before it is not there: it is large, and somebody may have cleaned up.
+#[must_use]
+pub fn no_version_before(home: &Home, record: &Record) -> Option<String> {
+    let binary = current::executable_of(home, &record.from);
+    (!binary.is_file()).then(|| format!("{} is not there: place it first", binary.display()))
+}
+
 /// The folders in which something of ours is placed. Nothing tells when one that was there already gets it.
 fn placed(upgrades: &Path) -> Vec<Folder> {
     let entries = fs::read_dir(upgrades).into_iter().flatten().flatten();
@@ -229,10 +238,7 @@ fn height_in(path: &Path) -> Result<Option<u64>, backup::Unreadable> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        decide::facts::{Record, Version},
-        home::tests::home_with,
-    };
+    use crate::{decide::facts::Version, home::tests::home_with};
 
     #[test]
     fn a_record_that_cannot_be_read_for_a_moment_is_the_one_read_last() {

@@ -368,6 +368,26 @@ fn what_an_order_to_take_an_upgrade_back_is_told_is_so() {
     assert!(told.contains("does not name upgrade \"v2\"") && told.contains(&format!("restore {backup}")), "{told}");
 }
 
+/// Its data came back, and the node could not be started any more.
+#[test]
+fn an_upgrade_is_not_taken_back_to_a_version_that_was_cleaned_up() {
+    let home = home(&[STANDS, DEFECT]);
+    let mut watcher = start(&home, "rollback");
+    home.halt();
+    home.wait_for_call("start v2");
+    fs::rename(home.at("cosmovisor/genesis"), home.at("cosmovisor/cleaned")).expect("the home can be written");
+    wait_for_verdict(&home, "held");
+    let missing = "cosmovisor/genesis/bin/noded is not there: place it first";
+    assert!(home.wait_for_log("it cannot be taken back").contains(missing));
+    let refused = output(&mut command(&home, &["rollback", "--yes"]));
+    assert!(refused.status.code() == Some(1) && text(&refused.stderr).contains(missing), "{refused:?}");
+
+    fs::rename(home.at("cosmovisor/cleaned"), home.at("cosmovisor/genesis")).expect("the home can be written");
+    assert!(output(&mut command(&home, &["rollback", "--yes"])).status.success());
+    wait_for_verdict(&home, "rolled_back");
+    assert_eq!(watcher.stop().code(), Some(75));
+}
+
 #[test]
 fn an_operator_takes_an_upgrade_back_and_goes_on_with_it() {
     let home = Home::halting();

@@ -19,6 +19,7 @@ use super::{
         run::{Ear, Run},
     },
     Core, FAST_RETRY, Hashed, MOST_FAILING, MOST_TOLD, Retry, SLOW_RETRY, WAITS_AT_MOST, asked_about,
+    failure::going_back,
     fetch::key_of,
     info, key, pending, version_of,
 };
@@ -145,7 +146,10 @@ impl Core {
                 let what = name_of(job).to_string();
                 decision.notes.push(Note::GivenUp { what, reason: reason.to_string() });
             }
-            HomeJob::Choose(_) => self.fatal = Some(Exit::NodeFailed(reason.to_string())),
+            HomeJob::Choose(_) => match going_back(&event.facts) {
+                Some(plan) => self.stands_still(job, plan, reason, event, decision),
+                None => self.fatal = Some(Exit::NodeFailed(reason.to_string())),
+            },
             HomeJob::Start { run, .. } if self.fails_by_policy() && self.runs_new(&event.facts) => {
                 if self.acting.failures < TRIES {
                     // It is counted, and nothing ran.

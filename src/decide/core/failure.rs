@@ -460,6 +460,12 @@ const fn is_on_its_way(state: FailureState) -> bool {
     matches!(state, FailureState::Retrying | FailureState::RollingBack)
 }
 
+/// The upgrade that is being taken back.
+pub(super) fn going_back(facts: &Facts) -> Option<&Plan> {
+    let RecordFact::Present(Record { plan, failure: Some(failure), .. }) = &facts.record else { return None };
+    is_on_its_way(failure.state).then_some(plan)
+}
+
 /// Whether somebody else had the new binary commit the height, after it had failed here: its validator has signed beyond it.
 fn passed_elsewhere(record: &Record, failure: &Failure, facts: &Facts) -> bool {
     let beyond = signed_on_these(facts).is_some_and(|signed| signed > record.plan.height.max(record.signed_before));

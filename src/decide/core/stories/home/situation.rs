@@ -341,6 +341,8 @@ fn a_plan_that_was_written_by_hand_for_a_height_ahead_is_made_whatever_its_permi
     scene.facts.info = written(Origin::Node);
     scene.asks();
     scene.ends(answer(HEIGHT, HEIGHT)).remembers(Record { verdict: Verdict::Skipped, ..passed() });
+}
+
 /// Only the node's own `status` answered, and the binary of long ago took the place of a later one that was linked by hand.
 #[test]
 fn a_file_of_what_is_past_that_is_written_anew_switches_nothing_where_only_the_nodes_own_height_is_known() {
