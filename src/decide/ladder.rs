@@ -4,7 +4,7 @@
 use super::{
     facts::{Facts, NodeLock, Receipt, Record, Staged, Version},
     plan::Upgrade,
-    run::{Life, Run},
+    run::Run,
     settings::Settings,
 };
 
@@ -95,9 +95,8 @@ fn after_the_switch(upgrade: &Upgrade, record: &Record, facts: &Facts, context: 
     let height = upgrade.plan.height;
     // What comes into the folder that ran already begins with the end of what runs.
     let begins = record.from == new && record.starts == 0;
-    // It may have ended by now; what ended before its first start was the old one.
-    let is_new = |life: &&Life| life.version == new && !begins && (context.run.is_alive() || record.starts > 0);
-    let passed = context.run.life().filter(is_new).is_some_and(|life| {
+    let life = context.run.life().filter(|life| life.version == new && !begins);
+    let passed = life.is_some_and(|life| {
         let committed = life.committed.is_some_and(|committed| committed >= height);
         let signed = facts.signed_height.is_some_and(|signed| signed > height.max(record.signed_before));
         // Two blocks beyond it are not stored before the application has taken it.
@@ -107,14 +106,14 @@ fn after_the_switch(upgrade: &Upgrade, record: &Record, facts: &Facts, context: 
         let by_hand = facts.is_named_by_hand();
         signed || committed && (!by_hand || life.grew) || beyond && (!by_hand || moved)
     });
-    match context.run {
-        _ if passed => Rung::Passed,
-        Run::Alive(life) if life.version == new && !begins => Rung::Pass,
-        _ => {
-            let ready = if record.app_hook_done { Rung::Start } else { Rung::AppHook };
-            between(record, facts, context, begins).unwrap_or(ready)
-        }
+    if passed {
+        return Rung::Passed;
     }
+    if life.is_some() && context.run.is_alive() {
+        return Rung::Pass;
+    }
+    let ready = if record.app_hook_done { Rung::Start } else { Rung::AppHook };
+    between(record, facts, context, begins).unwrap_or(ready)
 }
 
 #[cfg(test)]

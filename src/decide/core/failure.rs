@@ -100,7 +100,9 @@ impl Core {
             && attempt <= self.starts_allowed(record)
         {
             if written {
-                self.make_way(upgrade, record, event, decision);
+                self.begin_anew();
+                self.makes_way = Some(upgrade.plan.clone());
+                self.runs_instead(record.from.clone(), &event.facts, decision);
             } else {
                 self.begin(HomeJob::Remember(record.clone()), decision);
             }
@@ -137,12 +139,6 @@ impl Core {
             return true;
         }
         false
-    }
-
-    fn make_way(&mut self, upgrade: &Upgrade, record: &Record, event: &Event, decision: &mut Decision) {
-        self.begin_anew();
-        self.makes_way = Some(upgrade.plan.clone());
-        self.runs_instead(record.from.clone(), &event.facts, decision);
     }
 
     /// The height is committed.
@@ -213,8 +209,6 @@ impl Core {
     fn may_go_back(&self, record: &Record, words: Option<&Words>, facts: &Facts) -> Result<(), String> {
         let height = record.plan.height;
         has_a_way_back(record, facts)?;
-        // Without its plan it is started as any other binary, uncounted.
-        let ran = self.run.life().is_some_and(|life| life.version == version_of(facts));
         // Beyond a height that means nothing to the chain the old binary has signed.
         let by_old = record.starts == 0 && facts.is_named_by_hand();
         match words {
@@ -222,7 +216,7 @@ impl Core {
                 Err(format!("the validator has signed beyond height {height}"))
             }
             // Nothing of it ever ran on the data: others may have started it meanwhile.
-            _ if record.starts == 0 && self.switched_here && !ran => Ok(()),
+            _ if record.starts == 0 && self.switched_here => Ok(()),
             _ if record.starts == 0 => Err(format!(
                 "whether height {height} is committed is not known: an earlier `watcher` switched to it, and others may have started it since"
             )),
@@ -272,13 +266,13 @@ impl Core {
     pub(super) fn stands_down(&mut self, event: &Event, decision: &mut Decision) -> bool {
         let facts = &event.facts;
         let RecordFact::Present(record) = &facts.record else { return false };
-        let back =
-            |state| matches!(state, FailureState::Retrying | FailureState::RollingBack | FailureState::RolledBack);
         match (facts.orders.ruling, &record.failure) {
             (Some(Ruling::Resume), Some(failure)) if !is_on_its_way(failure.state) || is_untouched(failure, facts) => {
                 self.goes_on(record, facts, "its operator wants it", decision);
             }
-            (Some(Ruling::Rollback), failure) if !failure.as_ref().is_some_and(|failure| back(failure.state)) => {
+            (Some(Ruling::Rollback), failure)
+                if failure.as_ref().is_none_or(|failure| failure.state == FailureState::Held) =>
+            {
                 self.roll_back_by_hand(record, event, decision);
             }
             // What is asked for is so.
@@ -352,12 +346,12 @@ impl Core {
 
     fn roll_back_by_hand(&mut self, record: &Record, event: &Event, decision: &mut Decision) {
         let facts = &event.facts;
-        let switched = |upgrade: &&Upgrade| facts.current.is(&upgrade.folder);
-        let elsewhere = "cosmovisor/current does not point at its binary";
-        let back = has_a_way_back(record, facts)
-            .and_then(|upgrade| Some(upgrade).filter(switched).ok_or_else(|| elsewhere.to_string()));
+        let back = has_a_way_back(record, facts).and_then(|upgrade| match facts.current.is(&upgrade.folder) {
+            true => Ok(upgrade.folder.clone()),
+            false => Err("cosmovisor/current does not point at its binary".to_string()),
+        });
         let folder = match back {
-            Ok(upgrade) => upgrade.folder.clone(),
+            Ok(folder) => folder,
             Err(_) if self.looks_again(event, decision) => return,
             Err(reason) => {
                 self.failing.unread = None;
@@ -425,8 +419,7 @@ impl Core {
         decision.notes.push(Note::GoesOn { plan: record.plan.clone(), why });
         self.begin_anew();
         self.chosen = 0;
-        let under_way = |failure: &Failure| is_on_its_way(failure.state);
-        let record = if record.failure.as_ref().is_some_and(|failure| under_way(failure)) {
+        let record = if record.failure.as_ref().is_some_and(|failure| is_on_its_way(failure.state)) {
             // Nothing came back: it goes on where it was, and its hooks have run on these data.
             Record { failure: None, attempts: 0, ..record.clone() }
         } else {

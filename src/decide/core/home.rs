@@ -225,7 +225,7 @@ impl Core {
                 // Nor is what was signed before it runs again its own.
                 record.signed_before = record.signed_before.max(facts.signed_height.unwrap_or_default());
             }
-            return Situation::Recorded(self.with_hooks(&record));
+            return Situation::Recorded(record);
         }
         let ignored = if self.skips(plan) {
             // So that it never is due, whatever becomes of the flag.
@@ -417,9 +417,6 @@ impl Core {
     }
 
     pub(super) fn start_new(&mut self, upgrade: &Upgrade, mut record: Record, event: &Event, decision: &mut Decision) {
-        if self.learns_the_generation(&event.facts, decision) {
-            return;
-        }
         if self.switched_here && !self.settings.restart_after_upgrade {
             // The hooks are done; what is left is the start, which the operator wants to make.
             if matches!(&event.facts.record, RecordFact::Present(written) if *written == record) {
