@@ -98,6 +98,19 @@ pub enum BackupError {
     /// Something that the operator wants in it is missing.
     #[error("WATCHER_BACKUP_PATHS names {0}, which is not there: correct it, mount its disk, or take it out")]
     Missing(PathBuf),
+    /// Something that the operator wants in it is what `watcher` works with.
+    #[error(
+        "WATCHER_BACKUP_PATHS names {named}, which {is} {ours}, and bringing it back would take away what a restore works \
+         with: take it out, and name only what is the node's"
+    )]
+    Ours {
+        /// As it is named.
+        named: PathBuf,
+        /// How it lies to that.
+        is: &'static str,
+        /// What is not to be in a backup.
+        ours: PathBuf,
+    },
     /// It cannot be written there.
     #[error(
         "backups go to {place}, where this user cannot write: {why}: `chown` it or mount it to be written, name another \
@@ -250,11 +263,12 @@ pub fn fits(home: &Home) -> Result<(), BackupError> {
     keep::check_room(home, &work)
 }
 
-/// Whether everything is there that `WATCHER_BACKUP_PATHS` names.
+/// Whether everything is there that `WATCHER_BACKUP_PATHS` names, and may be in a backup.
 ///
 /// # Errors
-/// [`BackupError::Missing`].
+/// [`BackupError::Missing`], [`BackupError::Ours`].
 pub fn is_all_there(home: &Home) -> Result<(), BackupError> {
+    layout::check_more(home)?;
     let mut paths = home.manner.more.iter().map(|path| home.path.join(path));
     let missing = paths.find(|path| matches!(path.try_exists(), Ok(false)));
     missing.map_or(Ok(()), |path| Err(BackupError::Missing(path)))

@@ -350,3 +350,30 @@ fn the_only_way_back_from_an_upgrade_that_has_not_passed_is_not_removed_unless_t
     assert_eq!(json(&home, &["prune", name, "--force", "--format", "json"])["removed"][0], name);
     assert!(!saved.exists());
 }
+
+/// As it could be made before such paths were refused: what came back had neither the record nor the note of the restore.
+#[test]
+fn a_backup_with_what_watcher_works_with_is_not_brought_back_and_the_upgrade_stays_held() {
+    let home = validator();
+    home.script("cosmovisor/upgrades/v2/bin/noded", "[ $1 = start ] && exit 3\nexit 0\n");
+    let mut watcher = home.start(&[("WATCHER_UPGRADE_MAX_RESTARTS", "0"), MORE]);
+    home.halt();
+    home.wait_for_log("\"v2\" at height 10 failed");
+    assert_eq!(watcher.stop().code(), Some(75));
+    let own = |path: &str| format!("{:?}", home.at(path));
+    let listed = home.read("cosmovisor/watcher/backups.json").replace(&own("more"), &own("cosmovisor"));
+    home.write("cosmovisor/watcher/backups.json", &listed);
+    let refused = backups(&home, &["restore", "--yes"]);
+    assert!(text(&refused.stderr).contains("cosmovisor cannot make room"), "{refused:?}");
+    let mut watcher = home.start(&[("WATCHER_UPGRADE_MAX_RESTARTS", "0")]);
+    output(&mut command(&home, &["rollback", "--yes"]));
+    home.wait_for_log("bring back by hand");
+    assert_eq!(watcher.stop().code(), Some(75));
+    let told = output(command(&home, &["run", "start"]).env(MORE.0, "cosmovisor"));
+    let said = text(&told.stderr);
+    assert!(
+        told.status.code() == Some(64) && said.contains("WATCHER_BACKUP_PATHS names cosmovisor, which is /"),
+        "{told:?}"
+    );
+    assert!(!files(&home.path).iter().any(|path| path.to_string_lossy().contains("-failed-")));
+}

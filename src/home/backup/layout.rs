@@ -11,7 +11,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    NAME, Unreadable,
+    BackupError, NAME, Unreadable,
     mount::{self, Mount},
 };
 use crate::home::{
@@ -42,6 +42,8 @@ pub(super) struct Layout {
     pub(super) wal: PathBuf,
     /// State-sync snapshots, which the node makes again.
     pub(super) snapshots: PathBuf,
+    /// `cosmovisor/`, which no restore moves anything of.
+    pub(super) root: PathBuf,
     /// What files are never copied and never moved: keys, and the signing state.
     personal: Vec<(u64, u64)>,
 }
@@ -94,6 +96,7 @@ impl Layout {
     /// # Errors
     /// Where `data` or what `WATCHER_BACKUP_PATHS` names is not there.
     pub(super) fn of(home: &Home) -> io::Result<Self> {
+        check_more(home).map_err(io::Error::other)?;
         let config = config(home)?;
         let named = |key: &str, default: &str| named(home, &config, key, default);
         let signing = signing_in(home, &config);
@@ -108,6 +111,7 @@ impl Layout {
         let known: Vec<_> = known.collect::<io::Result<_>>()?;
         let mut layout = Self {
             snapshots: data.join("snapshots"),
+            root: resolved(&home.root()),
             personal: known.into_iter().flatten().collect(),
             roots: vec![Root { live: data, at: PathBuf::new(), only: Pattern::default() }],
             signing,
@@ -129,10 +133,6 @@ impl Layout {
         for (number, path) in home.manner.more.iter().enumerate() {
             let path = home.path.join(path);
             let live = fs::canonicalize(&path).map_err(|error| at(&path, &error))?;
-            if home.path.starts_with(&live) {
-                let reason = "WATCHER_BACKUP_PATHS is for more than the home, and not for a folder that holds it";
-                return Err(io::Error::other(format!("{}: {reason}", path.display())));
-            }
             let number = format!("more-{}", number + 1);
             match live.parent().filter(|_| !live.is_dir()) {
                 Some(parent) => layout.add(parent.to_owned(), number, Pattern::exactly(&file_name(&live))),
@@ -182,6 +182,24 @@ impl Layout {
             self.roots.push(Root { live, at: Path::new(INNER).join(at), only });
         }
     }
+}
+
+/// Refuses paths in `WATCHER_BACKUP_PATHS` that a restore would take away under itself.
+///
+/// # Errors
+/// [`BackupError::Ours`].
+pub(super) fn check_more(home: &Home) -> Result<(), BackupError> {
+    let root = resolved(&home.root());
+    let kept = [Some(resolved(&home.path)), Some(root.clone()), home.backups.as_deref().map(resolved)];
+    for named in &home.manner.more {
+        let live = resolved(&home.path.join(named));
+        let held = kept.iter().flatten().find(|ours| ours.starts_with(&live));
+        if let Some(ours) = held.or_else(|| Some(&root).filter(|root| live.starts_with(root))) {
+            let is = if *ours == live { "is" } else { held.map_or("lies in", |_| "holds") };
+            return Err(BackupError::Ours { named: named.clone(), is, ours: ours.clone() });
+        }
+    }
+    Ok(())
 }
 
 /// Whether a file has the name of a key.

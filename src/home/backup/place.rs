@@ -9,16 +9,18 @@ use jiff::Zoned;
 
 use super::{
     APART, At, BackupError, Completion, Means, NAME, at,
-    layout::{OURS, beside, file_name, ours},
+    layout::{OURS, beside, check_more, file_name, ours},
     list, mount,
 };
 use crate::home::{Home, if_there, make_folders};
 
-/// Refuses a place for backups that lies within what is copied, is not there, or cannot be written.
+/// Refuses a place for backups that lies within what is copied, is not there, or cannot be written, and paths that no backup
+/// may have in it.
 ///
 /// # Errors
 /// [`BackupError`], also where one of the folders cannot be found.
 pub fn check(home: &Home) -> Result<(), BackupError> {
+    check_more(home)?;
     let Some(chosen) = &home.backups else { return Ok(()) };
     let place = of(home, chosen)?;
     written(there(&place))

@@ -374,8 +374,21 @@ fn staying(layout: &Layout, backup: &Completion, part: &Part) -> Result<Vec<Path
     for entry in entries {
         let entry = entry.map_err(at(live))?;
         let (path, name) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
+        if !part.only.moves(&name) {
+            continue;
+        }
+        if path.starts_with(&layout.root) || layout.root.starts_with(&path) {
+            let kept = backup.path.join(&part.at);
+            let reason = format!(
+                "a restore works with what is in {}, and would take it away: with the node stopped, bring back by hand what is \
+                 the node's in {}",
+                layout.root.display(),
+                kept.display()
+            );
+            return stuck(live, reason);
+        }
         let meta = entry.metadata().map_err(at(&path))?;
-        if meta.is_symlink() || !part.only.moves(&name) {
+        if meta.is_symlink() {
             continue;
         }
         let mounted = !here.holds(Mount::of(&path).map_err(at(&path))?, meta.is_dir());

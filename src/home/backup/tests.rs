@@ -359,6 +359,57 @@ fn databases_are_found_as_the_node_finds_them_and_a_configuration_that_nobody_un
 }
 
 /// They were put into the restored folders, whose entries then met those that had stayed: half a restore, for ever.
+/// The restore took its own notes away, began anew and filled the disk.
+#[test]
+fn what_watcher_works_with_is_in_no_backup_and_a_restore_that_would_move_it_is_refused() {
+    let (keep, mut home) = home_with(&["genesis"]);
+    let (place, more) = (tempfile::tempdir().unwrap(), home.path.join("more"));
+    home.backups = Some(place.path().join("backups"));
+    std::os::unix::fs::symlink(home.root(), home.path.join("link")).unwrap();
+    for folder in [&more, home.backups.as_ref().unwrap()] {
+        fs::create_dir(folder).unwrap();
+    }
+    fs::write(more.join("one"), "").unwrap();
+    let [inside, around] =
+        [home.backups.clone().unwrap(), place.path().to_owned()].map(|path| path.display().to_string());
+    for (named, is) in [
+        ("cosmovisor", "is"),
+        ("cosmovisor/", "is"),
+        ("link", "is"),
+        ("link/genesis", "lies in"),
+        ("cosmovisor/watcher/record.json", "lies in"),
+        (".", "is"),
+        ("..", "holds"),
+        (&inside, "is"),
+        (&around, "holds"),
+    ] {
+        home.manner.more = vec!["more".into(), named.into()];
+        let said = format!("WATCHER_BACKUP_PATHS names {named}, which {is} /");
+        for told in
+            [place::check(&home), fits(&home), tried(&home, 5).map(drop)].map(|told| told.unwrap_err().to_string())
+        {
+            assert!(told.contains(&said) && told.contains("take it out"), "{told}");
+        }
+    }
+    home.manner.more = vec!["more".into()];
+    place::check(&home).unwrap();
+    // As it could be made before.
+    let mut done = taken(&home, 5);
+    done.parts.last_mut().unwrap().live = layout::resolved(&home.root());
+    list::note(&home, std::slice::from_ref(&done)).unwrap();
+    let refused = restore::restore(&home, &done, &Zoned::now(), &AtomicBool::new(false), &|_, _| {}).unwrap_err();
+    assert!(refused.to_string().contains("bring back by hand"), "{refused}");
+    assert_eq!(restore::obstacle(&home, &done.plan), Some(refused.to_string()));
+    assert!(
+        home.root().join("genesis").exists()
+            && fs::read_dir(&home.path)
+                .unwrap()
+                .flatten()
+                .all(|entry| { !entry.file_name().to_string_lossy().contains("-failed-") })
+    );
+    drop(keep);
+}
+
 #[test]
 fn a_restore_goes_around_what_stays_where_it_is() {
     let (_keep, mut home) = home_with(&["genesis"]);
