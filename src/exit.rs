@@ -15,7 +15,7 @@ pub enum Ending {
     Unknown,
     /// 64: the command line or the configuration is wrong (`EX_USAGE`).
     Usage,
-    /// 130: somebody pressed Ctrl-C, as shells count it; only `check` and `demo` end so.
+    /// 130: somebody pressed Ctrl-C, as shells count it; only `check`, `demo` and a restore by hand end so.
     Interrupted,
     /// The node's own, as shells count it (`WATCHER_PASS_EXIT_CODE`).
     AsTheNode(u8),

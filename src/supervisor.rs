@@ -108,6 +108,9 @@ impl Supervisor {
             tracing::warn!("a restore was interrupted, and is completed");
             backup::restore::resume(&config.home)?;
         }
+        if let Err(error) = backup::restore::clear(&config.home, &lock) {
+            tracing::warn!(%error, "what a restore left that was interrupted stays there");
+        }
         if let Err(error) = config.home.store().sweep() {
             tracing::warn!(%error, "what an earlier run left in the store stays there");
         }

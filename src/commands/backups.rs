@@ -1,10 +1,18 @@
 //! `watcher backups`: what there is, whether it is whole, and bringing it back or removing it by hand.
 
-use std::{fmt::Write as _, path::Path, sync::atomic::AtomicBool};
+use std::{
+    fmt::Write as _,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use anyhow::{Context as _, bail};
 use jiff::Zoned;
 use serde_json::{Value, json};
+use tokio::task::spawn_blocking;
 
 use crate::{
     cli::{BackupArgs, BackupCommand, Format},
@@ -12,13 +20,14 @@ use crate::{
         facts::{Current, NodeLock, RecordFact},
         plan::Plan,
     },
-    exit::Ending,
+    exit::{Ending, Failure},
     home::{
         Home,
         backup::{self, Completion, Means, estimate, keep, restore, verify},
         current, lock, record,
     },
     persona::Persona,
+    process::signals::Signals,
     supervisor::progress::of_copying,
 };
 
@@ -137,15 +146,20 @@ fn restored(home: &Home, wanted: Option<&str>, yes: bool, format: Format) -> any
     let backup = named(home, wanted)?;
     home.prepare()?;
     // Neither a node nor a watcher may start on data that change places.
-    let _alone = lock::supervise(home).context("stop it first")?;
+    let alone = lock::supervise(home).context("stop it first")?;
     if lock::node(home)? == NodeLock::Held {
         bail!("a node runs on {}: stop it first", home.path.display());
     }
     if !yes && !agreed(&backup)? {
         bail!("nothing is changed");
     }
-    let done =
-        restore::restore(home, &backup, &Zoned::now(), &AtomicBool::new(false), &of_copying("bringing the data back"))?;
+    let done = match unless_asked(home, &backup) {
+        Err(error) if matches!(error.downcast_ref(), Some(restore::RestoreError::Stopped)) => {
+            restore::clear(home, &alone).context("nothing is changed, and what was half made stays there")?;
+            return Err(Failure { ending: Ending::Interrupted, reason: error.to_string() }.into());
+        }
+        done => done?,
+    };
     if format == Format::Json {
         let signed = done.signed.map(|(height, round, step)| json!({ "height": height, "round": round, "step": step }));
         return told(&json!({ "restored": name(&backup), "failed": done.failed, "signed": signed }));
@@ -159,6 +173,21 @@ fn restored(home: &Home, wanted: Option<&str>, yes: bool, format: Format) -> any
     }
     text += &which_version(home, &backup.plan);
     say(&text)
+}
+
+/// Restores, or stops where a signal asks for that before anything is changed. Afterwards it goes on to the end.
+fn unless_asked(home: &Home, backup: &Completion) -> anyhow::Result<restore::Restored> {
+    super::wait_for(async {
+        let (mut signals, stop) = (Signals::listen()?, Arc::new(AtomicBool::new(false)));
+        let (home, backup, stopped) = (home.clone(), backup.clone(), stop.clone());
+        let progress = of_copying("bringing the data back");
+        let mut work = spawn_blocking(move || restore::restore(&home, &backup, &Zoned::now(), &stopped, &progress));
+        tokio::select! {
+            done = &mut work => return Ok(done??),
+            _ = signals.next() => stop.store(true, Ordering::Relaxed),
+        }
+        Ok(work.await??)
+    })
 }
 
 /// What is to be known where `current` is not what the data were made by: a restore by hand leaves it as it is.
@@ -191,7 +220,14 @@ fn agreed(backup: &Completion) -> anyhow::Result<bool> {
 }
 
 fn pruned(home: &Home, names: &[String], force: bool, format: Format) -> anyhow::Result<Ending> {
+    let mut left = Vec::new();
     let gone = if names.is_empty() {
+        // While another works on the home, they may be its own.
+        if !restore::left(home).is_empty()
+            && let Ok(alone) = lock::supervise(home)
+        {
+            left = restore::clear(home, &alone)?;
+        }
         keep::prune(home)?
     } else {
         let away = backup::away(home);
@@ -210,10 +246,11 @@ fn pruned(home: &Home, names: &[String], force: bool, format: Format) -> anyhow:
         gone.iter().try_for_each(|backup| keep::remove(home, backup))?;
         gone
     };
+    let removed: Vec<_> = gone.iter().map(name).chain(left.iter().map(|path| path.display().to_string())).collect();
     if format == Format::Json {
-        return told(&json!({ "removed": gone.iter().map(name).collect::<Vec<_>>() }));
+        return told(&json!({ "removed": removed }));
     }
-    match gone.iter().map(name).collect::<Vec<_>>().join(", ") {
+    match removed.join(", ") {
         names if names.is_empty() => say("nothing is to be removed\n"),
         names => say(&format!("removed: {names}\n")),
     }

@@ -4,15 +4,20 @@ use std::{
     fs::{self, File},
     os::unix::{fs::MetadataExt as _, process::CommandExt as _},
     path::{Path, PathBuf},
-    process::{Command, Output},
+    process::{Command, Output, Stdio},
 };
 
-use nix::unistd::geteuid;
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::{Pid, geteuid},
+};
 use serde_json::Value;
 
 use crate::{
-    home::{Home, NAME, each, output, text},
+    home::{Home, LIMIT, NAME, each, output, text},
     orders::command,
+    own_name::own_name,
+    wait,
 };
 
 #[test]
@@ -376,4 +381,39 @@ fn a_backup_with_what_watcher_works_with_is_not_brought_back_and_the_upgrade_sta
         "{told:?}"
     );
     assert!(!files(&home.path).iter().any(|path| path.to_string_lossy().contains("-failed-")));
+}
+
+#[test]
+fn a_restore_that_is_interrupted_before_it_changed_anything_says_so_and_nothing_is_left_of_it() {
+    let home = Home::halting();
+    for number in 0..3000 {
+        home.write(&format!("data/application.db/{number:06}.ldb"), "state");
+    }
+    upgraded(&home, &[("WATCHER_BACKUP", "copy")]);
+    let half = home.at(&format!("{}restored-0", own_name(&home.path)));
+    let interrupted = |signal| {
+        let mut restore = command(&home, &["backups", "restore", "--yes"]);
+        let restore = restore.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it can be started");
+        wait::until("the restore begins", LIMIT, || half.join("application.db").exists().then_some(()));
+        let send = |signal| kill(Pid::from_raw(restore.id().cast_signed()), signal).expect("it is still there");
+        send(Signal::SIGSTOP);
+        let beside = text(&backups(&home, &["prune"]).stdout);
+        assert_eq!((beside.as_str(), half.exists()), ("nothing is to be removed\n", true), "it is under way");
+        [signal, Signal::SIGCONT].into_iter().for_each(send);
+        restore.wait_with_output().expect("its output can be read")
+    };
+    for signal in [Signal::SIGINT, Signal::SIGTERM] {
+        let ended = interrupted(signal);
+        assert!(ended.status.code() == Some(130) && text(&ended.stderr).contains("nothing is changed"), "{ended:?}");
+        assert!(!half.exists());
+    }
+    interrupted(Signal::SIGKILL);
+    assert!(half.exists());
+    assert_eq!(text(&backups(&home, &["prune"]).stdout), format!("removed: {}\n", half.display()));
+    assert!(!half.exists());
+    interrupted(Signal::SIGKILL);
+    assert_eq!((home.read("data/height").trim(), home.backups().len()), ("11", 1), "nothing is changed");
+    let mut watcher = home.start(&[]);
+    home.wait_for_log("removed what a restore left");
+    assert!(!half.exists() && watcher.stop().success());
 }

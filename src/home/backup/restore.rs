@@ -4,9 +4,10 @@
 //! there on only renames are left, which whoever comes next completes.
 
 use std::{
+    collections::BTreeSet,
     fs, io,
     path::{Path, PathBuf},
-    sync::atomic::AtomicBool,
+    sync::atomic::{AtomicBool, Ordering},
 };
 
 use jiff::Zoned;
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     At, CarryError, Completion, Part, Progress, at, carry,
     layout::{Layout, OURS, Pattern, beside, file_name, identity, is_ours, ours, resolved},
+    list,
     mount::{self, Mount},
     place,
     signing::{self, Unreadable},
@@ -25,6 +27,9 @@ use crate::{
     decide::plan::Plan,
     home::{Home, if_there, lock, make_folders, record, sync_folder, unless_missing, write_whole},
 };
+
+/// How the names of folders go on that are to change places with the node's.
+const RESTORED: &str = "restored-";
 
 /// What was restored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -159,6 +164,33 @@ pub fn resume(home: &Home) -> Result<(), RestoreError> {
     Ok(())
 }
 
+/// What a restore left that ended before anything was changed: folders on their way to change places. While one is under way,
+/// they are that one's.
+#[must_use]
+pub fn left(home: &Home) -> Vec<PathBuf> {
+    let of_backups = list::named(home).into_iter().flat_map(|backup| backup.parts).map(|part| part.live);
+    let of_node = Layout::of(home).map(|layout| layout.roots).unwrap_or_default().into_iter().map(|root| root.live);
+    let folders: BTreeSet<_> = of_backups.chain(of_node).map(|live| beside(&live)).collect();
+    let prefix = ours(home, RESTORED);
+    let is_left =
+        |path: &PathBuf| file_name(path).strip_prefix(&prefix).is_some_and(|end| end.parse::<usize>().is_ok());
+    let entries = folders.iter().filter(|_| !is_pending(home)).flat_map(fs::read_dir).flatten().flatten();
+    entries.map(|entry| entry.path()).filter(is_left).collect()
+}
+
+/// Removes [`left`], for whoever works on the home alone: nobody else restores meanwhile. Gives what was removed.
+///
+/// # Errors
+/// [`At`].
+pub fn clear(home: &Home, _alone: &lock::Supervisor) -> Result<Vec<PathBuf>, At> {
+    let left = left(home);
+    for path in &left {
+        carry::remove(path)?;
+        tracing::info!(path = %path.display(), "removed what a restore left that ended before it changed anything");
+    }
+    Ok(left)
+}
+
 /// Brings a backup back. No node may run. The later one of both signing states holds afterwards.
 ///
 /// # Errors
@@ -184,7 +216,7 @@ pub fn restore(
     for (number, part) in backup.parts.iter().enumerate() {
         make_folders(&part.live).map_err(at(&part.live))?;
         let beside = beside(&part.live);
-        let new = beside.join(ours(home, &format!("restored-{number}")));
+        let new = beside.join(ours(home, &format!("{RESTORED}{number}")));
         carry::remove(&new)?;
         let (year, month, day) = (now.year(), now.month(), now.day());
         let prefix = if beside == part.live { OURS.to_owned() } else { format!("{}-", file_name(&part.live)) };
@@ -207,7 +239,7 @@ pub fn restore(
     for (work, change) in works.iter().zip(&swap.folders) {
         let copied = carry::carry(work, &change.new, stop, &|copied, _| progress(done + copied, total));
         done += copied.inspect_err(|error| {
-            // Its room may be what is missing, and nobody may try again. One that was asked to stop is in a hurry.
+            // Its room may be what is missing, and nobody may try again. One that was asked to stop is in a hurry: see `clear`.
             if !matches!(error, CarryError::Stopped) {
                 swap.folders.iter().for_each(|change| drop(carry::remove(&change.new)));
             }
@@ -215,6 +247,9 @@ pub fn restore(
     }
     // Hours may have passed.
     closed()?;
+    if stop.load(Ordering::Relaxed) {
+        return Err(RestoreError::Stopped);
+    }
     swap.stay = swap.staying(&layout, backup)?;
     for path in swap.stay.iter().filter(|path| !is_part(backup, path)) {
         tracing::warn!("{} is mounted there: it is left as it is", path.display());
@@ -440,6 +475,30 @@ mod tests {
         let swap = Swap { plan: plan(5), folders, signing, stay };
         fs::write(swap_path(home), serde_json::to_vec(&swap).unwrap()).unwrap();
         new
+    }
+
+    #[test]
+    fn what_is_left_of_a_restore_is_removed_unless_that_is_to_be_completed_and_nothing_else_is() {
+        let (_keep, mut home) = home_with(&["genesis"]);
+        home.backups = Some(home.path.clone());
+        fs::create_dir_all(home.path.join("logs/wal")).unwrap();
+        home.manner.more = vec!["logs/wal".into()];
+        taken(&home, 5);
+        home.manner.more.clear();
+        let make = |path: &Path| fs::create_dir(path).unwrap();
+        let halves =
+            [home.path.join(ours(&home, "restored-0")), home.path.join("logs").join(ours(&home, "restored-12"))];
+        let another = format!("{OURS}another-restored-0");
+        let others =
+            [&ours(&home, "restored-"), &ours(&home, "restored-x"), &ours(&home, "ahead"), &another, "restored-0"];
+        let others = others.map(|name| home.path.join(name));
+        halves.iter().chain(&others).for_each(|path| make(path));
+        let alone = lock::supervise(&home).unwrap();
+        fs::write(swap_path(&home), "").unwrap();
+        assert_eq!(clear(&home, &alone).unwrap(), Vec::<PathBuf>::new(), "it is to be completed");
+        fs::remove_file(swap_path(&home)).unwrap();
+        assert_eq!(clear(&home, &alone).unwrap(), halves);
+        assert!(halves.iter().all(|path| !path.exists()) && others.iter().all(|path| path.exists()));
     }
 
     /// It was killed, and somebody started the node before it was completed, or its last sync failed.
