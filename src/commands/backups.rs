@@ -41,12 +41,7 @@ pub fn backups(file: Option<&Path>, args: BackupArgs) -> anyhow::Result<Ending> 
         tracing::warn!("{flaw}");
     }
     for away in backup::away(&home) {
-        let path = away.path.display();
-        tracing::warn!(
-            "the backup {path} is not there or cannot be read: mount its disk, give it its name again, or, where it is lost, have \
-             it forgotten (`watcher backups prune {}`)",
-            name(&away)
-        );
+        tracing::warn!("{}", backup::whereabouts(&home, &away));
     }
     let format = args.format;
     match args.command {

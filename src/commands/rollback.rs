@@ -29,9 +29,12 @@ pub fn rollback(file: Option<&Path>, args: &RollbackArgs) -> anyhow::Result<Endi
     let (home, name) = (&config.home, &record.plan.name);
     // Also where no more backups are wanted.
     let Some(backup) = backup::of(home, &record.plan).filter(|_| !record.outdated) else {
+        let away = backup::away(home).into_iter().rfind(|away| record.is_of(&away.plan) && !record.outdated);
+        let remedy = away.map(|away| backup::whereabouts(home, &away));
         bail!(
-            "there is no complete backup of before upgrade {name:?} to go back to: mount its disk where it has one of its own; \
-             else the way on is another binary (`watcher replace`) or, where it has failed, `watcher resume`"
+            "there is no complete backup of before upgrade {name:?} to go back to: {}; else the way on is another binary (`watcher \
+             replace`) or, where it has failed, `watcher resume`",
+            remedy.as_deref().unwrap_or("mount its disk where it has one of its own")
         );
     };
     if !upgrade_info::read(home).is_some_and(|plan| record.is_of(&plan)) {

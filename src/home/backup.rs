@@ -33,7 +33,7 @@ use crate::decide::plan::Plan;
 pub use carry::{CarryError, Progress};
 use layout::{INNER, Layout, beside, ours};
 pub(super) use layout::{name, signing_state};
-pub use list::{Completion, all, away, flaw, of, state};
+pub use list::{Completion, all, away, flaw, of, state, whereabouts};
 pub(super) use mount::is_point;
 pub use signing::Unreadable;
 pub use work::{Part, Room};

@@ -417,3 +417,23 @@ fn a_restore_that_is_interrupted_before_it_changed_anything_says_so_and_nothing_
     home.wait_for_log("removed what a restore left");
     assert!(!half.exists() && watcher.stop().success());
 }
+
+#[test]
+fn a_backup_that_was_moved_to_where_backups_go_now_is_told_of_with_the_way_back() {
+    let (home, elsewhere) = (Home::halting(), Home::empty());
+    home.script("cosmovisor/upgrades/v2/bin/noded", "[ $1 = start ] && exit 3\nexit 0\n");
+    let mut watcher = home.start(&[("WATCHER_UPGRADE_MAX_RESTARTS", "0")]);
+    home.halt();
+    home.wait_for_log("\"v2\" at height 10 failed");
+    assert_eq!(watcher.stop().code(), Some(75));
+    let saved = home.backups().remove(0);
+    let moved = elsewhere.at(saved.file_name().expect("it has one").to_str().expect("it is text"));
+    fs::rename(&saved, &moved).expect("both are in one folder for what is temporary");
+    for args in [&["backups", "list"][..], &["backups", "restore", "--yes"], &["rollback", "--yes"]] {
+        let told = output(command(&home, args).env("DAEMON_DATA_BACKUP_DIR", &elsewhere.path));
+        let way = format!("lies in {0} now, and is none there: move it back (`mv {0} ", moved.display());
+        assert!(text(&told.stderr).contains(&way), "{told:?}");
+    }
+    fs::rename(&moved, &saved).expect("both are in one folder for what is temporary");
+    assert!(text(&backups(&home, &["restore", "--yes"]).stdout).contains("restored"));
+}

@@ -29,8 +29,9 @@ use crate::{
 const ENOUGH: Duration = Duration::from_hours(48);
 /// The longest time between two looks that counts as one in which blocks were made.
 const LONGEST: Duration = Duration::from_mins(30);
-/// Why a backup that has another name is not removed.
-const ELSEWHERE: &str = "is that backup under another name, or what the node runs on: give it its name again";
+/// Why a backup that has another name, or lies elsewhere, is not removed.
+const ELSEWHERE: &str =
+    "is that backup under another name or in another place, or what the node runs on: give it its name and place again";
 /// What of a file is counted.
 type Measure = fn(&fs::Metadata) -> u64;
 /// Space is short where less than one part in this many is free.
@@ -117,7 +118,7 @@ pub fn remove(home: &Home, backup: &Completion) -> Result<(), At> {
     let others: Vec<_> = list::known(home)?.into_iter().filter(|other| other.token != backup.token).collect();
     if !list::is(&backup.path, backup)? {
         // What is lost is forgotten.
-        return match list::renamed(backup) {
+        return match list::moved(home, backup) {
             Ok(Some(path)) => Err(At { source: io::Error::other(ELSEWHERE), path }),
             _ => list::note(home, &others),
         };

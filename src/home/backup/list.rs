@@ -126,7 +126,7 @@ pub(super) fn own(home: &Home, backup: &Completion) -> Option<Completion> {
 pub(super) fn known(home: &Home) -> Result<Vec<Completion>, At> {
     match listed(home)? {
         List::Readable(mut listed) => {
-            listed.retain(|backup| !is_gone(&own(home, backup).unwrap_or_else(|| backup.clone())));
+            listed.retain(|backup| !is_gone(home, &own(home, backup).unwrap_or_else(|| backup.clone())));
             Ok(listed)
         }
         List::Missing | List::Unreadable(_) => found(home),
@@ -135,16 +135,20 @@ pub(super) fn known(home: &Home) -> Result<Vec<Completion>, At> {
 
 /// Whether nothing is left of a backup. One that cannot be read, whose disk is not mounted, or that has another name now may
 /// come back.
-fn is_gone(backup: &Completion) -> bool {
+fn is_gone(home: &Home, backup: &Completion) -> bool {
     let place = backup.path.parent().unwrap_or(&backup.path);
     let is_away = || !place.is_dir() || place::not_mounted(backup).is_some();
-    matches!(is(&backup.path, backup), Ok(false)) && !is_away() && matches!(renamed(backup), Ok(None))
+    matches!(is(&backup.path, backup), Ok(false)) && !is_away() && matches!(moved(home, backup), Ok(None))
 }
 
-/// Where a backup is under another name. There it is none: it may be what the node runs on.
-pub(super) fn renamed(backup: &Completion) -> Result<Option<PathBuf>, At> {
+/// Where a backup is under another name, or where backups go now. There it is none: it may be what the node runs on.
+pub(super) fn moved(home: &Home, backup: &Completion) -> Result<Option<PathBuf>, At> {
     let place = backup.path.parent().unwrap_or(&backup.path);
-    for path in entries(place)? {
+    let mut around = entries(place)?;
+    if let Some(now) = place_now(home).filter(|now| now != place) {
+        around.extend(entries(&now)?);
+    }
+    for path in around {
         match is(&path, backup) {
             Ok(true) if path != backup.path => return Ok(Some(path)),
             // What this user made he can read.
@@ -205,6 +209,22 @@ fn strange(home: &Home, backup: &Completion) -> Option<String> {
     ))
 }
 
+/// What can be done about a backup that is [`away`], for people.
+#[must_use]
+pub fn whereabouts(home: &Home, backup: &Completion) -> String {
+    let path = backup.path.display();
+    // What the node runs on is not to be moved.
+    let moved = moved(home, backup).ok().flatten().filter(|to| *to != resolved(&home.data()));
+    if let Some(to) = moved.as_deref().map(Path::display) {
+        return format!("the backup {path} lies in {to} now, and is none there: move it back (`mv {to} {path}`)");
+    }
+    format!(
+        "the backup {path} is not there or cannot be read: mount its disk, give it its name again, or, where it is lost, have it \
+         forgotten (`watcher backups prune {}`)",
+        file_name(&backup.path)
+    )
+}
+
 /// What the list names of this home's. One that cannot be read is told by whoever changes it.
 pub(super) fn named(home: &Home) -> Vec<Completion> {
     match listed(home) {
@@ -227,10 +247,15 @@ fn listed(home: &Home) -> Result<List, At> {
     }
 }
 
+/// Where backups go now, where that is there.
+fn place_now(home: &Home) -> Option<PathBuf> {
+    let place = home.backups.as_ref().and_then(|chosen| place::of(home, chosen).ok());
+    place.filter(|place| place.is_dir())
+}
+
 /// The backups of this home in the place where they go now, by what they say of themselves.
 fn found(home: &Home) -> Result<Vec<Completion>, At> {
-    let place = home.backups.as_ref().and_then(|chosen| place::of(home, chosen).ok());
-    let Some(place) = place.filter(|place| place.is_dir()) else { return Ok(Vec::new()) };
+    let Some(place) = place_now(home) else { return Ok(Vec::new()) };
     let mut found: Vec<Completion> = Vec::new();
     for path in entries(&place)? {
         match read(&path) {
@@ -387,6 +412,28 @@ mod tests {
         assert_eq!((all(&home), away(&home)), (vec![second, third], Vec::new()));
     }
 
+    /// It was forgotten, and the words told of no backup.
+    #[test]
+    fn a_backup_that_was_moved_to_where_backups_go_now_stays_listed_and_told_of_until_it_is_moved_back() {
+        let (_keep, mut home) = home_with(&["genesis"]);
+        let (before, now) = (home.path.clone(), tempfile::tempdir().unwrap());
+        home.backups = Some(before.clone());
+        let first = taken(&home, 5);
+        let moved = now.path().join(file_name(&first.path));
+        let copied = std::process::Command::new("cp").arg("-a").args([&first.path, &moved]).status();
+        assert!(copied.unwrap().success());
+        fs::remove_dir_all(&first.path).unwrap();
+        (home.backups, home.manner.place_chosen) = (Some(now.path().to_owned()), true);
+        let second = taken(&home, 9);
+        assert_eq!((all(&home), away(&home)), (vec![second.clone()], vec![first.clone()]));
+        let told = whereabouts(&home, &first);
+        let remedy = format!("move it back (`mv {} {}`)", moved.display(), first.path.display());
+        assert!(told.ends_with(&remedy), "{told}");
+        assert_eq!(keep::remove(&home, &first).unwrap_err().path, moved);
+        fs::rename(&moved, &first.path).unwrap();
+        assert_eq!((all(&home), away(&home)), (vec![first, second], Vec::new()));
+    }
+
     /// As one does it by hand: `mv data data.bad; mv data-backup-2026-11-1 data`.
     #[test]
     fn a_backup_that_the_node_runs_on_is_none_and_nobody_takes_it_away() {
@@ -405,6 +452,7 @@ mod tests {
             assert_eq!(all(&home), std::slice::from_ref(&again));
             // What it has elsewhere may be what the node runs on as well.
             let [lost] = &away(&home)[..] else { panic!("{:?}", away(&home)) };
+            assert!(!whereabouts(&home, lost).contains("`mv "), "{}", whereabouts(&home, lost));
             assert_eq!(keep::remove(&home, lost).unwrap_err().path, home.data());
             let is_there = |path: &Path| path.join("application.db/000003.ldb").exists();
             assert!(is_there(&home.data()) && is_there(&again.path));
