@@ -346,9 +346,9 @@ impl Core {
 
     fn roll_back_by_hand(&mut self, record: &Record, event: &Event, decision: &mut Decision) {
         let facts = &event.facts;
-        let back = has_a_way_back(record, facts).and_then(|upgrade| match facts.current.is(&upgrade.folder) {
-            true => Ok(upgrade.folder.clone()),
-            false => Err("cosmovisor/current does not point at its binary".to_string()),
+        let back = has_a_way_back(record, facts).and_then(|upgrade| {
+            let folder = Some(upgrade.folder.clone()).filter(|folder| facts.current.is(folder));
+            folder.ok_or_else(|| "cosmovisor/current does not point at its binary".to_string())
         });
         let folder = match back {
             Ok(folder) => folder,

@@ -358,7 +358,6 @@ fn databases_are_found_as_the_node_finds_them_and_a_configuration_that_nobody_un
     }
 }
 
-/// They were put into the restored folders, whose entries then met those that had stayed: half a restore, for ever.
 /// The restore took its own notes away, began anew and filled the disk.
 #[test]
 fn what_watcher_works_with_is_in_no_backup_and_a_restore_that_would_move_it_is_refused() {
@@ -410,6 +409,7 @@ fn what_watcher_works_with_is_in_no_backup_and_a_restore_that_would_move_it_is_r
     drop(keep);
 }
 
+/// They were put into the restored folders, whose entries then met those that had stayed: half a restore, for ever.
 #[test]
 fn a_restore_goes_around_what_stays_where_it_is() {
     let (_keep, mut home) = home_with(&["genesis"]);
