@@ -23,7 +23,7 @@ use crate::{
     exit::{Ending, Failure},
     home::{
         Home,
-        backup::{self, Completion, Means, estimate, keep, restore, verify},
+        backup::{self, Completion, Means, Reset, estimate, keep, restore, verify},
         current, lock, record,
     },
     persona::Persona,
@@ -145,8 +145,12 @@ fn restored(home: &Home, wanted: Option<&str>, yes: bool, format: Format) -> any
     if lock::node(home)? == NodeLock::Held {
         bail!("a node runs on {}: stop it first", home.path.display());
     }
-    if !yes && !agreed(&backup)? {
+    let reset = restore::reset(home, &backup);
+    if !yes && !agreed(&backup, reset.as_ref())? {
         bail!("nothing is changed");
+    }
+    if let (true, Some(reset)) = (yes, &reset) {
+        tracing::warn!("{reset}");
     }
     let done = match unless_asked(home, &backup) {
         Err(error) if matches!(error.downcast_ref(), Some(restore::RestoreError::Stopped)) => {
@@ -157,14 +161,18 @@ fn restored(home: &Home, wanted: Option<&str>, yes: bool, format: Format) -> any
     };
     if format == Format::Json {
         let signed = done.signed.map(|(height, round, step)| json!({ "height": height, "round": round, "step": step }));
-        return told(&json!({ "restored": name(&backup), "failed": done.failed, "signed": signed }));
+        let (name, was_reset) = (name(&backup), reset.is_some());
+        return told(
+            &json!({ "restored": name, "failed": done.failed, "signed": signed, "signing_was_reset": was_reset }),
+        );
     }
     let mut text = format!("restored {}\n", name(&backup));
     for failed in &done.failed {
         let _ = writeln!(text, "  what was there is in {}", failed.display());
     }
     if let Some((height, round, step)) = done.signed {
-        let _ = writeln!(text, "  the validator last signed height {height}, round {round}, step {step}; that is kept");
+        let says = if reset.is_some() { "signing state is the backup's:" } else { "validator last signed" };
+        let _ = writeln!(text, "  the {says} height {height}, round {round}, step {step}; that is kept");
     }
     text += &which_version(home, &backup.plan);
     say(&text)
@@ -204,12 +212,13 @@ fn which_version(home: &Home, plan: &Plan) -> String {
 }
 
 /// Says what will be done, and asks.
-fn agreed(backup: &Completion) -> anyhow::Result<bool> {
+fn agreed(backup: &Completion, reset: Option<&Reset>) -> anyhow::Result<bool> {
     let mut text = format!("{} will be brought back to:\n", name(backup));
     for part in &backup.parts {
         let _ = writeln!(text, "  {}", part.live.display());
     }
     text.push_str("What is there is renamed and nothing is deleted. Keys and the signing state stay.\n");
+    text.extend(reset.map(|reset| format!("But {reset}.\n")));
     say(&text)?;
     super::is_wanted()
 }

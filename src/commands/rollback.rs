@@ -71,6 +71,7 @@ pub fn rollback(file: Option<&Path>, args: &RollbackArgs) -> anyhow::Result<Endi
     if record.verdict != Verdict::Pending || signed {
         told += "Its height is committed: every block since then has to be fetched and executed once more.\n";
     }
+    told.extend(backup::restore::reset(home, &backup).map(|reset| format!("But {reset}.\n")));
     super::say(Persona::Watcher, told)?;
     if !args.yes && !super::is_wanted()? {
         bail!("nothing was done");

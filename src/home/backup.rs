@@ -35,7 +35,7 @@ use layout::{INNER, Layout, beside, ours};
 pub(super) use layout::{name, signing_state};
 pub use list::{Completion, all, away, flaw, of, state, whereabouts};
 pub(super) use mount::is_point;
-pub use signing::Unreadable;
+pub use signing::{Reset, Unreadable};
 pub use work::{Part, Room};
 use work::{Way, Work};
 

@@ -319,6 +319,38 @@ fn a_signing_state_that_fell_behind_the_backup_is_brought_forward() {
     assert_eq!(home.read("data/priv_validator_state.json").trim(), r#"{"height":"10","round":0,"step":3}"#);
 }
 
+/// As `unsafe-reset-all` does it. What the backup keeps is no word on what was signed after it.
+#[test]
+fn a_signing_state_that_was_reset_is_told_before_and_after_with_both_heights() {
+    let home = validator();
+    upgraded(&home, &[MORE]);
+    let reset = || home.write("data/priv_validator_state.json", r#"{"height":"0","round":0,"step":0}"#);
+    let is_told = |told: &str| {
+        let said = "it says height 0, round 0, step 0, and the one in the backup height 10, round 0, step 3";
+        told.contains(said) && told.contains("put the last state that is known in its place, or wait")
+    };
+    reset();
+    for asks in [&["backups", "restore"], &["rollback"][..]] {
+        let asked = output(&mut command(&home, asks));
+        assert!(asked.status.code() == Some(64) && is_told(&text(&asked.stdout)), "{asked:?}");
+    }
+    let done = backups(&home, &["restore", "--yes"]);
+    let (stdout, stderr) = (text(&done.stdout), text(&done.stderr));
+    assert!(done.status.success() && stdout.contains("the signing state is the backup's: height 10"), "{done:?}");
+    assert!(stderr.lines().filter(|line| is_told(line)).count() == 2, "{stderr}");
+    let later = backups(&home, &["restore", "--yes"]);
+    assert!(!is_told(&text(&later.stderr)) && text(&later.stdout).contains("last signed height 10"), "{later:?}");
+    reset();
+    assert_eq!(json(&home, &["restore", "--yes", "--format", "json"])["signing_was_reset"], true);
+
+    reset();
+    assert!(output(&mut command(&home, &["rollback", "--yes"])).status.success());
+    let mut watcher = home.start(&[]);
+    assert!(is_told(&home.wait_for_log("the signing state was reset")));
+    home.wait_for_log("are as before it");
+    assert_eq!(watcher.stop().code(), Some(75));
+}
+
 #[test]
 fn a_list_that_cannot_be_understood_is_told_and_what_it_noted_is_still_there() {
     let home = validator();

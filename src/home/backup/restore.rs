@@ -19,7 +19,7 @@ use super::{
     list,
     mount::{self, Mount},
     place,
-    signing::{self, Unreadable},
+    signing::{self, Reset, Unreadable},
     verify::{Flaw, verify},
     work::{Room, Way, Work},
 };
@@ -144,6 +144,16 @@ pub fn obstacle(home: &Home, plan: &Plan) -> Option<String> {
     let (backup, layout) = super::of(home, plan).zip(Layout::of(home).ok())?;
     let stuck = backup.parts.iter().filter_map(|part| staying(&layout, &backup, part).err());
     stuck.filter(|error| matches!(error, RestoreError::Stuck { .. })).map(|error| error.to_string()).next()
+}
+
+/// That the node's own signing state is behind the backup's. A restore goes on with the backup's, which may be older than what
+/// was signed last.
+#[must_use]
+pub fn reset(home: &Home, backup: &Completion) -> Option<Reset> {
+    let layout = Layout::of(home).ok()?;
+    let kept = signing::later(&layout.signing, &backup.path.join(signing::KEPT)).ok()??.at;
+    let live = signing::read(&layout.signing).ok()??.at;
+    (live < kept).then_some(Reset { live, kept })
 }
 
 /// Completes a restore that was interrupted.
@@ -325,11 +335,15 @@ impl Swap {
         if let Some((path, content)) = self.signing.as_ref().filter(|_| !left.is_empty()) {
             let kept = signing::understood(path, content.clone().into_bytes())?;
             // A node may have signed since it was written down.
-            if signing::read(path)?.is_none_or(|now| now.at < kept.at) {
+            let live = signing::read(path)?.map(|now| now.at);
+            if live.is_none_or(|live| live < kept.at) {
                 let there = if_there(fs::metadata(path));
                 let around = || fs::metadata(path.parent().unwrap_or(path));
                 let alike = there.and_then(|there| there.map_or_else(around, Ok)).map_err(at(path))?;
                 carry::write_alike(path, content.as_bytes(), &alike)?;
+                if let Some(live) = live {
+                    tracing::warn!("{}", Reset { live, kept: kept.at });
+                }
             }
         }
         left.into_iter().try_for_each(|change| Ok(self.change(change)?))

@@ -18,6 +18,21 @@ pub(in crate::home) struct Signed {
     pub(super) content: Vec<u8>,
 }
 
+/// A signing state that says less than the one in a backup, which shows that somebody reset it: for people.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the signing state was reset: it says height {}, round {}, step {}, and the one in the backup height {}, round {}, step {}. \
+     The backup's holds from the restore on, and nobody knows what was signed after it, which may be signed once more: before a \
+     node starts, put the last state that is known in its place, or wait until the network is past what the validator signed",
+    .live.0, .live.1, .live.2, .kept.0, .kept.1, .kept.2
+)]
+pub struct Reset {
+    /// What the node's own says.
+    pub(super) live: (u64, u64, u64),
+    /// What the backup's says.
+    pub(super) kept: (u64, u64, u64),
+}
+
 /// Why nobody knows what was signed last.
 #[derive(Debug, thiserror::Error)]
 #[error("{path}: {reason}")]
