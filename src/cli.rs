@@ -168,12 +168,12 @@ pub enum BackupCommand {
     },
     /// Look whether a backup is still what it was when it was made. Ends with 1 where one is not.
     Verify {
-        /// Its name; every backup where none is given.
+        /// Its name or path; every backup where none is given.
         name: Option<String>,
     },
     /// Bring a backup back, all of it or nothing; what was there is renamed, and the signing state never goes back.
     Restore {
-        /// Its name; the newest where none is given.
+        /// Its name or path; the newest where none is given.
         name: Option<String>,
         /// Do it without asking.
         #[arg(long)]
@@ -181,7 +181,7 @@ pub enum BackupCommand {
     },
     /// Remove the checkpoints of upgrades that have passed, beyond `WATCHER_BACKUP_KEEP`, or the backups that are named.
     Prune {
-        /// Names of backups to remove, whatever they are.
+        /// Names or paths of backups to remove, whatever they are.
         names: Vec<String>,
         /// Also the last one from before an upgrade that has not passed.
         #[arg(long, requires = "names")]

@@ -235,7 +235,7 @@ fn pruned(home: &Home, names: &[String], force: bool, format: Format) -> anyhow:
         keep::prune(home)?
     } else {
         let away = backup::away(home);
-        let lost = |wanted: &String| away.iter().find(|backup| name(backup) == *wanted).cloned();
+        let lost = |wanted: &String| away.iter().find(|backup| is_meant(backup, wanted)).cloned();
         let gone = names.iter().map(|wanted| lost(wanted).map_or_else(|| named(home, Some(wanted)), Ok));
         let gone = gone.collect::<Result<Vec<_>, _>>()?;
         let (all, record) = (backup::all(home), record::read(home));
@@ -264,13 +264,18 @@ fn pruned(home: &Home, names: &[String], force: bool, format: Format) -> anyhow:
 fn named(home: &Home, wanted: Option<&str>) -> anyhow::Result<Completion> {
     let mut all = backup::all(home);
     let names = all.iter().map(name).collect::<Vec<_>>().join(", ");
-    let place = all.iter().rposition(|backup| wanted.is_none_or(|wanted| name(backup) == wanted));
+    let place = all.iter().rposition(|backup| wanted.is_none_or(|wanted| is_meant(backup, wanted)));
     match (place, wanted) {
         (Some(place), _) => Ok(all.swap_remove(place)),
         (None, None) => bail!("there is no backup"),
         (None, Some(wanted)) if names.is_empty() => bail!("there is no backup {wanted}, and no other"),
         (None, Some(wanted)) => bail!("there is no backup {wanted}; there are: {names}"),
     }
+}
+
+/// Whether a backup is meant by its name, or by its path as `list` prints it; shells put a slash behind either.
+fn is_meant(backup: &Completion, wanted: &str) -> bool {
+    Path::new(wanted) == backup.path || Path::new(wanted) == Path::new(&name(backup))
 }
 
 /// How long a backup stays, in words, and the time where it is known.

@@ -352,6 +352,29 @@ fn a_signing_state_that_was_reset_is_told_before_and_after_with_both_heights() {
 }
 
 #[test]
+fn a_backup_is_meant_by_its_name_and_by_its_path_with_or_without_a_slash_behind() {
+    let home = validator();
+    let saved = upgraded(&home, &[("WATCHER_BACKUP", "copy"), MORE]);
+    let (name, path) = (saved.file_name().expect("it has one").display(), saved.display());
+    for wanted in [name.to_string(), format!("{name}/"), path.to_string(), format!("{path}/")] {
+        let looked = json(&home, &["verify", &wanted, "--format", "json"]);
+        assert_eq!(looked["backups"][0]["whole"], true, "{wanted}: {looked}");
+    }
+    for wanted in [format!("{path}-2"), format!("elsewhere/{name}"), String::new(), "/".to_owned()] {
+        let refused = backups(&home, &["verify", &wanted]);
+        assert!(text(&refused.stderr).contains("there is no backup"), "{wanted}: {refused:?}");
+    }
+    json(&home, &["restore", &format!("{name}/"), "--yes", "--format", "json"]);
+    let pruned = || backups(&home, &["prune", &format!("{path}/"), "--force"]);
+    // One that is not there, and one that is.
+    fs::rename(&saved, home.at("elsewhere")).expect("the home can be written");
+    let refused = pruned();
+    assert!(text(&refused.stderr).contains("is that backup under another name"), "{refused:?}");
+    fs::rename(home.at("elsewhere"), &saved).expect("the home can be written");
+    assert!(pruned().status.success() && !saved.exists());
+}
+
+#[test]
 fn a_list_that_cannot_be_understood_is_told_and_what_it_noted_is_still_there() {
     let home = validator();
     let saved = upgraded(&home, &[MORE]);
