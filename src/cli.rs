@@ -211,7 +211,9 @@ pub enum Shared {
     /// Run the node, and carry it through every upgrade.
     ///
     /// Everything behind `run` goes to the node as it is. Meant for `watcher` are `--cosmovisor-config FILE`, anywhere, and,
-    /// as the first word, `--dry-run`: it tells what would be done with this home and environment, and touches nothing.
+    /// as the first word, `--dry-run`: it tells what would be done with this home and environment, and touches nothing. It ends
+    /// with 1 where `run` could not start the node, as where its binary is missing, and with 0 else, whether or not anybody
+    /// answers what is coming; for that there are `upcoming` and `check`.
     ///
     /// The configuration comes from the environment, then from the file.
     #[command(disable_help_flag = true, after_help = "Example:\n  watcher run start --home /var/lib/gaia")]

@@ -85,6 +85,15 @@ pub fn mark(home: &Home) -> io::Result<()> {
 /// # Errors
 /// Where there is no usable genesis binary; then nothing is left behind.
 pub fn point_at_genesis(home: &Home) -> io::Result<()> {
+    genesis(home)?;
+    point(home, Path::new("genesis"))
+}
+
+/// Whether there is a genesis binary that an absent `current` could be pointed at.
+///
+/// # Errors
+/// Where there is none.
+pub fn genesis(home: &Home) -> io::Result<()> {
     let binary = home.executable(&home.root().join("genesis"));
     let file = |meta: fs::Metadata| {
         if meta.is_file() { Ok(()) } else { Err(io::Error::other("it is not a file")) }
@@ -93,8 +102,7 @@ pub fn point_at_genesis(home: &Home) -> io::Result<()> {
     found.map_err(|error| {
         let text = format!("there is no current version and no genesis binary at {}: {error}", binary.display());
         io::Error::new(error.kind(), text)
-    })?;
-    point(home, Path::new("genesis"))
+    })
 }
 
 /// The executable that `current` leads to, fully resolved, made executable where it is not.

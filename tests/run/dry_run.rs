@@ -1,6 +1,10 @@
 //! `watcher run --dry-run` tells and does not touch.
 
-use std::{fs, os::unix::fs::MetadataExt as _, path::Path};
+use std::{
+    fs,
+    os::unix::fs::{MetadataExt as _, symlink},
+    path::Path,
+};
 
 use crate::home::{Home, output, text};
 
@@ -66,4 +70,23 @@ fn a_dry_run_tells_an_upgrade_that_is_held_and_one_that_is_past() {
     home.wait_for_log("has passed");
     watcher.stop();
     assert_eq!(halt(), "halt      none; data/upgrade-info.json is still of v2 at height 10, which is past");
+}
+
+#[test]
+fn what_run_would_refuse_to_start_is_told_with_its_exit_code() {
+    for (binary, linked) in [("genesis/bin/noded", false), ("genesis/bin/noded", true), ("upgrades/v2/bin/noded", true)]
+    {
+        let home = Home::halting();
+        home.remove(&format!("cosmovisor/{binary}"));
+        if linked {
+            let version = binary.trim_end_matches("/bin/noded");
+            symlink(version, home.at("cosmovisor/current")).expect("the home can be written");
+        }
+        let ended = output(&mut home.watcher(&["--dry-run", "start"]));
+        let told = text(&ended.stdout);
+        let current = told.lines().find(|line| line.starts_with("current")).unwrap_or_default();
+        assert!(current.contains("`run` would refuse to start: ") && current.contains(binary), "{told}");
+        let run = output(&mut home.watcher(&["start"]));
+        assert_eq!((ended.status.code(), run.status.code()), (Some(1), Some(1)), "{binary}: {told}{run:?}");
+    }
 }

@@ -19,7 +19,7 @@ use crate::{
     },
     exit::Ending,
     home::{
-        backup,
+        Home, backup, current,
         observe::{self, Observer},
     },
     http::secrets,
@@ -30,15 +30,18 @@ use crate::{
 pub(super) async fn run(config: &Config, endpoints: &[Endpoint]) -> anyhow::Result<Ending> {
     let home = &config.home;
     let facts = Observer::default().observe(home, &[], false);
-    super::super::say(Persona::Watcher, of_the_home(config, &facts))?;
+    let refusal = refusal(home, &facts);
+    super::super::say(Persona::Watcher, of_the_home(config, &facts, refusal.as_deref()))?;
+    // `run` starts its node whoever answers.
+    let ending = if refusal.is_some() { Ending::Failed } else { Ending::Fine };
     let trust = upcoming::trust(config.trust.clone(), Some(home));
     let survey = match upcoming::ask(endpoints, config.settings.quorum, &trust).await {
-        // Before the node's first start that is as it should be, where nobody else is named.
-        Err(error) if facts.lock == NodeLock::Free && config.rpc.is_empty() && config.rest.is_empty() => {
-            super::super::say(Persona::Watcher, format!("upcoming  not known, and the node does not run: {error}\n"))?;
-            return Ok(Ending::Fine);
+        Ok(survey) => survey,
+        Err(error) => {
+            let stands = if facts.lock == NodeLock::Free { ", and the node does not run" } else { "" };
+            super::super::say(Persona::Watcher, format!("upcoming  not known{stands}: {error}\n"))?;
+            return Ok(ending);
         }
-        survey => survey?,
     };
     let list = upcoming::of(&survey, home);
     let mut told = text::text(&list, &Zoned::now());
@@ -58,21 +61,29 @@ pub(super) async fn run(config: &Config, endpoints: &[Endpoint]) -> anyhow::Resu
         let _ = writeln!(told, "\n{}: {when}{}", text::name(&entry.name), would(config, &upgrade, &staged));
     }
     super::super::say(Persona::Watcher, told)?;
-    Ok(if list.unanswered.is_empty() { Ending::Fine } else { Ending::Failed })
+    Ok(ending)
 }
 
-fn of_the_home(config: &Config, facts: &Facts) -> String {
+/// Why `run` could start no node with what is there.
+fn refusal(home: &Home, facts: &Facts) -> Option<String> {
+    match &facts.current {
+        Current::Version(_) => None,
+        Current::Absent => {
+            facts.record.past_genesis().or_else(|| current::genesis(home).err().map(|error| error.to_string()))
+        }
+        Current::Broken { reason } => Some(reason.clone()),
+    }
+}
+
+fn of_the_home(config: &Config, facts: &Facts, refusal: Option<&str>) -> String {
     let home = &config.home;
     let mut lines = vec![("home", home.path.display().to_string())];
     lines.push((
         "current",
-        match &facts.current {
-            Current::Version(version) => version.to_string(),
-            Current::Absent => match facts.record.past_genesis() {
-                Some(reason) => format!("absent; `run` would refuse to start: {reason}"),
-                None => "absent; `run` would link it to genesis".to_owned(),
-            },
-            Current::Broken { reason } => format!("{reason}; `run` would refuse to start"),
+        match (refusal, &facts.current) {
+            (Some(reason), _) => format!("`run` would refuse to start: {reason}"),
+            (None, Current::Version(version)) => version.to_string(),
+            (None, _) => "absent; `run` would link it to genesis".to_owned(),
         },
     ));
     if facts.lock == NodeLock::Held {
