@@ -279,9 +279,9 @@ impl Core {
                 return Situation::Nothing;
             }
             let mut record = settled(&upgrade.plan, facts);
-            // The binary that runs is another.
+            // It came while another binary ran.
             let known = matches!(facts.current, Current::Version(Version::Genesis | Version::Upgrade(_)));
-            if known && !facts.current.is(&upgrade.folder) {
+            if known && !leftover && !facts.current.is(&upgrade.folder) {
                 record.verdict = Verdict::Skipped;
             }
             return Situation::Recorded(record);
