@@ -131,7 +131,7 @@ fn configured(persona: Persona, file: Option<&Path>) -> anyhow::Result<Config> {
         }
         Failure::usage(error)
     })?;
-    config.program = persona.program();
+    (config.persona, config.program) = (persona, persona.program());
     if persona == Persona::Cosmovisor && config.values.text("WATCHER_BACKUP").is_none() {
         config.home.manner.means = Means::Copy;
     }

@@ -61,6 +61,8 @@ pub struct Config {
     pub unknown: Vec<String>,
     /// Every value and where it came from.
     pub values: Values,
+    /// The name under which the program was started.
+    pub persona: Persona,
     /// How the program is called where its own commands are meant.
     pub program: String,
 }
@@ -194,6 +196,7 @@ pub fn read(
         logs: values.logs(),
         unknown: unknown::advice(names, file),
         values,
+        persona: Persona::Watcher,
         program: Persona::Watcher.program(),
     })
 }

@@ -29,13 +29,22 @@ impl Persona {
         if name == Some(OsStr::new(COSMOVISOR)) { Self::Cosmovisor } else { Self::Watcher }
     }
 
+    /// The name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Watcher => "watcher",
+            Self::Cosmovisor => COSMOVISOR,
+        }
+    }
+
     /// What has the commands that `watcher` alone has: under the name `cosmovisor`, the file behind that link.
     #[must_use]
     pub fn program(self) -> String {
         let file = env::current_exe().ok().filter(|file| {
             self == Self::Cosmovisor && file.file_name().is_some_and(|name| name != OsStr::new(COSMOVISOR))
         });
-        file.map_or_else(|| "watcher".to_owned(), |file| file.display().to_string())
+        file.map_or_else(|| Self::Watcher.name().to_owned(), |file| file.display().to_string())
     }
 
     /// The exit code: under the name `cosmovisor` whatever is not fine is 1.

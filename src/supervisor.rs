@@ -174,7 +174,8 @@ impl Supervisor {
             if let Some(exit) = self.carry_out(decision) {
                 if self.switched && exit == Exit::Fine && !self.config.settings.restart_after_upgrade {
                     tracing::info!(
-                        "upgrade detected, DAEMON_RESTART_AFTER_UPGRADE is off. Verify new upgrade and start cosmovisor again."
+                        "upgrade detected, DAEMON_RESTART_AFTER_UPGRADE is off. Verify new upgrade and start {} again.",
+                        self.config.persona.name()
                     );
                 }
                 return Ok(exit);

@@ -141,7 +141,7 @@ fn restored(home: &Home, wanted: Option<&str>, yes: bool, format: Format) -> any
     let backup = named(home, wanted)?;
     home.prepare()?;
     // Neither a node nor a watcher may start on data that change places.
-    let alone = lock::supervise(home).context("stop it first")?;
+    let alone = lock::supervise(home)?;
     if lock::node(home)? == NodeLock::Held {
         bail!("a node runs on {}: stop it first", home.path.display());
     }

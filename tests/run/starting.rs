@@ -4,7 +4,10 @@ use std::{fs, os::unix::fs::symlink, process::Command};
 
 use nix::{sys::stat::Mode, unistd::mkfifo};
 
-use crate::home::{Home, each, ended, output, text};
+use crate::{
+    home::{Home, each, ended, output, text},
+    orders::command,
+};
 
 /// A node that says that it runs, and ends.
 const RUNS: &str = "echo it runs";
@@ -116,5 +119,27 @@ fn a_pipe_in_the_place_of_a_small_file_holds_nothing_up() {
     let mut watcher = home.start(&[("UNSAFE_SKIP_BACKUP", "true")]);
     home.halt();
     home.expect_upgraded();
+    assert!(watcher.stop().success());
+}
+
+#[test]
+fn what_is_to_be_started_again_is_named_as_it_was_started() {
+    let home = Home::halting();
+    let mut watcher = home.start(&[("DAEMON_RESTART_AFTER_UPGRADE", "false")]);
+    home.halt();
+    assert!(ended(&mut watcher).success());
+    home.wait_for_log("Verify new upgrade and start watcher again.");
+}
+
+#[test]
+fn a_home_on_which_a_watcher_works_is_left_to_it_and_that_is_told_once() {
+    let home = Home::halting();
+    home.is_upgraded();
+    let mut watcher = home.start(&[]);
+    home.wait_until_ready();
+    for mut other in [home.watcher(&["start"]), command(&home, &["backups", "restore", "--yes"])] {
+        let refused = text(&output(&mut other).stderr);
+        assert!(refused.contains("already works on") && refused.matches("stop it first").count() == 1, "{refused}");
+    }
     assert!(watcher.stop().success());
 }
