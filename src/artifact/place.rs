@@ -185,7 +185,7 @@ mod tests {
         }
 
         fn verify(&self) -> io::Result<Verified> {
-            verify(&self.upgrades(), &self.upgrade.folder, "noded", &self.aside())
+            verify(&self.store, &self.upgrades(), &self.upgrade.folder, "noded", &self.aside())
         }
     }
 
@@ -300,6 +300,20 @@ mod tests {
         let Verified::Rotten { kept } = home.verify().unwrap() else { panic!("not found out") };
         assert_eq!(fs::read_to_string(kept.join("bin/noded")).unwrap(), "b@d!");
         assert_eq!(home.staged(), Staged::None);
+        // The store had the same file, and what was set aside was placed again without end.
+        assert_eq!(stored(&home.store, "noded"), []);
+        home.place(&home.keep("good")).unwrap();
+        assert!(matches!(home.verify().unwrap(), Verified::Same(_)));
+        // A copy of its own is left alone.
+        let before = fs::metadata(home.at("bin/noded")).unwrap().modified().unwrap();
+        fs::copy(home.at("bin/noded"), home.at("bin/copy")).unwrap();
+        fs::rename(home.at("bin/copy"), home.at("bin/noded")).unwrap();
+        fs::File::options().write(true).open(home.at("bin/noded")).unwrap().set_modified(before).unwrap();
+        home.verify().unwrap();
+        fs::write(home.at("bin/noded"), "b@d!").unwrap();
+        fs::File::options().write(true).open(home.at("bin/noded")).unwrap().set_modified(before).unwrap();
+        assert!(matches!(home.verify().unwrap(), Verified::Rotten { .. }));
+        assert_eq!(stored(&home.store, "noded").len(), 1);
     }
 
     #[test]

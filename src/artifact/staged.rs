@@ -10,8 +10,12 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::disk::{
-    below, fingerprint, link_or_copy, move_anywhere, naming, read_anew, read_json, sha256_of, sync_folder, write_json,
+use super::{
+    Store,
+    disk::{
+        below, fingerprint, link_or_copy, move_anywhere, naming, read_anew, read_json, sha256_of, sync_folder,
+        write_json,
+    },
 };
 use crate::{
     decide::{
@@ -106,7 +110,8 @@ pub enum Verified {
     Same(Box<Receipt>),
     /// Somebody put another file there: it is the operator's own, and the receipt is gone from its side.
     Operator,
-    /// Nobody touched it and yet its content differs: the disk has lost it. It was moved out of the way.
+    /// Nobody touched it and yet its content differs: the disk has lost it. It was moved out of the way, and is not in the store
+    /// any more, where it may be the same file.
     Rotten {
         /// Where it is now.
         kept: PathBuf,
@@ -117,7 +122,13 @@ pub enum Verified {
 ///
 /// # Errors
 /// `WouldBlock` where the file changed while it was read, and whatever the filesystem says.
-pub fn verify(upgrades: &Path, folder: &Folder, daemon_name: &str, aside: &Path) -> io::Result<Verified> {
+pub fn verify(
+    store: &Store,
+    upgrades: &Path,
+    folder: &Folder,
+    daemon_name: &str,
+    aside: &Path,
+) -> io::Result<Verified> {
     let path = upgrades.join(folder.as_str());
     let binary = binary_in(&path, daemon_name);
     let Some(placed) = read_placed(&path) else { return Ok(Verified::Operator) };
@@ -130,6 +141,8 @@ pub fn verify(upgrades: &Path, folder: &Folder, daemon_name: &str, aside: &Path)
         return Ok(Verified::Same(Box::new(receipt)));
     }
     if before == placed.receipt.file {
+        // First: what is set aside would be placed from there again.
+        store.drop_rotten(&placed.receipt, daemon_name)?;
         return Ok(Verified::Rotten { kept: set_aside(upgrades, folder, aside, daemon_name)? });
     }
     let kept = free_folder(aside, folder, &placed.receipt.sha256)?;

@@ -10,7 +10,10 @@ use std::{
 
 use tempfile::TempDir;
 
-use super::disk::{files_below, fingerprint, naming, read_json, sha256_of, sync_folder, write_json};
+use super::{
+    disk::{files_below, fingerprint, naming, read_json, sha256_of, sync_folder, write_json},
+    staged::weigh,
+};
 use crate::{
     decide::facts::Receipt,
     home::{make_folders, owned_alike, unless_missing},
@@ -67,6 +70,15 @@ impl Store {
             fs::remove_dir_all(&tree).map_err(naming("cannot remove", &tree))?;
         }
         Ok(())
+    }
+
+    /// Removes an artifact whose executable is not what it was, and leaves one that is.
+    pub(super) fn drop_rotten(&self, receipt: &Receipt, daemon_name: &str) -> io::Result<()> {
+        let tree = self.tree(&receipt.sha256);
+        match weigh(&self.executable(receipt, daemon_name)) {
+            Ok((_, found)) if found == receipt.sha256 => Ok(()),
+            _ => unless_missing(fs::remove_dir_all(&tree)).map(drop).map_err(naming("cannot remove", &tree)),
+        }
     }
 
     /// The executable of a verified artifact.

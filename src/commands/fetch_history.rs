@@ -134,7 +134,7 @@ impl Stager<'_> {
         let aside = self.home.own().join("aside");
         let folder = &upgrade.folder;
         if let (Staged::Suspect(_), false) = (artifact::read_staged(&upgrades, folder, daemon), self.dry_run) {
-            artifact::verify(&upgrades, folder, daemon, &aside)?;
+            artifact::verify(&store, &upgrades, folder, daemon, &aside)?;
         }
         let runs = current::read(self.home).is(folder);
         let staged = artifact::read_staged(&upgrades, folder, daemon);

@@ -79,14 +79,16 @@ async fn stage(config: &Config, upgrade: &Upgrade) -> anyhow::Result<()> {
     let (upgrades, aside) = (home.upgrades(), home.own().join("aside"));
     home.prepare().with_context(|| format!("cannot work in {}", home.root().display()))?;
     let staged = match artifact::read_staged(&upgrades, folder, &home.daemon) {
-        Staged::Ours(_) | Staged::Suspect(_) => match artifact::verify(&upgrades, folder, &home.daemon, &aside)? {
-            Verified::Same(receipt) => Staged::Ours(*receipt),
-            Verified::Operator => Staged::Operator,
-            Verified::Rotten { kept } => {
-                tracing::warn!(kept = %kept.display(), "what was staged had changed on the disk and is set aside");
-                Staged::None
+        Staged::Ours(_) | Staged::Suspect(_) => {
+            match artifact::verify(&home.store(), &upgrades, folder, &home.daemon, &aside)? {
+                Verified::Same(receipt) => Staged::Ours(*receipt),
+                Verified::Operator => Staged::Operator,
+                Verified::Rotten { kept } => {
+                    tracing::warn!(kept = %kept.display(), "what was staged had changed on the disk and is set aside");
+                    Staged::None
+                }
             }
-        },
+        }
         other => other,
     };
     let place = home.executable(&home.upgrade(folder));

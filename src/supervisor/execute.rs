@@ -171,7 +171,12 @@ impl Supervisor {
             }
             FetchJob::Verify(folder) => self.jobs.spawn_blocking(id, move |_| {
                 let aside = home.own().join("aside");
-                match artifact::verify(&home.upgrades(), &folder, &home.daemon, &aside) {
+                match artifact::verify(&home.store(), &home.upgrades(), &folder, &home.daemon, &aside) {
+                    Ok(artifact::Verified::Rotten { kept }) => {
+                        let kept = kept.display();
+                        tracing::warn!(%folder, %kept, "what was staged has changed on the disk, is set aside, and is to be fetched anew");
+                        Outcome::Done
+                    }
                     Ok(verified) => {
                         tracing::debug!(%folder, ?verified, "hashed");
                         Outcome::Done
