@@ -101,11 +101,18 @@ impl Supervisor {
         let lock = lock::supervise(&config.home)?;
         // A failure that stands in it keeps every node from being started.
         record::readable(&config.home).with_context(|| format!("cannot read {}", config.home.record().display()))?;
+        if let Some((reason, kept)) = record::set_aside_damaged(&config.home) {
+            tracing::warn!(
+                path = %config.home.record().display(), %reason, kept = %kept.display(),
+                "what is remembered of the last upgrade cannot be understood: whether it failed is not known any more, and hooks that \
+                 may have run, run again"
+            );
+        }
         if let Err(error) = backup::ahead::put_back(&config.home) {
             tracing::warn!(%error, "what a backup left that did not end is in the way");
         }
         if backup::restore::is_pending(&config.home) {
-            tracing::warn!("a restore was interrupted, and is completed");
+            tracing::warn!("a restore was interrupted, and is to be completed");
             backup::restore::resume(&config.home)?;
         }
         if let Err(error) = backup::restore::clear(&config.home, &lock) {

@@ -1,9 +1,10 @@
 //! The record: the little that the disk does not show by itself.
 
 use std::{
-    fs::{File, OpenOptions},
+    fs::{self, File, OpenOptions},
     io,
     os::unix::fs::FileExt as _,
+    path::PathBuf,
 };
 
 use super::{Home, SMALL, read_small, unless_missing, write_whole};
@@ -35,6 +36,17 @@ pub fn readable(home: &Home) -> io::Result<()> {
         Err(error) if !matches!(error.kind(), NotFound | InvalidData) => Err(error),
         _ => Ok(()),
     }
+}
+
+/// Why the record cannot be understood, where it is there, and where a copy of it is kept: the next one is written over it.
+#[must_use]
+pub fn set_aside_damaged(home: &Home) -> Option<(String, PathBuf)> {
+    let bytes = read_small(&home.record(), SMALL).ok()?;
+    let reason = serde_json::from_slice::<Record>(&bytes).err()?.to_string();
+    let kept = home.record().with_extension("damaged.json");
+    // It is for people, and nothing hangs on it.
+    let _ = fs::write(&kept, bytes);
+    Some((reason, kept))
 }
 
 /// Writes the record. One that settles an upgrade or gives it up is durable, and renamed into place. One on the way of the swap is

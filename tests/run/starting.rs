@@ -122,6 +122,29 @@ fn a_pipe_in_the_place_of_a_small_file_holds_nothing_up() {
     assert!(watcher.stop().success());
 }
 
+/// A disk's doing. One ended without a word of what to do, the other without any, and the failed binary was tried once more.
+#[test]
+fn notes_of_its_own_that_cannot_be_understood_are_told_with_what_hangs_on_them() {
+    let home = Home::steady();
+    home.write("cosmovisor/watcher/record.json", "{\"plan\"");
+    symlink("genesis", home.at("cosmovisor/current")).expect("the home can be written");
+    let mut watcher = home.start(&[]);
+    home.wait_for_call("start genesis");
+    let told = home.wait_for_log("what is remembered of the last upgrade cannot be understood");
+    assert!(told.contains("record.json") && told.contains("EOF"), "{told}");
+    assert_eq!(home.read("cosmovisor/watcher/record.damaged.json"), "{\"plan\"");
+    assert!(watcher.stop().success());
+
+    home.write("cosmovisor/watcher/restore.json", "{");
+    for dry in [true, false] {
+        let args = if dry { ["run", "--dry-run", "start"].as_slice() } else { &["run", "start"] };
+        let refused = output(&mut command(&home, args));
+        let told = text(&refused.stdout) + &text(&refused.stderr);
+        assert_eq!(refused.status.code(), Some(1), "{told}");
+        assert!(told.contains("restore.json") && told.contains("`watcher backups restore`"), "{told}");
+    }
+}
+
 #[test]
 fn what_is_to_be_started_again_is_named_as_it_was_started() {
     let home = Home::halting();

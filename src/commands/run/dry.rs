@@ -66,6 +66,9 @@ pub(super) async fn run(config: &Config, endpoints: &[Endpoint]) -> anyhow::Resu
 
 /// Why `run` could start no node with what is there.
 fn refusal(home: &Home, facts: &Facts) -> Option<String> {
+    if let Some(impasse) = backup::restore::impasse(home) {
+        return Some(impasse);
+    }
     match &facts.current {
         Current::Version(_) => None,
         Current::Absent => {

@@ -81,6 +81,14 @@ pub enum RestoreError {
         .0.needed, .0.what, .0.place.display(), .0.free
     )]
     NoRoom(Room),
+    /// Nobody knows how far one is that was interrupted.
+    #[error(
+        "a restore was interrupted, and {}, which says what is left of it, cannot be understood: {}: no node is started before \
+         you move it away; data and configuration may be half of then and half of now, so bring the backup back anew with \
+         `watcher backups restore`",
+        .0.path.display(), .0.source
+    )]
+    Forgotten(At),
     /// Something on disk failed.
     #[error("the restore failed: {0}")]
     Disk(#[from] At),
@@ -156,6 +164,19 @@ pub fn reset(home: &Home, backup: &Completion) -> Option<Reset> {
     (live < kept).then_some(Reset { live, kept })
 }
 
+/// Why one that was interrupted cannot be completed, as far as can be told without trying.
+#[must_use]
+pub fn impasse(home: &Home) -> Option<String> {
+    let path = swap_path(home);
+    let text = unless_missing(fs::read(&path)).map_err(at(&path)).map_err(RestoreError::from);
+    let tried = text.and_then(|text| text.map_or(Ok(()), |text| understood(&path, &text)?.check_home(home)));
+    tried.err().map(|error| error.to_string())
+}
+
+fn understood(path: &Path, text: &[u8]) -> Result<Swap, RestoreError> {
+    serde_json::from_slice(text).map_err(io::Error::other).map_err(at(path)).map_err(RestoreError::Forgotten)
+}
+
 /// Completes a restore that was interrupted.
 ///
 /// # Errors
@@ -163,7 +184,7 @@ pub fn reset(home: &Home, backup: &Completion) -> Option<Reset> {
 pub fn resume(home: &Home) -> Result<(), RestoreError> {
     let path = swap_path(home);
     let Some(text) = unless_missing(fs::read(&path)).map_err(at(&path))? else { return Ok(()) };
-    let swap: Swap = serde_json::from_slice(&text).map_err(io::Error::other).map_err(at(&path))?;
+    let swap: Swap = understood(&path, &text)?;
     swap.check_home(home)?;
     swap.carry_out()?;
     // Before it is forgotten, or a kill would have it done twice.
