@@ -101,6 +101,18 @@ fn who_is_past_the_height_has_no_say() {
 }
 
 #[test]
+fn at_its_halt_a_plan_has_not_passed() {
+    let world = says(plan("v2", HEIGHT + 1));
+    world.network.site.change(|chain| {
+        let now = chain.time(chain.saved).expect("the last block is kept");
+        chain.save(now);
+    });
+    let told = world.upcoming(&[]);
+    assert!(told.quietly().contains("v2 at height 121, where the chain halts now"), "{told:?}");
+    assert!(!told.quietly().contains("is not ahead of the chain"), "{told:?}");
+}
+
+#[test]
 fn what_is_only_proposed_is_claimed() {
     let world = World::with(vec![crate::world::voted_on(plan("v2", FAR))]);
     assert_eq!(beliefs(&[&world], &[]), ["claimed"]);

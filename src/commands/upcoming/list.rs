@@ -99,7 +99,7 @@ pub fn list(
             }
             Err(error) => (None, Some(error.to_string()), false),
         };
-        if plan.height <= survey.height {
+        if plan.height < survey.height || plan.height == survey.height && state < State::Scheduled {
             problem = Some(format!("height {} is not ahead of the chain, which is at {}", plan.height, survey.height));
         }
         let eta = survey.pace.eta(plan.height, survey.as_of).filter(|_| plan.height > survey.height);

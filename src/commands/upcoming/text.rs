@@ -62,6 +62,8 @@ fn bounded(text: &str, most: usize) -> String {
 
 fn head(entry: &Entry) -> String {
     let blocks = match entry.blocks_left {
+        // At its halt a chain has decided the block, and goes no further.
+        0 if entry.state >= State::Scheduled => "where the chain halts now".to_owned(),
         0 => "which has passed".to_owned(),
         1 => "in 1 block".to_owned(),
         blocks => format!("in {blocks} blocks"),
