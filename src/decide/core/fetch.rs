@@ -83,6 +83,7 @@ impl Core {
                 if !due && !self.may_stage(&upgrade.plan) {
                     return false;
                 }
+                self.missing(upgrade, due.then_some(Urgency::Now), decision);
                 let at = if due { event.now } else { self.fetch_time(upgrade, event.now) };
                 if event.now < at {
                     wake_by(decision, at);
@@ -135,7 +136,9 @@ impl Core {
             _ if !self.settings.downloads => {
                 "binary not present, downloading disabled: DAEMON_ALLOW_DOWNLOAD_BINARIES is not true".to_string()
             }
-            _ => return, // It is being fetched; failures are told as they happen.
+            // Each failure is told as it happens. That there is still none is told once it does not pass at once.
+            asks if self.fetching.get(&format!("{asks:?}")).is_none_or(|retry| retry.failures < 4) => return,
+            _ => "it could not be fetched so far, and is tried again: the warnings say why".to_string(),
         };
         let urgency = urgency.unwrap_or_else(|| schedule::urgency(left.and_then(|left| left.1)));
         // At the halt it is said again and again.

@@ -21,15 +21,20 @@ fn a_fetch_that_fails_is_tried_again_seldomer_each_time_and_faster_once_it_is_du
     let mut scene = fetching(&v2);
     let again =
         |pause| format!("fetching the binary of upgrade \"v2\" failed and is tried again in {pause}s: it broke");
+    // Once it does not pass at once, and at the halt once more, its operator is told where he may put it.
+    let missing = "upgrade \"v2\" at height 1000 has no binary: place it at $DAEMON_HOME/cosmovisor/upgrades/v2/bin/$DAEMON_NAME \
+                   (it could not be fetched so far, and is tried again: the warnings say why)";
     for pause in [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300] {
         let told = scene.fetch_ends(failed("it broke"));
-        told.says(&[&again(pause)]).wakes(scene.now + Duration::from_secs(pause));
+        let (failed, again) = (again(pause), [missing]);
+        told.says(&[&[failed.as_str()], &again[..usize::from(pause == 8)]].concat())
+            .wakes(scene.now + Duration::from_secs(pause));
         assert_eq!(scene.seconds(pause - 1).0.fetch, None);
         assert!(scene.seconds(1).0.fetch.is_some());
     }
     scene.facts.info = Info::Plan { upgrade: v2, fingerprint: file(10), origin: Origin::Node };
     scene.facts.record = present(record());
-    scene.fetch_ends(failed("it broke")).says(&[&again(5)]);
+    scene.fetch_ends(failed("it broke")).says(&[&again(5), missing]);
 }
 
 #[test]
