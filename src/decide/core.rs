@@ -104,6 +104,8 @@ pub struct Core {
     sought: Option<Folder>,
     /// At which committed height the node stands with a block more in its store, and since when.
     stands: Option<(u64, Duration)>,
+    /// The own node does not answer: where it stands is not known.
+    unheard: bool,
     /// How often another version was chosen for the data in this process.
     chosen: u32,
     /// The plan whose binary is too new for the data, which were set back: the version before it runs to its height once more.
@@ -229,7 +231,8 @@ impl Core {
     /// writes it at the halt, and anew where data were set back.
     fn corrected(&mut self, event: &Event) -> Option<Event> {
         let Info::Plan { upgrade, fingerprint, origin: Origin::Node } = &event.facts.info else { return None };
-        if self.run.has_not_written(*fingerprint, upgrade.plan.height) {
+        let known = known_foreign(&event.facts) == Some(*fingerprint);
+        if known || self.run.has_not_written(*fingerprint, upgrade.plan.height) {
             self.foreign = Some(*fingerprint);
         }
         (self.foreign == Some(*fingerprint)).then(|| {
@@ -346,6 +349,7 @@ fn record_of(plan: &Plan, facts: &Facts) -> Record {
     let signed_before = if lost || facts.signer_unknown.is_some() { u64::MAX } else { 0 };
     Record {
         data: known_data(facts),
+        foreign: known_foreign(facts),
         starts: u32::from(lost),
         signed_before,
         ..Record::new(plan.clone(), version_of(facts))
@@ -354,12 +358,18 @@ fn record_of(plan: &Plan, facts: &Facts) -> Record {
 
 /// The record of a home whose last upgrade is nothing to it any more; which data are known stays so.
 fn nothing_on(facts: &Facts) -> Record {
-    Record { data: known_data(facts), ..Record::nothing(version_of(facts)) }
+    let (data, foreign) = (known_data(facts), known_foreign(facts));
+    Record { data, foreign, ..Record::nothing(version_of(facts)) }
 }
 
 /// The data on which a node of this home last made blocks.
 fn known_data(facts: &Facts) -> Option<DataIdentity> {
     if let RecordFact::Present(record) = &facts.record { record.data } else { None }
+}
+
+/// The `upgrade-info.json` that is known to be none of the node's.
+fn known_foreign(facts: &Facts) -> Option<Fingerprint> {
+    if let RecordFact::Present(record) = &facts.record { record.foreign } else { None }
 }
 
 fn version_of(facts: &Facts) -> Version {

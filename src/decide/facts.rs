@@ -341,6 +341,9 @@ pub struct Record {
     /// The backup that lies there is of before the old binary ran on, or of an earlier upgrade of the same name and height.
     #[serde(default)]
     pub outdated: bool,
+    /// The `upgrade-info.json` that looks like the node's and that a person wrote.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub foreign: Option<Fingerprint>,
 }
 
 /// How an upgrade ended.
@@ -421,6 +424,7 @@ impl Record {
             signed_before: 0,
             data: None,
             outdated: false,
+            foreign: None,
         }
     }
 
@@ -431,8 +435,16 @@ impl Record {
         // On the same data earlier starts still count: one of them may have committed the height.
         let (signed_before, starts) =
             if is_back { (signed.unwrap_or(u64::MAX), 0) } else { (self.signed_before, self.starts) };
-        let (data, outdated) = (self.data, self.outdated);
-        Self { starts, retried, signed_before, data, outdated, ..Self::new(self.plan.clone(), self.from.clone()) }
+        let (data, outdated, foreign) = (self.data, self.outdated, self.foreign);
+        Self {
+            starts,
+            retried,
+            signed_before,
+            data,
+            outdated,
+            foreign,
+            ..Self::new(self.plan.clone(), self.from.clone())
+        }
     }
 
     /// The record of a home on which no upgrade was carried out yet. It is written (durably) before the first start, so

@@ -82,6 +82,14 @@ pub enum Ruling {
 }
 
 impl Orders {
+    /// Whether a plan is written into `upgrade-info.json` anew once its place is free there.
+    #[must_use]
+    pub fn names(&self, plan: &Plan) -> bool {
+        let is = |name: &str, height| *name == plan.name && height == plan.height;
+        self.queue.iter().any(|queued| is(&queued.name, queued.height))
+            || self.exact.as_ref().is_some_and(|exact| !exact.missed && is(&exact.name, exact.height))
+    }
+
     /// The brake that is on for an upgrade, if any.
     #[must_use]
     pub fn hold(&self, folder: &Folder) -> Option<&Hold> {

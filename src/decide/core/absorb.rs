@@ -274,13 +274,15 @@ impl Core {
     pub(super) fn heard(&mut self, heard: &Heard, event: &Event, decision: &mut Decision) {
         match &heard.news {
             News::Block { height, committed: Some(committed), .. } if heard.endpoint == OWN_NODE => {
+                self.unheard = false;
                 if let Run::Alive(life) = &mut self.run {
                     life.heard(NodeAnswer { latest: Some(*height), committed: Some(*committed) });
                 }
             }
             // A node that does not run cannot answer.
             News::Failed { .. } if heard.endpoint == OWN_NODE && !self.run.is_alive() => {}
-            News::Failed { reason, .. } => {
+            News::Failed { reason, silent } => {
+                self.unheard |= *silent && heard.endpoint == OWN_NODE;
                 let endpoint = heard.endpoint.0;
                 self.tell(format!("endpoint {endpoint} {}", wording(reason)), decision, || Note::Endpoint {
                     endpoint,

@@ -168,9 +168,13 @@ impl Core {
             Info::Plan { upgrade, fingerprint, origin } => (upgrade, *fingerprint, *origin),
         };
         let plan = &upgrade.plan;
-        // The file has room for one.
+        // The file has room for one. What the orders name is named again by itself.
+        let (orders, is_alive) = (&facts.orders, self.run.is_alive());
+        let is_short = is_alive && self.run.life().and_then(Life::height).is_some_and(|at| at + 1 < plan.height);
         if let Some(lost) = self.by_hand.take_if(|by_hand| by_hand != plan)
             && origin == Origin::Node
+            && !is_short
+            && !orders.names(&lost)
         {
             decision.notes.push(Note::Overwritten { lost, by: plan.clone() });
         }

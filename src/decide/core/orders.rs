@@ -40,6 +40,7 @@ impl Core {
             self.tell(format!("order {reason}"), decision, || Note::OrderUnreadable(reason.clone()));
         }
         if self.remember_the_data(facts, decision)
+            || self.remembers_who_wrote_it(facts, decision)
             || self.is_stuck(event, decision)
             || self.replace_now(facts, decision)
         {

@@ -12,7 +12,7 @@ use super::{
         note::Note,
         run::{Ear, Run},
     },
-    Core, known_data, version_of, wake_by,
+    Core, info, known_data, version_of, wake_by,
 };
 
 /// How often another version is chosen in one run of `watcher`.
@@ -67,7 +67,11 @@ impl Core {
         let Run::Alive(life) = &self.run else { return false };
         let stands = match (life.latest, life.committed) {
             // One that was told to stop there does what it was told.
-            (Some(latest), Some(committed)) if latest == committed + 1 && life.halt != Some(latest) => Some(committed),
+            (Some(latest), Some(committed))
+                if latest == committed + 1 && life.halt != Some(latest) && !self.unheard =>
+            {
+                Some(committed)
+            }
             _ => None,
         };
         let since = self.stands.filter(|(at, _)| Some(*at) == stands).map_or(event.now, |(_, since)| since);
@@ -156,6 +160,18 @@ impl Core {
         self.chosen += 1;
         decision.notes.push(Note::Chosen { version: version.clone(), instead_of: version_of(facts) });
         self.begin(HomeJob::Choose(version), decision);
+    }
+
+    /// Remembers which `upgrade-info.json` is none of the node's: the next node may end before it says so. Whether it does
+    /// so now.
+    pub(super) fn remembers_who_wrote_it(&mut self, facts: &Facts, decision: &mut Decision) -> bool {
+        let RecordFact::Present(record) = &facts.record else { return false };
+        let foreign = info(facts).map(|(_, fingerprint)| fingerprint).filter(|file| self.foreign == Some(*file));
+        if foreign.is_none() || record.foreign == foreign {
+            return false;
+        }
+        self.begin(HomeJob::Remember(Record { foreign, ..record.clone() }), decision);
+        true
     }
 
     /// Remembers that a node of this home made blocks on these data, past the last upgrade: older ones stay strange until

@@ -214,7 +214,7 @@ fn strange(home: &Home, backup: &Completion) -> Option<String> {
 pub fn whereabouts(home: &Home, backup: &Completion) -> String {
     let path = backup.path.display();
     // What the node runs on is not to be moved.
-    let moved = moved(home, backup).ok().flatten().filter(|to| *to != resolved(&home.data()));
+    let moved = moved(home, backup).ok().flatten().filter(|to| resolved(to) != resolved(&home.data()));
     if let Some(to) = moved.as_deref().map(Path::display) {
         return format!("the backup {path} lies in {to} now, and is none there: move it back (`mv {to} {path}`)");
     }
@@ -457,6 +457,23 @@ mod tests {
             let is_there = |path: &Path| path.join("application.db/000003.ldb").exists();
             assert!(is_there(&home.data()) && is_there(&again.path));
         }
+    }
+
+    /// Its operator was told to move the link to the data away.
+    #[test]
+    fn a_backup_that_the_node_runs_on_through_a_link_is_not_to_be_moved_either() {
+        let (keep, mut home) = home_with(&["genesis"]);
+        home.backups = Some(home.path.clone());
+        let disk = keep.path().join("disk");
+        fs::create_dir(&disk).unwrap();
+        fs::rename(home.data(), disk.join("data")).unwrap();
+        std::os::unix::fs::symlink(disk.join("data"), home.data()).unwrap();
+        database(&home.data().join("application.db"));
+        let first = taken(&home, 5);
+        fs::rename(disk.join("data"), disk.join("data.bad")).unwrap();
+        fs::rename(&first.path, disk.join("data")).unwrap();
+        let [lost] = &away(&home)[..] else { panic!("{:?}", away(&home)) };
+        assert!(!whereabouts(&home, lost).contains("`mv "), "{}", whereabouts(&home, lost));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What `upgrade-info.json` leads to.
 
 use super::*;
-use crate::decide::facts::Verdict;
+use crate::decide::{facts::Verdict, orders::Exact};
 
 #[test]
 fn a_file_that_is_no_plan_is_told_once_it_stays_that_way_and_hinders_nothing() {
@@ -445,4 +445,52 @@ fn a_file_of_what_is_past_that_is_written_anew_is_settled_once() {
         let jobs = (0..20).take_while(|_| scene.core.home.job().is_some() && scene.done().0.exit.is_none()).count();
         assert!(jobs < 20, "{:?}", scene.core.home);
     }
+}
+
+/// A queued or an exact one is named again by itself, and a file that somebody wrote anew was not the node's.
+#[test]
+fn only_what_the_node_wrote_over_and_nobody_names_again_is_told_as_lost() {
+    let named = |change: &dyn Fn(&mut Facts)| {
+        let mut scene = Scene::running(Settings::default());
+        let upgrade = upgrade("v3", HEIGHT + 3);
+        scene.facts.info = Info::Plan { upgrade, fingerprint: file(9), origin: Origin::Operator };
+        change(&mut scene.facts);
+        scene.asks();
+        scene.ends(answer(HEIGHT - 1, HEIGHT - 1)).says(&[]);
+        scene
+    };
+    let mut queued = named(&|facts| facts.orders.queue = [plan("v3", HEIGHT + 3)].into());
+    queued.facts.info = written(Origin::Node);
+    queued.tick().says(&[]);
+    let exact = Exact { name: "v3".into(), folder: folder("v3"), height: HEIGHT + 3, missed: false };
+    let mut exact = named(&|facts| facts.orders.exact = Some(exact.clone()));
+    exact.facts.info = written(Origin::Node);
+    exact.tick().says(&[]);
+    // An editor leaves no execute bit.
+    let mut scene = named(&|_| {});
+    let upgrade = upgrade("v4", HEIGHT + 500);
+    scene.facts.info = Info::Plan { upgrade, fingerprint: file(10), origin: Origin::Node };
+    scene.tick().says(&[]);
+}
+
+/// The node ended at once (a port in use), and the upgrade was carried out at whatever height that was.
+#[test]
+fn a_plan_that_was_written_by_hand_is_so_for_the_next_watcher_too() {
+    let mut scene = Scene::running(Settings::default());
+    scene.facts.info = written(Origin::Node);
+    scene.facts.staged.insert(folder("v2"), Staged::Operator);
+    scene.asks();
+    scene.ends(answer(HEIGHT - 500, HEIGHT - 500));
+    for _ in 0..5 {
+        if scene.after(Settings::default().poll_interval).0.home.is_some()
+            && scene.core.home.job() != Some(&HomeJob::Ask)
+        {
+            scene.done();
+        }
+    }
+    // The next one.
+    (scene.core, scene.facts.lock) = (Core::new(Settings::default()), NodeLock::Free);
+    scene.tick().starts(Version::Genesis);
+    scene.done();
+    scene.exits(code(1)).leaves(Exit::NodeEnded(code(1)));
 }

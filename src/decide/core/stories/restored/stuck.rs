@@ -93,3 +93,16 @@ fn one_that_stands_at_a_block_is_told_after_a_minute() {
     let commits = |scene: &mut Scene| scene.is_at(HEIGHT, HEIGHT).says(&[]).0.home.is_none().then_some(()).unwrap();
     stands(HEIGHT, Settings::default(), &commits).says(&[]);
 }
+
+/// It was heard of in the middle of a block, and made others while its RPC was too busy to say so.
+#[test]
+fn one_that_is_not_heard_of_does_not_stand() {
+    let mut scene = Scene::running(Settings::default());
+    scene.is_at(101, 100);
+    scene.seconds(33);
+    scene.hears(OWN_NODE, News::Failed { reason: "it does not answer".into(), silent: true });
+    scene.seconds(300).says(&[]);
+    scene.is_at(151, 150).says(&[]);
+    scene.seconds(59).says(&[]);
+    assert_eq!(scene.seconds(1).0.notes.len(), 1);
+}
