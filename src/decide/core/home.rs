@@ -198,7 +198,9 @@ impl Core {
                     Situation::Under { upgrade, record: self.with_hooks(record) }
                 }
                 // The data was restored to before the height, and the node has halted at it once more.
-                _ if !leftover && !switched => self.candidate(facts, upgrade, fingerprint, origin, leftover),
+                _ if !leftover && !switched && !self.skips(plan) => {
+                    self.candidate(facts, upgrade, fingerprint, origin, leftover)
+                }
                 _ => Situation::Nothing,
             };
         }
@@ -478,7 +480,7 @@ impl Core {
             // An order asked for its end, and for its return.
             Run::Ended { life, .. } if life.unwanted => {
                 // A replacement at a height knows that height from the node that ended.
-                if !self.replace_now(&event.facts, decision) {
+                if !self.replace_now(&event.facts, decision) && !self.names_where_it_stood(&event.facts, decision) {
                     self.run = Run::Never;
                     self.keep_running(event, decision);
                 }

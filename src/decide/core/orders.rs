@@ -145,7 +145,7 @@ impl Core {
         let signed = signed_on_these(facts).map(|signed| signed.saturating_sub(1));
         let committed = self.run.life().and_then(|life| life.committed).max(signed);
         facts.orders.exact.as_ref().filter(|exact| {
-            !exact.missed
+            !(exact.missed || self.settings.skip_heights.contains(&exact.height))
                 && version_of(facts) != Version::Upgrade(exact.folder.clone())
                 && committed.is_none_or(|committed| committed < exact.height)
         })
@@ -173,6 +173,25 @@ impl Core {
             self.stop_within(Duration::ZERO, decision);
         }
         beyond
+    }
+
+    /// Has the file name the exact upgrade before whose height the node stood when it was ended: nothing else makes it due
+    /// there, and the node would be started and ended again and again. Whether there is something to do.
+    pub(super) fn names_where_it_stood(&mut self, facts: &Facts, decision: &mut Decision) -> bool {
+        let stood = self.run.life().and_then(|life| life.halt.filter(|height| life.stands_before(*height)));
+        let Some(exact) = self.exact_ahead(facts).filter(|exact| Some(exact.height) == stood).cloned() else {
+            return false;
+        };
+        let over = info(facts).map(|(upgrade, fingerprint)| (upgrade.plan.height, fingerprint));
+        if matches!(facts.info, Info::Unreadable { .. }) || over.is_some_and(|(height, _)| height >= exact.height) {
+            let reason = "data/upgrade-info.json is of another upgrade".to_string();
+            decision.notes.push(Note::NotExact { exact: exact.clone(), reason });
+            self.begin(HomeJob::Missed(Exact { missed: true, ..exact }), decision);
+        } else {
+            let plan = Plan { name: exact.name, height: exact.height, info: String::new() };
+            self.begin(HomeJob::Name { plan, over: over.map(|(_, fingerprint)| fingerprint) }, decision);
+        }
+        true
     }
 
     /// Restarts the node once, shortly before the height but not within a hundred blocks of it, so that it stops there.

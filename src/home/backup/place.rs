@@ -20,8 +20,8 @@ use crate::home::{Home, if_there, make_folders};
 /// # Errors
 /// [`BackupError`], also where one of the folders cannot be found.
 pub fn check(home: &Home) -> Result<(), BackupError> {
-    check_more(home)?;
     let Some(chosen) = &home.backups else { return Ok(()) };
+    check_more(home)?;
     let place = of(home, chosen)?;
     written(there(&place))
 }

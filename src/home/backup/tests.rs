@@ -466,3 +466,12 @@ fn the_backup_of_an_upgrade_that_is_over_is_looked_at_only_where_it_may_be_taken
     orders::write_ruling(&home, Some(Ruling::Rollback)).unwrap();
     assert_eq!(seen(&record), Backup::Complete);
 }
+
+/// It was kept down for what no backup would have had in it.
+#[test]
+fn where_no_backup_is_wanted_nothing_is_said_of_what_would_be_in_it() {
+    let (_keep, mut home) = home_with(&["genesis"]);
+    home.manner.more = vec!["cosmovisor".into()];
+    home.backups = None;
+    place::check(&home).unwrap();
+}

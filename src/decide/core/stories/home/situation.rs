@@ -494,3 +494,19 @@ fn a_plan_that_was_written_by_hand_is_so_for_the_next_watcher_too() {
     scene.done();
     scene.exits(code(1)).leaves(Exit::NodeEnded(code(1)));
 }
+
+/// The record was written again and again, without a pause and without end.
+#[test]
+fn a_height_that_was_named_by_hand_and_is_skipped_is_settled_once() {
+    for origin in [Origin::Operator, Origin::Node] {
+        let mut scene = Scene::running(Settings { skip_heights: [HEIGHT].into(), ..Settings::default() });
+        scene.facts.info = written(origin);
+        let Run::Alive(life) = &mut scene.core.run else { panic!("it runs") };
+        // As of a plan without an execute bit.
+        life.answered(file(10), NodeAnswer { latest: Some(HEIGHT - 9), committed: None }, scene.now);
+        scene.is_at(HEIGHT - 9, HEIGHT - 9);
+        scene.is_at(HEIGHT + 1, HEIGHT);
+        let jobs = (0..20).take_while(|_| scene.core.home.job().is_some() && scene.done().0.exit.is_none()).count();
+        assert!(jobs < 20, "{:?}", scene.core.home);
+    }
+}

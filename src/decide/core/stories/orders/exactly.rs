@@ -272,3 +272,47 @@ fn what_was_signed_on_other_data_does_not_keep_a_node_from_stopping_before_its_h
     asked(&mut scene, HEIGHT - 200);
     assert_eq!(scene.core.home.job(), Some(&HomeJob::Generation));
 }
+
+/// It was started and killed again and again: only the file makes it due there.
+#[test]
+fn one_that_stands_before_its_height_and_whose_file_does_not_name_it_is_not_killed_for_ever() {
+    let other = |height, number| Info::Plan {
+        upgrade: upgrade("v3", height),
+        fingerprint: file(number),
+        origin: Origin::Operator,
+    };
+    let settled = |info, skips: bool| {
+        let mut scene = armed_with(false, info);
+        if skips {
+            // As it is of a `watcher` that was started like that.
+            scene.core.settings.skip_heights = [HEIGHT].into();
+        }
+        for _ in 0..20 {
+            let Some(job) = scene.core.home.job().cloned() else {
+                scene.seconds(1);
+                continue;
+            };
+            match job {
+                HomeJob::Ask | HomeJob::Greet => drop(scene.ends(answer(HEIGHT - 1, HEIGHT - 1))),
+                HomeJob::Stop { .. } => {
+                    scene.exits(NodeExit::Signal(9));
+                    if matches!(scene.core.home.job(), Some(HomeJob::Stop { .. })) {
+                        scene.done();
+                    }
+                }
+                HomeJob::Name { .. } => {
+                    scene.facts.info = written(Origin::Operator);
+                    scene.done();
+                }
+                HomeJob::Start { halt: None, .. } => return "goes on",
+                HomeJob::BackUp(_) | HomeJob::CustomHook(_) | HomeJob::Switch { .. } => return "switches",
+                _ => drop(scene.done()),
+            }
+        }
+        "for ever"
+    };
+    assert_eq!(settled(Info::Absent, false), "switches");
+    assert_eq!(settled(other(HEIGHT - 1, 7), false), "switches");
+    assert_eq!(settled(other(HEIGHT + 5, 7), false), "goes on");
+    assert_eq!(settled(written(Origin::Operator), true), "goes on");
+}
