@@ -22,5 +22,5 @@ pub use info::Platform;
 pub use libraries::is_operators;
 pub use needs::{Needs, needs};
 pub use place::place;
-pub use staged::{Verified, has_receipt, keep, read_staged, renew, set_aside, verify, weigh};
+pub use staged::{Verified, has_receipt, keep, read_staged, receipt_flaw, renew, set_aside, verify, weigh};
 pub use store::{Store, stored};

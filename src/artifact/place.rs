@@ -127,7 +127,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        artifact::{Verified, is_operators, read_staged, renew, set_aside, stored, verify},
+        artifact::{Verified, is_operators, read_staged, receipt_flaw, renew, set_aside, stored, verify},
         decide::{
             facts::Staged,
             plan::{Artifact, Asks, Folder, Plan},
@@ -314,6 +314,17 @@ mod tests {
         fs::File::options().write(true).open(home.at("bin/noded")).unwrap().set_modified(before).unwrap();
         assert!(matches!(home.verify().unwrap(), Verified::Rotten { .. }));
         assert_eq!(stored(&home.store, "noded").len(), 1);
+    }
+
+    #[test]
+    fn a_receipt_that_the_disk_spoilt_is_named() {
+        let home = Home::new();
+        home.place(&home.keep("ours")).unwrap();
+        let flaw = || receipt_flaw(&home.upgrades(), &home.upgrade.folder);
+        assert_eq!(flaw(), None);
+        fs::write(home.at("watcher-receipt.json"), "").unwrap();
+        assert_eq!(home.staged(), Staged::Operator);
+        assert!(flaw().is_some_and(|flaw| flaw.contains("watcher-receipt.json") && flaw.contains("remove both")));
     }
 
     #[test]

@@ -77,6 +77,19 @@ pub fn has_receipt(upgrades: &Path, folder: &Folder) -> bool {
     upgrades.join(folder.as_str()).join(RECEIPT).is_file()
 }
 
+/// Why a binary counts as an operator's although a receipt of ours lies beside it.
+#[must_use]
+pub fn receipt_flaw(upgrades: &Path, folder: &Folder) -> Option<String> {
+    let path = upgrades.join(folder.as_str());
+    let spoilt = has_receipt(upgrades, folder) && read_placed(&path).is_none();
+    spoilt.then(|| {
+        format!(
+            "{} cannot be understood, so that the binary beside it is taken as yours: remove both to have it fetched anew",
+            path.join(RECEIPT).display()
+        )
+    })
+}
+
 /// Keeps a version's binary under another name, with the receipt that was for it: another one takes its place.
 ///
 /// # Errors
@@ -148,6 +161,10 @@ pub fn verify(
     let kept = free_folder(aside, folder, &placed.receipt.sha256)?;
     move_anywhere(&path.join(RECEIPT), &kept.join(RECEIPT))?;
     sync_folder(&path)?;
+    tracing::warn!(
+        binary = %binary.display(), sha256 = found, placed = placed.receipt.sha256,
+        "another file has taken the place of what was fetched: it is taken as yours, whatever the plan demands"
+    );
     Ok(Verified::Operator)
 }
 

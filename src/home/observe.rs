@@ -33,7 +33,7 @@ pub struct Observer {
     /// for one that nobody began here.
     record: Option<RecordFact>,
     /// What is wanted for a version and cannot be understood, as it was told.
-    told: BTreeMap<Folder, version::NotUnderstood>,
+    told: BTreeMap<Folder, String>,
     /// Why a backup could not be brought back, and when that was looked at: it takes a look at each file beside it.
     obstacle: Option<(Instant, Option<String>)>,
     /// Where the validator keeps what it signed last, and when the node's configuration was asked for that.
@@ -125,19 +125,18 @@ impl Observer {
     fn staged(&mut self, home: &Home, folder: &Folder) -> Staged {
         let staged = artifact::read_staged(&home.upgrades(), folder, &home.daemon);
         let place = home.upgrade(folder);
-        match version::read(&place).and_then(|_| version::startable(&home.executable(&place))) {
-            Err(error) if staged != Staged::None => {
-                if self.told.get(folder) != Some(&error) {
-                    tracing::error!("{error}");
-                    self.told.insert(folder.clone(), error);
-                }
-                Staged::Arriving
+        let ready = version::read(&place).and_then(|_| version::startable(&home.executable(&place)));
+        let unusable = ready.err().filter(|_| staged != Staged::None).map(|error| error.to_string());
+        let spoilt = || artifact::receipt_flaw(&home.upgrades(), folder).filter(|_| staged == Staged::Operator);
+        match unusable.clone().or_else(spoilt) {
+            Some(error) if self.told.get(folder) != Some(&error) => {
+                tracing::error!("{error}");
+                self.told.insert(folder.clone(), error);
             }
-            _ => {
-                self.told.remove(folder);
-                staged
-            }
+            Some(_) => {}
+            None => drop(self.told.remove(folder)),
         }
+        if unusable.is_some() { Staged::Arriving } else { staged }
     }
 
     fn info(&mut self, home: &Home) -> Info {
