@@ -12,6 +12,7 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::sync::{mpsc, watch};
 
 use super::upcoming::endpoints_at;
@@ -64,6 +65,7 @@ pub fn run(persona: Persona, mut args: Vec<OsString>) -> anyhow::Result<Ending> 
         if dry {
             return dry::run(&config, &endpoints).await;
         }
+        raise_the_limit_of_open_files();
         let ears = listen(&config, endpoints)?;
         let (pass_exit_code, program) = (config.pass_exit_code, config.program.clone());
         let logged = persona == Persona::Watcher && !config.logs.disabled;
@@ -80,6 +82,13 @@ pub fn run(persona: Persona, mut args: Vec<OsString>) -> anyhow::Result<Ending> 
         }
         Err(Failure { ending, reason }.into())
     })
+}
+
+/// As every Go program does at its start (golang/go#46279), so that a supervisor and its backups have as many as the node takes.
+fn raise_the_limit_of_open_files() {
+    let limit = getrlimit(Resource::RLIMIT_NOFILE);
+    // With fewer it works as well, as long as they suffice.
+    let _ = limit.and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));
 }
 
 fn configured(persona: Persona, file: Option<&Path>, args: &[OsString]) -> anyhow::Result<Config> {
@@ -113,7 +122,7 @@ fn configured(persona: Persona, file: Option<&Path>, args: &[OsString]) -> anyho
     }
     // A node that needs no backup now is not kept down for it: an upgrade looks again before it stops the node.
     match backup::place::check(home) {
-        Err(error @ (BackupError::NotMounted { .. } | BackupError::Refused { .. })) => {
+        Err(error @ (BackupError::NotMounted { .. } | BackupError::Refused { .. } | BackupError::Ours { .. })) => {
             tracing::error!("{error}; the next upgrade will wait for that");
         }
         checked => checked?,
