@@ -393,14 +393,19 @@ fn a_list_that_cannot_be_understood_is_told_and_what_it_noted_is_still_there() {
     assert!(json(&home, &["restore", "--yes", "--format", "json"])["restored"] == name);
 }
 
-#[test]
-fn the_only_way_back_from_an_upgrade_that_has_not_passed_is_not_removed_unless_that_is_said() {
-    let home = Home::halting();
+/// Its v2 ends at once, and `watcher` is stopped once it holds the upgrade.
+fn fails_to_upgrade(home: &Home, settings: &[(&str, &str)]) {
     home.script("cosmovisor/upgrades/v2/bin/noded", "[ $1 = start ] && exit 3\nexit 0\n");
-    let mut watcher = home.start(&[("WATCHER_UPGRADE_MAX_RESTARTS", "0")]);
+    let mut watcher = home.start(&[&[("WATCHER_UPGRADE_MAX_RESTARTS", "0")], settings].concat());
     home.halt();
     home.wait_for_log("\"v2\" at height 10 failed");
     assert_eq!(watcher.stop().code(), Some(75));
+}
+
+#[test]
+fn the_only_way_back_from_an_upgrade_that_has_not_passed_is_not_removed_unless_that_is_said() {
+    let home = Home::halting();
+    fails_to_upgrade(&home, &[]);
     let saved = home.backups().remove(0);
     let name = saved.file_name().expect("it has one").to_str().expect("it is text");
     let refused = backups(&home, &["prune", name]);
@@ -415,11 +420,7 @@ fn the_only_way_back_from_an_upgrade_that_has_not_passed_is_not_removed_unless_t
 #[test]
 fn a_backup_with_what_watcher_works_with_is_not_brought_back_and_the_upgrade_stays_held() {
     let home = validator();
-    home.script("cosmovisor/upgrades/v2/bin/noded", "[ $1 = start ] && exit 3\nexit 0\n");
-    let mut watcher = home.start(&[("WATCHER_UPGRADE_MAX_RESTARTS", "0"), MORE]);
-    home.halt();
-    home.wait_for_log("\"v2\" at height 10 failed");
-    assert_eq!(watcher.stop().code(), Some(75));
+    fails_to_upgrade(&home, &[MORE]);
     let own = |path: &str| format!("{:?}", home.at(path));
     let listed = home.read("cosmovisor/watcher/backups.json").replace(&own("more"), &own("cosmovisor"));
     home.write("cosmovisor/watcher/backups.json", &listed);
@@ -429,10 +430,13 @@ fn a_backup_with_what_watcher_works_with_is_not_brought_back_and_the_upgrade_sta
     output(&mut command(&home, &["rollback", "--yes"]));
     home.wait_for_log("bring back by hand");
     assert_eq!(watcher.stop().code(), Some(75));
-    // A node that needs no backup now is not kept down for it.
+    // A node that needs no backup now is not kept down for it: it is the verdict that keeps this one.
+    let verdicts = || home.log_lines("\"v2\" at height 10 failed").len();
+    let before = verdicts();
     let mut watcher = home.start(&[(MORE.0, "cosmovisor")]);
     let told = home.wait_for_log("WATCHER_BACKUP_PATHS names cosmovisor, which is /");
     assert!(told.contains("the next upgrade will wait for that"), "{told}");
+    wait::until("the verdict is told", LIMIT, || (verdicts() > before).then_some(()));
     assert_eq!(watcher.stop().code(), Some(75));
     assert!(!files(&home.path).iter().any(|path| path.to_string_lossy().contains("-failed-")));
 }
@@ -475,11 +479,7 @@ fn a_restore_that_is_interrupted_before_it_changed_anything_says_so_and_nothing_
 #[test]
 fn a_backup_that_was_moved_to_where_backups_go_now_is_told_of_with_the_way_back() {
     let (home, elsewhere) = (Home::halting(), Home::empty());
-    home.script("cosmovisor/upgrades/v2/bin/noded", "[ $1 = start ] && exit 3\nexit 0\n");
-    let mut watcher = home.start(&[("WATCHER_UPGRADE_MAX_RESTARTS", "0")]);
-    home.halt();
-    home.wait_for_log("\"v2\" at height 10 failed");
-    assert_eq!(watcher.stop().code(), Some(75));
+    fails_to_upgrade(&home, &[]);
     let saved = home.backups().remove(0);
     let moved = elsewhere.at(saved.file_name().expect("it has one").to_str().expect("it is text"));
     fs::rename(&saved, &moved).expect("both are in one folder for what is temporary");
