@@ -81,6 +81,14 @@ pub enum Ruling {
     Rollback,
 }
 
+impl Exact {
+    /// As it is written into `upgrade-info.json`.
+    #[must_use]
+    pub fn plan(&self) -> Plan {
+        Plan { name: self.name.clone(), height: self.height, info: String::new() }
+    }
+}
+
 impl Orders {
     /// Whether a plan is written into `upgrade-info.json` anew once its place is free there.
     #[must_use]

@@ -1,10 +1,7 @@
 //! A node that crashes while no upgrade is under way: it is started again where its operator wants that.
 
 use ::core::time::Duration;
-use alloc::{
-    format,
-    string::{String, ToString},
-};
+use alloc::{format, string::String};
 
 use super::{
     super::{
@@ -77,9 +74,8 @@ fn hopeless(life: &Life) -> Option<String> {
     let Ear::Heard(words) = &life.ear else { return None };
     Some(match words {
         Words::WrongAppHash => {
-            "it came to another state than the network (wrong app hash): compare its binary with what others \
-                                run, or give it other data"
-                .to_string()
+            const REMEDY: &str = "compare its binary with what others run, or give it other data";
+            format!("it came to another state than the network (wrong app hash): {REMEDY}")
         }
         Words::Needs(folder) => format!("its data need the binary of upgrade {folder}"),
         Words::TooNew(folder) => format!("its binary is that of upgrade {folder}, and its data are from before it"),

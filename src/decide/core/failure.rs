@@ -144,14 +144,14 @@ impl Core {
     /// The height is committed.
     pub(super) fn passed(&mut self, record: &Record, decision: &mut Decision) {
         let (plan, verdict) = (record.plan.clone(), Verdict::Skipped);
-        decision.notes.push(if self.skips(&plan) { Note::Proven { plan, verdict } } else { Note::Passed(plan) });
+        decision.notes.push(if self.skips(plan.height) { Note::Proven { plan, verdict } } else { Note::Passed(plan) });
         self.settles(record, decision);
     }
 
     fn settles(&mut self, record: &Record, decision: &mut Decision) {
         let mut record = record.clone();
         record.settle();
-        if self.skips(&record.plan) {
+        if self.skips(record.plan.height) {
             record.verdict = Verdict::Skipped;
         }
         (self.attempt, self.failing.waits) = (None, 0);
@@ -287,7 +287,7 @@ impl Core {
             }
             (_, Some(_)) if self.clears_the_home(facts, decision) || self.replace_now(facts, decision) => {}
             (_, Some(failure))
-                if self.skips(&record.plan)
+                if self.skips(record.plan.height)
                     && (failure.state == FailureState::RolledBack
                         || failure.state == FailureState::Held && !facts.current.is(&failure.folder)) =>
             {
@@ -303,13 +303,14 @@ impl Core {
         true
     }
 
-    pub(super) fn skips(&self, plan: &Plan) -> bool {
-        self.settings.skip_heights.contains(&plan.height)
+    /// Whether the node is told to skip what is scheduled for a height.
+    pub(super) fn skips(&self, height: u64) -> bool {
+        self.settings.skip_heights.contains(&height)
     }
 
     /// Tells where that is wanted of an upgrade whose binary is linked: x/upgrade has it go on without a migration as well.
     pub(super) fn skips_too_late(&mut self, plan: &Plan, decision: &mut Decision) {
-        if self.skips(plan) {
+        if self.skips(plan.height) {
             self.tell(format!("skips too late {}", key(plan)), decision, || Note::SkipsTooLate(plan.clone()));
         }
     }

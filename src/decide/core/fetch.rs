@@ -137,7 +137,7 @@ impl Core {
                 "binary not present, downloading disabled: DAEMON_ALLOW_DOWNLOAD_BINARIES is not true".to_string()
             }
             // Each failure is told as it happens. That there is still none is told once it does not pass at once.
-            asks if self.fetching.get(&format!("{asks:?}")).is_none_or(|retry| retry.failures < 4) => return,
+            asks if self.fetching.get(&key_of_artifact(asks)).is_none_or(|retry| retry.failures < 4) => return,
             _ => "it could not be fetched so far, and is tried again: the warnings say why".to_string(),
         };
         let urgency = urgency.unwrap_or_else(|| schedule::urgency(left.and_then(|left| left.1)));
@@ -157,8 +157,12 @@ impl Core {
 /// one before it.
 pub(super) fn key_of(job: &FetchJob) -> String {
     match job {
-        FetchJob::Fetch { upgrade, .. } => format!("{:?}", upgrade.asks),
+        FetchJob::Fetch { upgrade, .. } => key_of_artifact(&upgrade.asks),
         FetchJob::Verify(folder) => folder.to_string(),
         FetchJob::Compare(height) => height.to_string(),
     }
+}
+
+fn key_of_artifact(asks: &Asks) -> String {
+    format!("{asks:?}")
 }

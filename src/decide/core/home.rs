@@ -185,7 +185,7 @@ impl Core {
         let present = if let RecordFact::Present(record) = &facts.record { Some(record) } else { None };
         if let Some(record) = present.filter(|record| record.is_of(plan)) {
             return match record.verdict {
-                Verdict::Pending if !switched && self.skips(plan) => {
+                Verdict::Pending if !switched && self.skips(plan.height) => {
                     Situation::Recorded(self.drops(plan, facts, decision))
                 }
                 Verdict::Pending if !switched && self.makes_way.take_if(|way| way == plan).is_some() => {
@@ -198,7 +198,7 @@ impl Core {
                     Situation::Under { upgrade, record: self.with_hooks(record) }
                 }
                 // The data was restored to before the height, and the node has halted at it once more.
-                _ if !leftover && !switched && !self.skips(plan) => {
+                _ if !leftover && !switched && !self.skips(plan.height) => {
                     self.candidate(facts, upgrade, fingerprint, origin, leftover)
                 }
                 _ => Situation::Nothing,
@@ -233,7 +233,7 @@ impl Core {
             }
             return Situation::Recorded(record);
         }
-        let ignored = if self.skips(plan) {
+        let ignored = if self.skips(plan.height) {
             // So that it never is due, whatever becomes of the flag.
             if committed.is_some_and(|committed| committed >= plan.height) {
                 return Situation::Recorded(Record { verdict: Verdict::Skipped, ..settled(plan, facts) });
@@ -308,7 +308,7 @@ impl Core {
             ladder::next(upgrade, &record, &event.facts, Context { settings: &self.settings, run: &self.run, hashed });
         let folder = upgrade.folder.clone();
         let plan = upgrade.plan.clone();
-        let begins = record.starts == 0 && record.from == version_of(&event.facts);
+        let begins = is_before_its_first_start(&record, &event.facts);
         match rung {
             Rung::AppHook | Rung::Start if begins && self.is_held(upgrade, &event.facts, decision) => {
                 self.run_on(upgrade, event, decision);
@@ -374,7 +374,7 @@ impl Core {
     /// The record of an upgrade that is begun and whose old binary runs on: hooks and backup speak of other data then.
     pub(super) fn outlived(&mut self, facts: &Facts) -> Option<Record> {
         let RecordFact::Present(record) = &facts.record else { return None };
-        let runs_on = record.verdict == Verdict::Pending && record.starts == 0 && record.from == version_of(facts);
+        let runs_on = record.verdict == Verdict::Pending && is_before_its_first_start(record, facts);
         if !runs_on {
             return None;
         }
@@ -445,7 +445,7 @@ impl Core {
                 record.signed_before = record.signed_before.max(event.facts.signed_height.unwrap_or_default());
             }
             // What ended in the folder that it comes to was the old one.
-            if record.starts == 0 && record.from == version_of(&event.facts) {
+            if is_before_its_first_start(&record, &event.facts) {
                 self.run = Run::Never;
             }
             record.starts = record.starts.saturating_add(1);
@@ -627,6 +627,11 @@ impl Core {
         self.home.begin(id, job.clone());
         decision.home = Some((id, job));
     }
+}
+
+/// Whether what `current` points at is the version from before an upgrade, whose binary was never started.
+fn is_before_its_first_start(record: &Record, facts: &Facts) -> bool {
+    record.starts == 0 && record.from == version_of(facts)
 }
 
 /// The record of an upgrade that needs no switch.

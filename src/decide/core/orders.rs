@@ -1,10 +1,7 @@
 //! Standing orders of the operator: the brake, the queue, an exact height, a replacement.
 
 use ::core::time::Duration;
-use alloc::{
-    format,
-    string::{String, ToString},
-};
+use alloc::{format, string::ToString};
 
 use super::{
     super::{
@@ -119,7 +116,7 @@ impl Core {
         }
         // An upgrade of the chain in between has taken the file of an exact one.
         let exact = self.exact_ahead(facts).filter(|exact| exact.height > height);
-        let exact = exact.map(|exact| Plan { name: exact.name.clone(), height: exact.height, info: String::new() });
+        let exact = exact.map(Exact::plan);
         // What is to come in at its exact height does not come in before it.
         let waits = |plan: &Plan| facts.orders.exact.as_ref().is_some_and(|exact| exact.name == plan.name);
         let ahead = queue.iter().filter(|plan| plan.height > height && !waits(plan)).chain(&exact);
@@ -145,7 +142,7 @@ impl Core {
         let signed = signed_on_these(facts).map(|signed| signed.saturating_sub(1));
         let committed = self.run.life().and_then(|life| life.committed).max(signed);
         facts.orders.exact.as_ref().filter(|exact| {
-            !(exact.missed || self.settings.skip_heights.contains(&exact.height))
+            !(exact.missed || self.skips(exact.height))
                 && version_of(facts) != Version::Upgrade(exact.folder.clone())
                 && committed.is_none_or(|committed| committed < exact.height)
         })
@@ -188,8 +185,7 @@ impl Core {
             decision.notes.push(Note::NotExact { exact: exact.clone(), reason });
             self.begin(HomeJob::Missed(Exact { missed: true, ..exact }), decision);
         } else {
-            let plan = Plan { name: exact.name, height: exact.height, info: String::new() };
-            self.begin(HomeJob::Name { plan, over: over.map(|(_, fingerprint)| fingerprint) }, decision);
+            self.begin(HomeJob::Name { plan: exact.plan(), over: over.map(|(_, fingerprint)| fingerprint) }, decision);
         }
         true
     }

@@ -97,7 +97,7 @@ impl Core {
         }
         let height = at + 1;
         let scheduled = self.knowledge.scheduled().into_iter().find(|upgrade| upgrade.plan.height == height);
-        let plan = scheduled.map(|upgrade| upgrade.plan.clone()).filter(|plan| !self.skips(plan));
+        let plan = scheduled.map(|upgrade| upgrade.plan.clone()).filter(|plan| !self.skips(plan.height));
         self.tell(format!("stands {} {height}", self.reminder()), decision, || match plan {
             Some(plan) => Note::Unwritten(plan),
             None => Note::Stands { height },

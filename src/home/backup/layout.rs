@@ -189,6 +189,10 @@ impl Layout {
 /// # Errors
 /// [`BackupError::Ours`].
 pub(super) fn check_more(home: &Home) -> Result<(), BackupError> {
+    // A backup at the halt asks as well.
+    if home.manner.more.is_empty() {
+        return Ok(());
+    }
     let root = resolved(&home.root());
     let kept = [Some(resolved(&home.path)), Some(root.clone()), home.backups.as_deref().map(resolved)];
     for named in &home.manner.more {

@@ -167,14 +167,17 @@ pub fn reset(home: &Home, backup: &Completion) -> Option<Reset> {
 /// Why one that was interrupted cannot be completed, as far as can be told without trying.
 #[must_use]
 pub fn impasse(home: &Home) -> Option<String> {
-    let path = swap_path(home);
-    let text = unless_missing(fs::read(&path)).map_err(at(&path)).map_err(RestoreError::from);
-    let tried = text.and_then(|text| text.map_or(Ok(()), |text| understood(&path, &text)?.check_home(home)));
-    tried.err().map(|error| error.to_string())
+    pending(home).err().map(|error| error.to_string())
 }
 
-fn understood(path: &Path, text: &[u8]) -> Result<Swap, RestoreError> {
-    serde_json::from_slice(text).map_err(io::Error::other).map_err(at(path)).map_err(RestoreError::Forgotten)
+/// What is left of one that was interrupted, where it is this home's.
+fn pending(home: &Home) -> Result<Option<Swap>, RestoreError> {
+    let path = swap_path(home);
+    let Some(text) = unless_missing(fs::read(&path)).map_err(at(&path))? else { return Ok(None) };
+    let swap: Result<Swap, _> = serde_json::from_slice(&text).map_err(io::Error::other).map_err(at(&path));
+    let swap = swap.map_err(RestoreError::Forgotten)?;
+    swap.check_home(home)?;
+    Ok(Some(swap))
 }
 
 /// Completes a restore that was interrupted.
@@ -182,15 +185,13 @@ fn understood(path: &Path, text: &[u8]) -> Result<Swap, RestoreError> {
 /// # Errors
 /// [`RestoreError`].
 pub fn resume(home: &Home) -> Result<(), RestoreError> {
-    let path = swap_path(home);
-    let Some(text) = unless_missing(fs::read(&path)).map_err(at(&path))? else { return Ok(()) };
-    let swap: Swap = understood(&path, &text)?;
-    swap.check_home(home)?;
+    let Some(swap) = pending(home)? else { return Ok(()) };
     swap.carry_out()?;
     // Before it is forgotten, or a kill would have it done twice.
     // Where it is written and not synced, everybody sees it: then it is done.
     let noted = record::restored(home, &swap.plan).or_else(|_| record::restored(home, &swap.plan));
     noted.map_err(at(&home.record()))?;
+    let path = swap_path(home);
     fs::remove_file(&path).and_then(|()| sync_folder(&home.own())).map_err(at(&path))?;
     Ok(())
 }
