@@ -1,12 +1,13 @@
-//! Progress of long work: a bar on a terminal, elsewhere a log line for every tenth.
+//! Progress of long work: a bar on a terminal, elsewhere a log line for every tenth, or every minute.
 
 use std::{
     io::{self, IsTerminal as _, Write},
     os::fd::AsFd,
     sync::{
         Mutex, OnceLock, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
+    time::{Duration, Instant},
 };
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -113,13 +114,16 @@ pub(crate) async fn of_fetching(
     artifact::fetch(request, &|progress| meter.show(progress.done, progress.total)).await
 }
 
+/// How long nothing is told at most.
+const SELDOM: Duration = Duration::from_mins(1);
+
 /// Shows how far something has come that counts bytes.
 #[derive(Debug)]
 struct Meter {
     what: String,
     bar: Option<ProgressBar>,
-    /// The last tenth that was told.
-    tenth: AtomicU64,
+    /// The last tenth that was told, and when something was.
+    told: Mutex<(u64, Instant)>,
 }
 
 impl Meter {
@@ -131,7 +135,7 @@ impl Meter {
             ProgressBar::no_length().with_style(style.progress_chars("=> ")).with_message(what.clone())
         });
         DRAWN.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&bar);
-        Self { what, bar, tenth: AtomicU64::new(0) }
+        Self { what, bar, told: Mutex::new((0, Instant::now())) }
     }
 
     /// So much is done, of so much.
@@ -143,11 +147,25 @@ impl Meter {
             bar.set_position(done);
             return;
         }
-        let Some(total) = total.filter(|total| *total > 0) else { return };
-        let tenth = done.saturating_mul(10) / total;
-        if self.tenth.fetch_max(tenth, Ordering::Relaxed) < tenth {
-            tracing::info!("{}: {} % ({done} of {total} bytes)", self.what, tenth * 10);
+        let percent = total.and_then(|total| done.saturating_mul(100).checked_div(total)).unwrap_or_default();
+        if !self.is_due(percent) {
+            return;
         }
+        if let Some(total) = total {
+            tracing::info!("{}: {percent} % ({done} of {total} bytes)", self.what);
+        } else {
+            tracing::info!("{}: {done} bytes", self.what);
+        }
+    }
+
+    /// Whether a line is due. What hardly moves is told as well: at a halt somebody waits for it.
+    fn is_due(&self, percent: u64) -> bool {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let due = percent / 10 > told.0 || told.1.elapsed() >= SELDOM;
+        if due {
+            *told = (told.0.max(percent / 10), Instant::now());
+        }
+        due
     }
 }
 
@@ -157,5 +175,18 @@ impl Drop for Meter {
             *DRAWN.lock().unwrap_or_else(PoisonError::into_inner) = None;
             bar.finish_and_clear();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_tenth_is_told_once_and_what_hardly_moves_every_minute() {
+        let meter = Meter { what: String::new(), bar: None, told: Mutex::new((0, Instant::now())) };
+        assert_eq!([3, 10, 19, 10, 25].map(|percent| meter.is_due(percent)), [false, true, false, false, true]);
+        meter.told.lock().unwrap().1 -= SELDOM;
+        assert_eq!([25, 25, 30].map(|percent| meter.is_due(percent)), [true, false, true]);
     }
 }
