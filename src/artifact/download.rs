@@ -122,7 +122,7 @@ async fn measured(
         end?;
         if done > LARGEST {
             part.remove()?;
-            return Err(too_large(&shown, LARGEST));
+            return Err(FetchError::Oversized(shown, LARGEST));
         }
         if let Some(total) = total.filter(|total| *total != done) {
             let reason = format!("{done} bytes came, {total} were announced");
@@ -148,7 +148,7 @@ pub(super) async fn small(web: &Web, url: Url) -> Result<Vec<u8>, FetchError> {
     while let Some(piece) = response.chunk().await.map_err(failed)? {
         bytes.extend_from_slice(&piece);
         if bytes.len() > LARGEST_DOCUMENT {
-            return Err(too_large(&shown, LARGEST_DOCUMENT as u64));
+            return Err(FetchError::Oversized(shown, LARGEST_DOCUMENT as u64));
         }
     }
     Ok(bytes)
@@ -201,7 +201,7 @@ fn check(
     store: &Store,
 ) -> Result<(), FetchError> {
     if total.is_some_and(|total| total > LARGEST) {
-        return Err(too_large(shown, LARGEST));
+        return Err(FetchError::Oversized(shown.to_owned(), LARGEST));
     }
     let ends_with_connection =
         response.version() <= Version::HTTP_11 && !response.headers().contains_key(header::TRANSFER_ENCODING);
@@ -236,10 +236,6 @@ fn validator(response: &Response) -> Option<String> {
 
 fn too_slow(shown: &str, patience: Duration) -> FetchError {
     FetchError::Transfer(shown.to_owned(), format!("less than 1 kB/s came for {} s", patience.as_secs()))
-}
-
-fn too_large(shown: &str, limit: u64) -> FetchError {
-    FetchError::Unobtainable(shown.to_owned(), format!("it is larger than {limit} bytes"))
 }
 
 fn refused(shown: &str, response: &Response) -> FetchError {

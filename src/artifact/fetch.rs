@@ -74,6 +74,9 @@ pub enum FetchError {
     /// Nobody can have it: no such host, or what that offers is never taken.
     #[error("cannot fetch {0}: {1}")]
     Unobtainable(String, String),
+    /// More bytes than are ever taken.
+    #[error("cannot fetch {0}: it is larger than {1} bytes")]
+    Oversized(String, u64),
     /// It leads to this machine or a private network, where it may not lead.
     #[error("{0} is not fetched: {1}")]
     NotPublic(String, NotPublic),
@@ -158,7 +161,7 @@ impl FetchError {
         const SLOWLY: Duration = Duration::from_mins(5);
         match self {
             Self::Refused { after: Some(after), .. } => Some(*after),
-            Self::Unusable(_) | Self::Unfit { .. } => Some(SLOWLY),
+            Self::Unusable(_) | Self::Unfit { .. } | Self::Oversized(..) => Some(SLOWLY),
             _ => None,
         }
     }
@@ -608,6 +611,8 @@ mod tests {
             let home = Home::wanting(&format!("{}/a", server.base), None);
             let error = home.fetch().await.unwrap_err();
             assert!(error.to_string().contains(part), "{error}");
+            // What may be cut is tried again at once.
+            assert_eq!(error.retry_after().is_none(), part.starts_with("neither"), "{error}");
             assert!(home.files().iter().all(|file| file.starts_with("downloads")), "{:?}", home.files());
         }
     }

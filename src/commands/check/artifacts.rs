@@ -178,9 +178,10 @@ impl<'a> Host<'a> {
                 let help = "try again later, or from another network; no HTTP proxy is asked for what is only proposed";
                 return findings.warning("not-fetched", error.to_string(), help);
             }
-            FetchError::Transfer(..) | FetchError::Unobtainable(..) | FetchError::Refused { .. } => {
-                ("url-unreachable", "upload the file there, or correct the URL")
-            }
+            FetchError::Transfer(..)
+            | FetchError::Unobtainable(..)
+            | FetchError::Oversized(..)
+            | FetchError::Refused { .. } => ("url-unreachable", "upload the file there, or correct the URL"),
             FetchError::NotPublic(..) => (
                 "address-private",
                 "let the plan name a public host; --allow-private fetches from your own network, and a redirect counts as well",
