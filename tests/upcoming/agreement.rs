@@ -98,6 +98,9 @@ fn who_is_past_the_height_has_no_say() {
     assert_eq!(told.len(), 1, "{told:?}");
     assert_eq!(told[0].2, "agreed (2 of 2)", "{told:?}");
     assert!(told[0].3.contains("is not ahead of the chain"), "{told:?}");
+    let [past, first] = [&past, &first].map(|world| world.network.rpc.url());
+    let told = watcher(&["upcoming", "--rpc", &past, "--rpc", &first], &[]);
+    assert!(told.list().contains("v2 at height 123, which has passed"), "{told:?}");
 }
 
 #[test]

@@ -32,7 +32,7 @@ pub(in crate::commands) fn text(list: &Upcoming, now: &Zoned) -> String {
         text.push_str("no upgrade is coming\n");
     }
     for entry in &list.upgrades {
-        let _ = writeln!(text, "\n{}", head(entry));
+        let _ = writeln!(text, "\n{}", head(entry, list.height));
         for (label, words) in lines(entry, now) {
             let _ = writeln!(text, "  {label:<9} {words}");
         }
@@ -60,10 +60,10 @@ fn bounded(text: &str, most: usize) -> String {
     }
 }
 
-fn head(entry: &Entry) -> String {
+fn head(entry: &Entry, latest: u64) -> String {
     let blocks = match entry.blocks_left {
         // At its halt a chain has decided the block, and goes no further.
-        0 if entry.state >= State::Scheduled => "where the chain halts now".to_owned(),
+        0 if entry.height == latest && entry.state >= State::Scheduled => "where the chain halts now".to_owned(),
         0 => "which has passed".to_owned(),
         1 => "in 1 block".to_owned(),
         blocks => format!("in {blocks} blocks"),
