@@ -8,10 +8,13 @@ use std::{
 
 use nix::unistd::{AccessFlags, access, geteuid};
 
-use super::{Home, SMALL, patiently, read_small, sync_folder, unless_missing, upgrade_info, write_whole};
-use crate::decide::{
-    facts::{Current, Marker, Version},
-    plan::{Folder, Plan},
+use super::{Home, SMALL, patiently, read_small, record, sync_folder, unless_missing, upgrade_info, write_whole};
+use crate::{
+    artifact::fingerprint,
+    decide::{
+        facts::{Current, Marker, Record, RecordFact, Version},
+        plan::{Folder, Plan},
+    },
 };
 
 /// The permissions to execute, for everybody.
@@ -67,14 +70,15 @@ pub fn switch(home: &Home, folder: &Folder, plan: &Plan) -> io::Result<()> {
     point(home, &Path::new("upgrades").join(folder.as_str()))
 }
 
-/// Writes the marker for the plan in `upgrade-info.json` beside the current binary, where that is the plan's and has none:
-/// then somebody else put the link there.
+/// Writes the marker for the plan in `upgrade-info.json` that has `passed` beside the current binary, where that is the plan's
+/// and has none: then somebody else put the link there.
 ///
 /// # Errors
 /// As the file system gives them.
-pub fn mark(home: &Home) -> io::Result<()> {
+pub fn mark(home: &Home, passed: &Record) -> io::Result<()> {
     let Current::Version(Version::Upgrade(folder)) = read(home) else { return Ok(()) };
-    match upgrade_info::read(home).filter(|plan| Folder::of(&plan.name, home.keep_case).as_ref() == Ok(&folder)) {
+    let plan = upgrade_info::read(home).filter(|plan| passed.is_of(plan));
+    match plan.filter(|plan| Folder::of(&plan.name, home.keep_case).as_ref() == Ok(&folder)) {
         Some(plan) if marker(home).is_none() => write_marker(home, &folder, &plan),
         _ => Ok(()),
     }
@@ -148,8 +152,10 @@ fn write_marker(home: &Home, folder: &Folder, plan: &Plan) -> io::Result<()> {
     if !home.keep_case {
         plan.name = plan.name.to_lowercase();
     }
+    let foreign = if let RecordFact::Present(record) = record::read(home) { record.foreign } else { None };
+    let by_hand = |info: fs::Metadata| upgrade_info::is_by_hand(info.mode()) || foreign == Some(fingerprint(&info));
     // Of a height that somebody named by hand, nothing else tells after a power cut that it was this switch.
-    let durable = fs::metadata(home.upgrade_info()).is_ok_and(|info| upgrade_info::is_by_hand(info.mode()));
+    let durable = fs::metadata(home.upgrade_info()).is_ok_and(by_hand);
     write_whole(&home.upgrade(folder).join(upgrade_info::FILE), upgrade_info::render(&plan).as_bytes(), durable)
 }
 
@@ -240,6 +246,19 @@ mod tests {
         let plan = Plan { name: "V2".into(), height: 5, info: String::new() };
         switch(&home, &Folder::of("V2", false).unwrap(), &plan).unwrap();
         assert_eq!(fs::read_link(home.current()).unwrap(), Path::new("upgrades/v2"));
+        assert_eq!(marker(&home), Some(Marker { name: "v2".into(), height: 5 }));
+    }
+
+    /// Any other word that was written down marked it, and what was to come into the folder that runs was taken for past.
+    #[test]
+    fn only_a_plan_that_has_passed_is_marked() {
+        let (_keep, home) = home_with(&["genesis", "upgrades/v2"]);
+        point(&home, Path::new("upgrades/v2")).unwrap();
+        let plan = Plan { name: "v2".into(), height: 5, info: String::new() };
+        fs::write(home.upgrade_info(), upgrade_info::render(&plan)).unwrap();
+        mark(&home, &Record::nothing(Version::Genesis)).unwrap();
+        assert_eq!(marker(&home), None);
+        mark(&home, &Record::new(plan, Version::Genesis)).unwrap();
         assert_eq!(marker(&home), Some(Marker { name: "v2".into(), height: 5 }));
     }
 

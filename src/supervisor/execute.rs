@@ -52,7 +52,7 @@ impl Supervisor {
             HomeJob::Greet => self.jobs.spawn(id, greet(self.ears.own_node.clone())),
             HomeJob::Remember(record) => {
                 if record.verdict == Verdict::Passed
-                    && let Err(error) = current::mark(&home)
+                    && let Err(error) = current::mark(&home, &record)
                 {
                     tracing::warn!(%error, "no marker is left beside the current binary");
                 }
