@@ -206,10 +206,11 @@ impl Run {
         }
     }
 
-    /// Whether it runs, and said of this file that its height is further than the next.
+    /// Whether it runs, and said of this file that its height is further than the next. One that has no block yet may get its state
+    /// from beyond that height (state sync).
     #[must_use]
     pub fn has_not_written(&self, file: Fingerprint, height: u64) -> bool {
-        matches!(self, Self::Alive(life) if life.says_that_it_falls_short(file, height))
+        matches!(self, Self::Alive(life) if life.latest > Some(0) && life.says_that_it_falls_short(file, height))
     }
 
     /// The rule. In this order: what the node answers decides; a file that an operator wrote waits for that answer; a

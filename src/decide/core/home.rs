@@ -85,15 +85,26 @@ impl Core {
                     }
                     return;
                 }
-                self.by_hand = (origin == Origin::Operator).then(|| upgrade.plan.clone());
+                if origin == Origin::Operator {
+                    self.by_hand = Some(upgrade.plan.clone());
+                }
                 let there = facts.staged.get(&upgrade.folder).is_some_and(|staged| *staged != Staged::None);
                 let height = upgrade.plan.height;
                 let question = Question { height, fingerprint, origin, plausible: there && !by_hand };
                 match self.run.due(&question, event.now, poll) {
                     Due::Yes => {
-                        (self.attempt, self.counted, self.switched_here, self.by_hand) = (None, None, false, None);
+                        (self.attempt, self.counted, self.switched_here) = (None, None, false);
                         // What could wait until now can wait no longer.
                         self.fetching.clear();
+                        // The file has room for one.
+                        let lost = self
+                            .by_hand
+                            .take()
+                            .filter(|lost| (&lost.name, lost.height) != (&upgrade.plan.name, height));
+                        // What the orders name is named again by itself.
+                        if let Some(lost) = lost.filter(|lost| !facts.orders.names(lost)) {
+                            decision.notes.push(Note::Overwritten { lost, by: upgrade.plan.clone() });
+                        }
                         decision.notes.push(Note::Due(upgrade.plan.clone()));
                         let mut record = record_of(&upgrade.plan, facts);
                         // What was saved for an upgrade that only begins is of an earlier one of its name and height. One
@@ -168,16 +179,6 @@ impl Core {
             Info::Plan { upgrade, fingerprint, origin } => (upgrade, *fingerprint, *origin),
         };
         let plan = &upgrade.plan;
-        // The file has room for one. What the orders name is named again by itself.
-        let (orders, is_alive) = (&facts.orders, self.run.is_alive());
-        let is_short = is_alive && self.run.life().and_then(Life::height).is_some_and(|at| at + 1 < plan.height);
-        if let Some(lost) = self.by_hand.take_if(|by_hand| by_hand != plan)
-            && origin == Origin::Node
-            && !is_short
-            && !orders.names(&lost)
-        {
-            decision.notes.push(Note::Overwritten { lost, by: plan.clone() });
-        }
         let committed = self.run.life().and_then(|life| life.committed);
         let switched = facts.current.is(&upgrade.folder);
         // It was there before the node began.
@@ -199,7 +200,14 @@ impl Core {
                 }
                 // The data was restored to before the height, and the node has halted at it once more.
                 _ if !leftover && !switched && !self.skips(plan.height) => {
-                    self.candidate(facts, upgrade, fingerprint, origin, leftover)
+                    self.candidate(facts, upgrade, fingerprint, origin, leftover, decision)
+                }
+                // No halt tells of that where only its operator has named it.
+                _ if origin == Origin::Operator
+                    && !switched
+                    && committed.is_some_and(|committed| (1..plan.height).contains(&committed)) =>
+                {
+                    Situation::Recorded(nothing_on(facts))
                 }
                 _ => Situation::Nothing,
             };
@@ -254,7 +262,7 @@ impl Core {
             self.tell(format!("ignored {fingerprint:?}"), decision, || Note::Ignored { plan: plan.clone(), reason });
             return Situation::Nothing;
         }
-        self.candidate(facts, upgrade, fingerprint, origin, leftover)
+        self.candidate(facts, upgrade, fingerprint, origin, leftover, decision)
     }
 
     /// Whether a node may have written an older plan because it has halted at it once more, on data from before: none does
@@ -267,12 +275,13 @@ impl Core {
     /// A plan that may become due, unless the binary that runs is past its height already: it committed it, or the file is
     /// an old one and the validator signed beyond it, or the node is two blocks beyond it, which it cannot be without.
     fn candidate<'a>(
-        &self,
+        &mut self,
         facts: &Facts,
         upgrade: &'a Upgrade,
         fingerprint: Fingerprint,
         origin: Origin,
         leftover: bool,
+        decision: &mut Decision,
     ) -> Situation<'a> {
         let height = upgrade.plan.height;
         let (latest, committed) = self.run.life().map_or((None, None), |life| (life.latest, life.committed));
@@ -289,6 +298,9 @@ impl Core {
             let known = matches!(facts.current, Current::Version(Version::Genesis | Version::Upgrade(_)));
             if known && !leftover && !facts.current.is(&upgrade.folder) {
                 record.verdict = Verdict::Skipped;
+                // Whoever wrote it waits for it.
+                let (plan, reason) = (upgrade.plan.clone(), "its height is past, and nothing is switched");
+                self.tell(format!("ignored {fingerprint:?}"), decision, || Note::Ignored { plan, reason });
             }
             return Situation::Recorded(record);
         }

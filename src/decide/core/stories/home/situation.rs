@@ -56,9 +56,17 @@ fn a_height_that_was_named_by_hand_and_that_an_earlier_halt_overwrites_is_told()
     scene.facts.info = written(Origin::Node);
     let lost = "upgrade \"v3\" at height 1003, named by hand, is not carried out: the node wrote upgrade \"v2\" at height 1000 over \
                 it; name it again (`watcher add-upgrade --upgrade-height`)";
-    scene.tick().says(&[lost]);
-    scene.done();
+    let due = "upgrade \"v2\" at height 1000 is due";
     scene.tick().says(&[]);
+    scene.ends(answer(HEIGHT, HEIGHT - 1)).says(&[lost, due]);
+    // Also of one that catches up, and was heard of last long before it halted.
+    let mut scene = named();
+    let Run::Alive(life) = &mut scene.core.run else { panic!("it runs") };
+    (life.latest, life.committed) = (Some(HEIGHT - 90), Some(HEIGHT - 90));
+    scene.facts.info = written(Origin::Node);
+    scene.tick().says(&[]);
+    let ended = "the node (genesis) ended: exit status 1";
+    scene.exits(code(1)).says(&[ended, lost, due]);
     // Who names another, or takes it back, knows.
     let mut scene = named();
     scene.facts.info = written(Origin::Operator);
@@ -68,6 +76,14 @@ fn a_height_that_was_named_by_hand_and_that_an_earlier_halt_overwrites_is_told()
     scene.tick().says(&[]);
     scene.facts.info = written(Origin::Node);
     scene.tick().says(&[]);
+    // The chain has it as well, with an info.
+    let mut scene = named();
+    scene.is_at(HEIGHT + 2, HEIGHT + 2);
+    let plan = Plan { info: "binaries".into(), ..plan("v3", HEIGHT + 3) };
+    let upgrade = Upgrade { plan, ..upgrade("v3", HEIGHT + 3) };
+    scene.facts.info = Info::Plan { upgrade, fingerprint: file(10), origin: Origin::Node };
+    scene.asks();
+    scene.ends(answer(HEIGHT + 3, HEIGHT + 2)).says(&["upgrade \"v3\" at height 1003 is due"]);
     // It was carried out, and the next one follows it.
     let mut scene = named();
     scene.is_at(HEIGHT + 3, HEIGHT + 2).says(&["upgrade \"v3\" at height 1003 is due"]);
@@ -339,7 +355,11 @@ fn a_plan_that_was_written_by_hand_for_a_height_ahead_is_made_whatever_its_permi
     let mut scene = Scene::running(Settings::default());
     scene.facts.info = written(Origin::Node);
     scene.asks();
-    scene.ends(answer(HEIGHT, HEIGHT)).remembers(Record { verdict: Verdict::Skipped, ..passed() });
+    let told = scene.ends(answer(HEIGHT, HEIGHT));
+    told.remembers(Record { verdict: Verdict::Skipped, ..passed() });
+    told.says(&[
+        "data/upgrade-info.json asks for upgrade \"v2\" at height 1000: its height is past, and nothing is switched",
+    ]);
 }
 
 /// Only the node's own `status` answered, and the binary of long ago took the place of a later one that was linked by hand.
@@ -509,4 +529,14 @@ fn a_height_that_was_named_by_hand_and_is_skipped_is_settled_once() {
         let jobs = (0..20).take_while(|_| scene.core.home.job().is_some() && scene.done().0.exit.is_none()).count();
         assert!(jobs < 20, "{:?}", scene.core.home);
     }
+}
+
+/// State sync: the file of an upgrade of long ago was taken for a person's, and its binary took the place of what ran.
+#[test]
+fn a_node_that_has_no_block_yet_does_not_tell_who_wrote_the_file() {
+    let mut scene = with_old_file(|_| {});
+    scene.asks();
+    scene.ends(answer(0, 0)).rests();
+    scene.tick().rests();
+    scene.is_at(HEIGHT + 500, HEIGHT + 500).remembers(passed()).says(&[]);
 }

@@ -1,6 +1,7 @@
 //! The height before which the old binary is to stop.
 
 use super::*;
+use crate::decide::facts::Verdict;
 
 /// At this height the node is asked what its `--halt-height` means.
 fn at(height: u64) -> Scene {
@@ -315,4 +316,33 @@ fn one_that_stands_before_its_height_and_whose_file_does_not_name_it_is_not_kill
     assert_eq!(settled(other(HEIGHT - 1, 7), false), "switches");
     assert_eq!(settled(other(HEIGHT + 5, 7), false), "goes on");
     assert_eq!(settled(written(Origin::Operator), true), "goes on");
+}
+
+/// The data were brought back, and it was named once more: the node stood at its halt, or went past it, without a word.
+#[test]
+fn what_has_passed_on_other_data_is_made_once_more_where_its_operator_names_it() {
+    let over = Record { verdict: Verdict::Signing, ..passed() };
+    let again = |exact| {
+        let mut scene = Scene::new(Settings::default());
+        scene.facts.info = written(Origin::Operator);
+        scene.facts.staged.insert(folder("v2"), Staged::Operator);
+        (scene.facts.record, scene.facts.orders.exact) = (present(over.clone()), exact);
+        scene.core.generation = Some((Version::Genesis, Some(true)));
+        scene.tick();
+        scene.done();
+        if scene.core.home.job() == Some(&HomeJob::Ask) {
+            scene.ends(Outcome::Answered(NodeAnswer::default()));
+        }
+        scene
+    };
+    for exact in [Some(exact()), None] {
+        let mut scene = again(exact);
+        scene.is_at(HEIGHT - 50, HEIGHT - 50).remembers(Record::nothing(Version::Genesis));
+        scene.done();
+        scene.now += SECOND;
+        scene.asks();
+        scene.ends(answer(HEIGHT, HEIGHT - 1)).remembers(record());
+    }
+    // Where they were not, it is left as somebody linked it.
+    again(None).is_at(HEIGHT + 50, HEIGHT + 50).rests();
 }
