@@ -209,6 +209,7 @@ impl Core {
             self.gone_since = Some(event.now);
         }
         self.stray = stray;
+        self.cut_the_greeting(&event.facts, &mut decision);
         self.choose_home(event, &mut decision);
         if self.stops == 0 && decision.exit.is_none() {
             self.choose_fetch(event, &mut decision);

@@ -21,8 +21,8 @@ status)
   echo "$height" >> "$DAEMON_HOME/asked"
   ;;
 start)
-  echo "$version ${*#--home=*}" >> "$DAEMON_HOME/calls"
   trap 'exit 0' TERM INT
+  echo "$version ${*#--home=*}" >> "$DAEMON_HOME/calls"
   while :; do
     [ -e "$DAEMON_HOME/data/halted" ] && [ $version = genesis ] && exit 130
     [ -e "$DAEMON_HOME/data/refused" ] && [ $version = genesis ] && echo 'halt per configuration height 210 time 0' && exit 2
@@ -325,6 +325,8 @@ fn the_old_binary_is_restarted_once_so_that_it_stops_before_an_exact_height() {
 #[test]
 fn before_sdk_50_the_halt_height_is_one_less_and_its_end_is_no_crash() {
     let home = home("v0.47.17");
+    // Its RPC would be waited for.
+    home.write("config/config.toml", "[rpc]\nladdr = \"\"\n");
     home.write("data/height", "100");
     order_exactly(&home);
     let mut watcher = start(&home);

@@ -85,6 +85,8 @@ impl Core {
             _ => {}
         }
         match (job, outcome) {
+            // It was not asked about what is there now.
+            (HomeJob::Greet, Outcome::Cancelled) => {}
             // One that fails to answer is silent.
             (HomeJob::Ask | HomeJob::Greet, outcome) => {
                 let answer = if let Outcome::Answered(answer) = outcome { *answer } else { NodeAnswer::default() };

@@ -65,7 +65,7 @@ impl Core {
     /// Asks, as often as its height is worth knowing; whether it does so now.
     fn ask_for_its_height(&mut self, event: &Event, decision: &mut Decision) -> bool {
         let orders = &event.facts.orders;
-        if self.greets() {
+        if self.greets(&event.facts) {
             self.begin(HomeJob::Greet, decision);
             return true;
         }
@@ -90,9 +90,18 @@ impl Core {
     }
 
     /// Whether the node would go beyond its halt and has said nothing yet: it is waited for without a pause until it does, for
-    /// each moment counts.
-    fn greets(&self) -> bool {
-        self.run.life().is_some_and(|life| life.goes_beyond && life.height().is_none() && life.silent < 2)
+    /// each moment counts. What was written meanwhile may be its halt.
+    fn greets(&self, facts: &Facts) -> bool {
+        let is_early = |life: &Life| life.goes_beyond && life.height().is_none() && life.silent < 2;
+        let found = info(facts).map(|(_, fingerprint)| fingerprint);
+        self.run.life().is_some_and(|life| is_early(life) && life.info_before == found)
+    }
+
+    /// Ends the wait for a first answer where it is about something else by now.
+    pub(super) fn cut_the_greeting(&mut self, facts: &Facts, decision: &mut Decision) {
+        if self.home.job() == Some(&HomeJob::Greet) && !self.greets(facts) {
+            decision.cancel.extend(self.home.cancel());
+        }
     }
 }
 

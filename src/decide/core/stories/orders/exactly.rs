@@ -171,6 +171,12 @@ fn one_that_would_go_beyond_is_waited_for_without_a_pause_until_it_answers() {
     scene.ends(Outcome::Answered(NodeAnswer { latest: Some(HEIGHT - 20), committed: None })).rests();
     let mut scene = armed(true);
     scene.ends(silence()).rests();
+    // The chain's own halt is not waited out: its RPC may be none that answers us.
+    let mut scene = armed_with(false, Info::Absent);
+    scene.facts.info = written(Origin::Node);
+    assert_eq!(scene.tick().0.cancel.len(), 1);
+    scene.ends(Outcome::Cancelled).does(HomeJob::Ask);
+    scene.ends(silence()).says(&["upgrade \"v2\" at height 1000 is due"]);
 }
 
 #[test]
