@@ -120,4 +120,21 @@ mod tests {
         assert_eq!([Some(&v2), Some(&v3), None].map(held), [[true, false], [false, true], [true, true]]);
         assert_eq!(Orders::default().hold(&v2), None);
     }
+
+    #[test]
+    fn what_is_in_the_queue_or_exact_and_not_missed_is_named_by_its_name_and_height() {
+        let plan = |name: &str, height| Plan { name: name.into(), height, info: String::new() };
+        let exact = |missed| Exact { name: "v3".into(), folder: Folder::of("v3", false).unwrap(), height: 7, missed };
+        let orders = |missed| Orders { queue: [plan("v2", 5)].into(), exact: Some(exact(missed)), ..Orders::default() };
+        for (name, height, missed, named) in [
+            ("v2", 5, false, true),
+            ("v2", 6, false, false),
+            ("v9", 5, false, false),
+            ("v3", 7, false, true),
+            ("v3", 8, false, false),
+            ("v3", 7, true, false),
+        ] {
+            assert_eq!(orders(missed).names(&plan(name, height)), named, "{name} at {height}, missed: {missed}");
+        }
+    }
 }
