@@ -34,7 +34,7 @@ use watcher::{
     decide::plan::Plan,
     home::{
         Home,
-        backup::{self, Manner, Means, ahead, estimate, keep},
+        backup::{self, Manner, Means, Watched, ahead, estimate, keep},
     },
 };
 
@@ -105,6 +105,7 @@ fn measured(what: &str, way: &str, home: &Home, times: usize) -> String {
             ahead::make(home, 10, true, &never).expect("it fits");
         }
         let estimate = estimate::estimate(home, way == AHEAD, &never).expect("it fits").expect("one is wanted");
+        let mut watched = (way == AHEAD).then(|| Watched::of(home).expect("it can be watched"));
         // As the node goes on.
         logs(&home.data(), &mut |log| {
             let log = File::options().append(true).open(log).and_then(|mut log| log.write_all(b"+"));
@@ -121,7 +122,7 @@ fn measured(what: &str, way: &str, home: &Home, times: usize) -> String {
             shown.fetch_max(done, Ordering::Relaxed);
             assert!(done <= total, "{done} of {total} bytes");
         };
-        let backup = backup::take(home, &plan, &Zoned::now(), &never, &progress).expect("it fits");
+        let backup = backup::take(home, &plan, watched.as_mut(), &Zoned::now(), &never, &progress).expect("it fits");
         let seconds = began.elapsed().as_secs_f64();
         assert_eq!(shown.into_inner(), backup.bytes, "what was shown at last");
         took.push(seconds);

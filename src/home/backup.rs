@@ -36,8 +36,8 @@ pub(super) use layout::{name, signing_state};
 pub use list::{Completion, all, away, flaw, of, state, whereabouts};
 pub(super) use mount::is_point;
 pub use signing::{Reset, Unreadable};
-pub use work::{Part, Room};
-use work::{Way, Work};
+pub use work::{Part, Room, Watched};
+use work::{Watches, Way, Work};
 
 /// The operator's choices.
 #[derive(Debug, Clone)]
@@ -160,13 +160,14 @@ impl From<CarryError> for BackupError {
 /// Saves the node to `<backup dir>/data-backup-<year>-<month>-<day>`, with a number behind it where the name is taken: what
 /// is in `data/` as it is there, everything else in `.watcher/`. Links are followed; sockets and keys are left out. It is
 /// complete only once everything is on the disk, noted, and under its name; what was made ahead, or left by an earlier try, is
-/// brought up to date.
+/// brought up to date, and only what has changed is looked at where that was `watched`.
 ///
 /// # Errors
 /// [`BackupError`]; then there is none.
 pub fn take(
     home: &Home,
     plan: &Plan,
+    watched: Option<&mut Watched>,
     now: &Zoned,
     stop: &AtomicBool,
     progress: Progress<'_>,
@@ -174,7 +175,7 @@ pub fn take(
     let Some(chosen) = &home.backups else { return Err(BackupError::Stopped) };
     let place = place::made(home, chosen)?;
     let unfinished = ahead::begin(home, &place, plan.height)?;
-    let completion = taken(home, plan, &place, &unfinished, now, stop, progress).inspect_err(|error| {
+    let completion = taken(home, (plan, watched), (&place, &unfinished), now, stop, progress).inspect_err(|error| {
         // What lay ready is gone on with by the next one, but where its room may be what the node needs.
         let _ = match error {
             BackupError::Disk(error) if carry::is_of_target(&error.source) => carry::remove(&unfinished),
@@ -188,9 +189,8 @@ pub fn take(
 
 fn taken(
     home: &Home,
-    plan: &Plan,
-    place: &Path,
-    unfinished: &Path,
+    (plan, watched): (&Plan, Option<&mut Watched>),
+    (place, unfinished): (&Path, &Path),
     now: &Zoned,
     stop: &AtomicBool,
     progress: Progress<'_>,
@@ -200,11 +200,18 @@ fn taken(
     clear(home, place, place, &before)?;
     let path = place::free_name(home, place, now, &before)?;
     let layout = Layout::of(home).map_err(at(&home.path))?;
-    let (mut work, means) = work_for(home, &layout, place, &layout::file_name(&path), unfinished)?;
+    let watched = watched.filter(|_| home.manner.means == Means::Checkpoint);
+    let known = watched.and_then(|watched| watched.up_to_date(&layout, place, unfinished));
+    let (work, means) = if let Some(work) = known {
+        (work, Means::Checkpoint)
+    } else {
+        let (mut work, means) = work_for(home, &layout, place, &layout::file_name(&path), unfinished, None)?;
+        ahead::keep_in(&mut work, unfinished)?;
+        (work, means)
+    };
     for part in &work.parts {
         clear(home, &beside(&part.live), place, &before)?;
     }
-    ahead::keep_in(&mut work, unfinished)?;
     keep::make_room(home, &work)?;
     let complete = |bytes, shared| Completion {
         plan: plan.clone(),
@@ -257,7 +264,7 @@ pub fn fits(home: &Home) -> Result<(), BackupError> {
     is_all_there(home)?;
     let place = place::of(home, chosen)?;
     let layout = Layout::of(home).map_err(at(&home.path))?;
-    let (work, _) = work_for(home, &layout, &place, UNFINISHED, &ahead::tree(home, &place))?;
+    let (work, _) = work_for(home, &layout, &place, UNFINISHED, &ahead::tree(home, &place), None)?;
     work.places().try_for_each(place::written)?;
     work.check_readable()?;
     keep::check_room(home, &work)
@@ -287,15 +294,22 @@ const FILES: &str = ".watcher/files";
 
 /// What is to be done, and whether that makes a checkpoint: on another mount than the data everything is copied. What lies
 /// ready lies in `tree`.
-fn work_for(home: &Home, layout: &Layout, place: &Path, name: &str, tree: &Path) -> Result<(Work, Means), At> {
+fn work_for(
+    home: &Home,
+    layout: &Layout,
+    place: &Path,
+    name: &str,
+    tree: &Path,
+    watches: Option<Watches>,
+) -> Result<(Work, Means), At> {
     let there = place::there(place);
     let near = mount::near(&layout.roots[0].live, there).map_err(at(there))?;
     let means = if near { home.manner.means } else { Means::Copy };
     let apart = (means == Means::Checkpoint).then_some(name);
     let apart = apart.map(|name| ours(home, &format!("{APART}{name}")));
-    let mut work = Work::of_backup(layout, there, apart.as_deref(), means)?;
+    let mut work = Work::of_backup(layout, there, apart.as_deref(), watches)?.chosen(means);
     if means == Means::Checkpoint {
-        ahead::use_in(&mut work, home, tree);
+        ahead::use_in(&mut work, &ahead::noted(home), tree);
     }
     Ok((work, means))
 }

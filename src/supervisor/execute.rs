@@ -4,7 +4,7 @@ use std::{
     ffi::OsStr,
     io,
     pin::pin,
-    sync::atomic::AtomicBool,
+    sync::{PoisonError, atomic::AtomicBool},
     time::{Duration, Instant},
 };
 
@@ -205,8 +205,13 @@ impl Supervisor {
         tracing::info!("backup start time" = %now.timestamp(), "starting to take backup of data directory");
         self.jobs.spawn_blocking(id, move |stop| {
             let began = Instant::now();
-            let _ended = ahead.lock();
-            match backup::take(&home, &plan, &now, stop, &of_copying("backing up")) {
+            let mut ended = ahead.lock().unwrap_or_else(PoisonError::into_inner);
+            let taken = backup::take(&home, &plan, ended.as_mut(), &now, stop, &of_copying("backing up"));
+            if let Some(watched) = ended.take() {
+                // The kernel takes its time to end watches.
+                tokio::task::spawn_blocking(|| drop(watched));
+            }
+            match taken {
                 Ok(backup) => {
                     let milliseconds = began.elapsed().as_secs_f64() * 1e3;
                     tracing::info!(

@@ -15,7 +15,7 @@ use crate::{
     decide::plan::Plan,
     home::{
         Home,
-        backup::{BackupError, Room, ahead, estimate, keep},
+        backup::{BackupError, Room, Watched, ahead, estimate, keep},
     },
 };
 
@@ -29,8 +29,8 @@ const FRESH: Duration = Duration::from_mins(15);
 #[derive(Debug, Default)]
 pub(super) struct Ahead {
     stop: Arc<AtomicBool>,
-    /// Held while it works.
-    working: Arc<Mutex<()>>,
+    /// Held while it works; what it made, once it is watched.
+    working: Arc<Mutex<Option<Watched>>>,
     /// What is needed at the halt, once it is made.
     needs: Arc<Mutex<Option<Needs>>>,
     /// Why it failed so far.
@@ -52,7 +52,8 @@ impl Ahead {
         (self.stop, self.needs) = Default::default();
         let (stop, told, needs) = (Arc::clone(&self.stop), Arc::clone(&self.told), Arc::clone(&self.needs));
         tokio::task::spawn_blocking(move || {
-            let _working = working.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut working = working.lock().unwrap_or_else(PoisonError::into_inner);
+            *working = None;
             let rehearsed = ahead::make(&home, plan.height, near, &stop).and_then(|files| {
                 tracing::debug!(files, "made ahead of the backup");
                 if stop.load(Ordering::Relaxed) { Ok(None) } else { estimate::estimate(&home, near, &stop) }
@@ -71,6 +72,8 @@ impl Ahead {
                     if near {
                         let counted = Needs { plan, rooms: estimate.rooms, counted: Instant::now() };
                         *needs.lock().unwrap_or_else(PoisonError::into_inner) = Some(counted);
+                        // The rehearsal has changed what was made for the last time.
+                        *working = Watched::of(&home);
                     }
                 }
                 Ok(None) => {}
@@ -97,8 +100,8 @@ impl Ahead {
         needs.flat_map(|needs| needs.rooms.clone()).collect()
     }
 
-    /// Has it end; whoever takes this lock then has it ended.
-    pub(super) fn end(&self) -> Arc<Mutex<()>> {
+    /// Has it end; whoever takes this lock then has it ended, and what was made.
+    pub(super) fn end(&self) -> Arc<Mutex<Option<Watched>>> {
         self.stop.store(true, Ordering::Relaxed);
         Arc::clone(&self.working)
     }

@@ -127,7 +127,7 @@ impl Node {
     fn save(&mut self) {
         let plan = Plan { name: format!("v{}", self.saved.len()), height: 1, info: String::new() };
         let began = Instant::now();
-        let backup = backup::take(&self.home, &plan, &Zoned::now(), &AtomicBool::new(false), &|_, _| {});
+        let backup = backup::take(&self.home, &plan, None, &Zoned::now(), &AtomicBool::new(false), &|_, _| {});
         let backup = backup.expect("it fits");
         let (took, held) = (began.elapsed(), keep::pinned(&backup));
         let Completion { bytes, ahead, shared, .. } = &backup;

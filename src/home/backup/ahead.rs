@@ -65,7 +65,7 @@ pub(super) fn made(
         clear(home)?;
     }
     let layout = Layout::of(home).map_err(at(&home.path))?;
-    let (mut work, means) = work_for(home, &layout, &place, FOLDER, &tree)?;
+    let (mut work, means) = work_for(home, &layout, &place, FOLDER, &tree, None)?;
     // Byte by byte it would be everything, twice. In the last blocks what is made is needed at once.
     if means == Means::Copy || !(near && keep::has_room(&work)? || keep::has_room_to_spare(&work)?) {
         clear(home)?;
@@ -144,9 +144,13 @@ fn one(file: &work::File, to: &Path, stop: &AtomicBool, quiet: Duration) -> Resu
     }
 }
 
+/// What each file was made of that lies ready.
+pub(super) fn noted(home: &Home) -> HashMap<PathBuf, State> {
+    read(home).into_iter().flat_map(|ready| ready.files).collect()
+}
+
 /// Has what lies ready in a tree, and is of what is there still, taken from there.
-pub(super) fn use_in(work: &mut Work, home: &Home, tree: &Path) {
-    let ready: HashMap<_, _> = read(home).into_iter().flat_map(|ready| ready.files).collect();
+pub(super) fn use_in(work: &mut Work, ready: &HashMap<PathBuf, State>, tree: &Path) {
     for file in work.files.iter_mut().filter(|file| !file.way.is_a_name()) {
         if ready.get(&file.to) != Some(&file.state) {
             continue;
@@ -235,6 +239,11 @@ pub(super) fn keep_in(work: &mut Work, tree: &Path) -> Result<(), At> {
             }
         }
     }
+    keep_of(there, work, tree)
+}
+
+/// The same of these files, which are there with these inodes.
+pub(super) fn keep_of(mut there: HashMap<PathBuf, u64>, work: &mut Work, tree: &Path) -> Result<(), At> {
     for file in &mut work.files {
         let Some(inode) = there.get(&file.to).filter(|_| file.way.is_a_name()) else { continue };
         // While a name is kept here, no other file gets this inode. Where folders tell of others than files have, it is made again.
@@ -327,7 +336,7 @@ mod tests {
         let written_to = if shares_blocks(&home.data()) { 0 } else { 10 };
         assert_eq!([Duration::ZERO, Duration::from_hours(1)].map(estimated), [0, written_to]);
         fs::write(home.data().join("state"), "after it").unwrap();
-        let done = take(&home, &plan(5), &Zoned::now(), &never, &|_, _| {}).unwrap();
+        let done = take(&home, &plan(5), None, &Zoned::now(), &never, &|_, _| {}).unwrap();
         let expected = if shares_blocks(&home.data()) { (0, 0, 12) } else { (8, 4, 0) };
         assert_eq!((done.bytes, done.ahead, done.shared), expected);
         assert_eq!(fs::read(done.path.join("state")).unwrap(), b"after it");
@@ -419,7 +428,7 @@ mod tests {
         let (tree, table) = (tree(&home, &home.path), "state.db/000001.ldb");
         let before = inode(&tree.join(table));
         fs::write(home.data().join("new"), "").unwrap();
-        let stopped = || take(&home, &plan(5), &Zoned::now(), &AtomicBool::new(true), &|_, _| {}).unwrap_err();
+        let stopped = || take(&home, &plan(5), None, &Zoned::now(), &AtomicBool::new(true), &|_, _| {}).unwrap_err();
         assert!(matches!(stopped(), BackupError::Stopped));
         assert_eq!(inode(&tree.join(table)), before);
         // As where it was killed.

@@ -85,7 +85,7 @@ fn rehearsed(
     }
     let layout = Layout::of(home).map_err(at(&home.path))?;
     let tree = ahead::tree(home, place);
-    let (mut work, means) = work_for(home, &layout, place, "rehearsal", &tree)?;
+    let (mut work, means) = work_for(home, &layout, place, "rehearsal", &tree, None)?;
     let own = place.join(ours(home, &format!("{APART}rehearsed")));
     let (shared, files) = (work.shared(), work.files.len());
     let inner = own.join(INNER);
@@ -151,7 +151,7 @@ mod tests {
                 fs::write(home.data().join(number.to_string()), vec![1; size]).unwrap();
             }
             let layout = Layout::of(&home).unwrap();
-            let mut work = work_for(&home, &layout, &home.path, "rehearsal", &home.path).unwrap().0;
+            let mut work = work_for(&home, &layout, &home.path, "rehearsal", &home.path, None).unwrap().0;
             sampled(&mut work, 100)
         };
         assert_eq!([sampled(1, 50), sampled(1, 500), sampled(2, 150), sampled(100, 10)], [50, 100, 100, 100]);

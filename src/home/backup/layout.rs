@@ -49,7 +49,7 @@ pub(super) struct Layout {
 }
 
 /// One folder that a backup covers.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub(super) struct Root {
     /// Where it is, without links.
     pub(super) live: PathBuf,
@@ -140,6 +140,11 @@ impl Layout {
             }
         }
         Ok(layout)
+    }
+
+    /// Whether both cover the same; what never leaves its place is looked for anew.
+    pub(super) fn covers_as(&self, other: &Self) -> bool {
+        (&self.roots, &self.wal, &self.snapshots) == (&other.roots, &other.wal, &other.snapshots)
     }
 
     /// Whether a file never leaves its place: by its name, by what the node is set to, or by what is in it, for a node may be

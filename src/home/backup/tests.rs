@@ -66,7 +66,7 @@ pub(super) fn inode(path: &Path) -> u64 {
 
 /// Tries to save the node before this height.
 pub(super) fn tried(home: &Home, height: u64) -> Result<Completion, BackupError> {
-    take(home, &plan(height), &Zoned::now(), &AtomicBool::new(false), &|_, _| {})
+    take(home, &plan(height), None, &Zoned::now(), &AtomicBool::new(false), &|_, _| {})
 }
 
 pub(super) fn taken(home: &Home, height: u64) -> Completion {
@@ -86,13 +86,13 @@ fn two_backups_on_one_day_do_not_mix_and_each_is_of_its_plan() {
     fs::write(home.data().join("application.db/1.ldb"), "one").unwrap();
     let now = jiff::civil::date(2026, 1, 5).at(10, 0, 0, 0).to_zoned(jiff::tz::TimeZone::UTC).unwrap();
     assert_eq!(state(&home, Some(&plan(5))), Backup::Missing);
-    let first = take(&home, &plan(5), &now, &AtomicBool::new(false), &|_, _| {}).unwrap();
+    let first = take(&home, &plan(5), None, &now, &AtomicBool::new(false), &|_, _| {}).unwrap();
     assert!(first.path.ends_with("data-backup-2026-1-5"));
     assert_eq!(first.bytes, if shares_blocks(place.path()) { 0 } else { 3 });
     assert_eq!(state(&home, Some(&plan(5))), Backup::Complete);
     assert_eq!(state(&home, Some(&plan(9))), Backup::Missing);
     fs::write(home.data().join("application.db/1.ldb"), "two!").unwrap();
-    let second = take(&home, &plan(9), &now, &AtomicBool::new(false), &|_, _| {}).unwrap();
+    let second = take(&home, &plan(9), None, &now, &AtomicBool::new(false), &|_, _| {}).unwrap();
     assert!(second.path.ends_with("data-backup-2026-1-5-2"));
     assert_eq!(fs::read(first.path.join("application.db/1.ldb")).unwrap(), b"one");
 }
@@ -132,7 +132,7 @@ fn a_backup_that_was_stopped_is_not_complete_and_the_next_one_begins_anew() {
     let (_keep, mut home) = home_with(&["genesis"]);
     home.backups = Some(home.path.clone());
     fs::write(home.data().join("state"), "kept").unwrap();
-    let stopped = take(&home, &plan(5), &Zoned::now(), &AtomicBool::new(true), &|_, _| {});
+    let stopped = take(&home, &plan(5), None, &Zoned::now(), &AtomicBool::new(true), &|_, _| {});
     assert!(matches!(stopped, Err(BackupError::Stopped)), "{stopped:?}");
     assert_eq!(state(&home, Some(&plan(5))), Backup::Missing);
     taken(&home, 5);

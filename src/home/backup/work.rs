@@ -2,7 +2,8 @@
 //! before anything is stopped.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    ffi::OsStr,
     fs, io,
     num::NonZero,
     os::unix::fs::MetadataExt as _,
@@ -24,6 +25,10 @@ use super::{
     mount::{self, Mount},
 };
 use crate::home::{if_there, unless_missing};
+pub use watched::Watched;
+pub(super) use watched::Watches;
+
+mod watched;
 
 /// A folder of the node that a backup covers, and where the backup has it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -114,6 +119,8 @@ pub(super) struct Work {
     pub(super) links: Vec<(PathBuf, PathBuf)>,
     /// A folder on each filesystem that something goes to.
     places: BTreeMap<u64, PathBuf>,
+    /// What tells which of it changes.
+    watches: Option<Watches>,
 }
 
 /// What is needed at a place, and what is free there.
@@ -147,11 +154,12 @@ struct Walk<'a> {
 }
 
 /// Where the walk is.
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 struct Point<'a> {
-    /// The part's own folder.
-    live: &'a Path,
-    only: &'a Pattern,
+    /// Which part.
+    part: usize,
+    /// In the part's own folder.
+    top: bool,
     /// A folder where it goes.
     place: &'a Path,
     /// Where it is, and where it goes.
@@ -159,13 +167,21 @@ struct Point<'a> {
     /// Whether both are near each other.
     near: bool,
     settled: bool,
+    /// Of the folder.
+    lowest_log: Option<u64>,
 }
 
 impl Work {
     /// What makes a backup of the node at `place`. With a name, what lies on another mount goes to a folder of that name
     /// there, and is linked where it can be.
-    pub(super) fn of_backup(layout: &Layout, place: &Path, apart: Option<&str>, means: Means) -> Result<Self, At> {
+    pub(super) fn of_backup(
+        layout: &Layout,
+        place: &Path,
+        apart: Option<&str>,
+        watches: Option<Watches>,
+    ) -> Result<Self, At> {
         let mut walk = Walk::new(layout, apart, true);
+        walk.work.watches = watches;
         // Neither backups nor our own files; what is not there yet stands for nothing that is saved.
         let own = identity(place).map_err(at(place))?;
         if layout.roots.iter().all(|root| identity(&root.live).ok() != Some(own)) {
@@ -174,7 +190,7 @@ impl Work {
         for root in &layout.roots {
             walk.part(&root.live, root.at.clone(), &root.only, place, None)?;
         }
-        Ok(walk.work.chosen(means))
+        Ok(walk.work)
     }
 
     /// What brings a part of a backup back to a folder.
@@ -254,21 +270,17 @@ impl Work {
     }
 
     /// Chooses the cheapest way for each file that the filesystem has and the means allow.
-    fn chosen(mut self, means: Means) -> Self {
+    pub(super) fn chosen(mut self, means: Means) -> Self {
         if means == Means::Copy {
             return self;
         }
         for (device, place) in &self.places {
-            let mut near: Vec<_> = self.files.iter_mut().filter(|file| file.near && file.device == *device).collect();
+            let near: Vec<_> = self.files.iter_mut().filter(|file| file.near && file.device == *device).collect();
             // The greatest is a table, of which there are most: folders may be set not to share.
             let sample = near.iter().max_by_key(|file| file.state.size);
             let clones = sample.is_some_and(|sample| clones(&sample.from, place).is_ok());
-            for file in &mut near {
-                file.way = match file.settled {
-                    _ if clones => Way::Clone,
-                    true => Way::Link,
-                    false => Way::Copy,
-                };
+            for file in near {
+                file.choose(clones);
             }
         }
         self
@@ -279,6 +291,15 @@ impl File {
     /// What it is made of.
     pub(super) fn source(&self) -> &Path {
         self.ready.as_deref().unwrap_or(&self.from)
+    }
+
+    /// Chooses its way, where the filesystem `clones` or does not.
+    fn choose(&mut self, clones: bool) {
+        self.way = match self.settled {
+            _ if clones => Way::Clone,
+            true => Way::Link,
+            false => Way::Copy,
+        };
     }
 }
 
@@ -341,43 +362,57 @@ impl<'a> Walk<'a> {
         self.work.places.entry(mounts.1.device).or_insert_with(|| place.clone());
         let (found, link) = found.map_or((None, None), |(found, link)| (Some(found), link));
         self.work.parts.push(Part { live: live.to_owned(), at: to.clone(), only: only.clone(), found, link });
-        self.folder(live, &to, Point { live, only, place: &place, mounts, near, settled: false })
+        let part = self.work.parts.len() - 1;
+        let point = Point { part, top: true, place: &place, mounts, near, settled: false, lowest_log: None };
+        self.folder(live, &to, point)
     }
 
     fn folder(&mut self, from: &Path, to: &Path, point: Point<'_>) -> Result<(), At> {
         self.work.folders.push((from.to_owned(), to.to_owned()));
+        // Before it is read, so that nothing is missed.
+        if self.work.watches.as_mut().is_some_and(|watches| watches.add(from, to, point).is_err()) {
+            self.work.watches = None;
+        }
         let entries = fs::read_dir(from).and_then(Iterator::collect::<io::Result<Vec<_>>>).map_err(at(from))?;
-        let names = entries.iter().filter_map(|entry| entry.file_name().into_string().ok());
-        let lowest_log = names.filter_map(|name| number(&name, &["log"])).min();
-        let top = from == point.live;
+        let names = entries.iter().map(fs::DirEntry::file_name);
+        let logs: BTreeSet<_> = names.filter(|name| log_number(name).is_some()).collect();
+        let lowest_log = logs.iter().filter_map(|name| log_number(name)).min();
+        if let Some(folder) = self.work.watches.as_mut().and_then(|watches| watches.folders.last_mut()) {
+            (folder.names, folder.point.lowest_log) = (logs, lowest_log);
+        }
         let metas = looked_at(&entries);
         for (entry, meta) in entries.into_iter().zip(metas) {
-            let (path, name) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
-            let left_out = top && !point.only.moves(&name);
-            if left_out || name.starts_with(OURS) || path == self.layout.snapshots {
-                continue;
+            self.entry(entry.path(), to, meta, Point { lowest_log, ..point })?;
+        }
+        Ok(())
+    }
+
+    /// Walks what is at a path, whose folder goes `to` there.
+    fn entry(&mut self, path: PathBuf, to: &Path, meta: io::Result<fs::Metadata>, point: Point<'_>) -> Result<(), At> {
+        let name = file_name(&path);
+        let left_out = point.top && !self.work.parts[point.part].only.moves(&name);
+        if left_out || name.starts_with(OURS) || path == self.layout.snapshots {
+            return Ok(());
+        }
+        let to = to.join(path.file_name().unwrap_or_default());
+        if let Some(link) = self.elsewhere.get(&path) {
+            self.work.links.extend(link.clone().map(|link| (link, to)));
+            return Ok(());
+        }
+        let meta = meta.map_err(at(&path))?;
+        if meta.is_symlink() {
+            self.link(&path, to, point)?;
+        } else if meta.is_dir() {
+            if self.follows && Mount::of(&path).map_err(at(&path))? != point.mounts.0 {
+                self.part(&path, to.clone(), &Pattern::default(), point.place, Some((to, None)))?;
+            } else if self.met.insert((meta.dev(), meta.ino())) {
+                let settled = point.settled || is_snapshot(&path, &name);
+                self.folder(&path, &to, Point { top: false, settled, ..point })?;
             }
-            let to = to.join(entry.file_name());
-            if let Some(link) = self.elsewhere.get(&path) {
-                self.work.links.extend(link.clone().map(|link| (link, to)));
-                continue;
-            }
-            let meta = meta.map_err(at(&path))?;
-            if meta.is_symlink() {
-                self.link(&path, to, point)?;
-            } else if meta.is_dir() {
-                if self.follows && Mount::of(&path).map_err(at(&path))? != point.mounts.0 {
-                    self.part(&path, to.clone(), &Pattern::default(), point.place, Some((to, None)))?;
-                } else if self.met.insert((meta.dev(), meta.ino())) {
-                    let settled = point.settled || is_snapshot(from, &name);
-                    self.folder(&path, &to, Point { settled, ..point })?;
-                }
-            } else if meta.is_file() {
-                let settled = point.settled
-                    || number(&name, &["ldb", "sst"]).is_some_and(|number| lowest_log.is_some_and(|log| number < log))
-                    || self.is_rotated(&path);
-                self.file(path, to, &meta, Point { settled, ..point })?;
-            }
+        } else if meta.is_file() {
+            let before = |number| point.lowest_log.is_some_and(|log| number < log);
+            let settled = point.settled || number(&name, &["ldb", "sst"]).is_some_and(before) || self.is_rotated(&path);
+            self.file(path, to, &meta, Point { settled, ..point })?;
         }
         Ok(())
     }
@@ -386,6 +421,7 @@ impl<'a> Walk<'a> {
         // What never changes again is no signing state. A link may have another name than what it leads to.
         let personal = !point.settled && (self.layout.is_personal(&from, meta).map_err(at(&from))? || is_key(&to));
         if personal {
+            self.work.watches.iter_mut().for_each(|watches| watches.personal.push(to.clone()));
             return Ok(());
         }
         let (mount, target) = point.mounts;
@@ -409,11 +445,13 @@ impl<'a> Walk<'a> {
     fn link(&mut self, path: &Path, to: PathBuf, point: Point<'_>) -> Result<(), At> {
         let text = fs::read_link(path).map_err(at(path))?;
         let target = if_there(fs::canonicalize(path)).map_err(at(path))?;
-        let target = target.filter(|target| self.follows && !target.starts_with(point.live));
-        let Some(target) = target else {
+        let live = &self.work.parts[point.part].live;
+        let Some(target) = target.filter(|target| self.follows && !target.starts_with(live)) else {
             self.work.links.push((text, to));
             return Ok(());
         };
+        // Nothing tells of what lies on the way.
+        self.work.watches = None;
         let meta = fs::metadata(&target).map_err(at(&target))?;
         if meta.is_file() {
             let near = Mount::of(&target).map_err(at(&target))? == point.mounts.1;
@@ -464,11 +502,15 @@ fn number(name: &str, extensions: &[&str]) -> Option<u64> {
     named.then(|| digits.parse().ok()).flatten()
 }
 
+fn log_number(name: &OsStr) -> Option<u64> {
+    number(name.to_str()?, &["log"])
+}
+
 /// A version of a memiavl tree: `snapshot-<height>` beside the link `current`. One that is being written has another name.
-fn is_snapshot(folder: &Path, name: &str) -> bool {
+fn is_snapshot(path: &Path, name: &str) -> bool {
     let height = name.strip_prefix("snapshot-");
     let whole = height.is_some_and(|height| !height.is_empty() && height.bytes().all(|byte| byte.is_ascii_digit()));
-    whole && fs::symlink_metadata(folder.join("current")).is_ok_and(|meta| meta.is_symlink())
+    whole && fs::symlink_metadata(path.with_file_name("current")).is_ok_and(|meta| meta.is_symlink())
 }
 
 /// Tries whether a filesystem shares blocks between files. The file that it is tried with has no name.
