@@ -323,16 +323,16 @@ impl Core {
         let begins = is_before_its_first_start(&record, &event.facts);
         match rung {
             Rung::AppHook | Rung::Start if begins && self.is_held(upgrade, &event.facts, decision) => {
-                self.run_on(upgrade, event, decision);
+                self.run_on(upgrade, record, event, decision);
             }
             Rung::Hash | Rung::Stop | Rung::StopStray | Rung::BackUp | Rung::CustomHook | Rung::Switch
                 if self.is_held(upgrade, &event.facts, decision) =>
             {
-                self.run_on(upgrade, event, decision);
+                self.run_on(upgrade, record, event, decision);
             }
             Rung::Binary => {
                 self.missing(upgrade, Some(Urgency::Now), decision);
-                self.run_on(upgrade, event, decision);
+                self.run_on(upgrade, record, event, decision);
             }
             Rung::SetAside => self.begin(HomeJob::SetAside(folder), decision),
             Rung::Place(receipt) => self.begin(HomeJob::Place { receipt, upgrade: upgrade.clone() }, decision),
@@ -363,7 +363,7 @@ impl Core {
             },
             Rung::Start => self.start_new(upgrade, record, event, decision),
             // What is being copied is complete in a moment, or waits for its operator.
-            Rung::Arriving => self.run_on(upgrade, event, decision),
+            Rung::Arriving => self.run_on(upgrade, record, event, decision),
             // The fetch lane hashes.
             Rung::Hash => {}
             Rung::Pass => self.watch_it_pass(upgrade, event, decision),
@@ -372,14 +372,17 @@ impl Core {
     }
 
     /// An upgrade waits for its operator. What he named for a height himself is nothing to the chain, so the old binary goes
-    /// on meanwhile: nothing else would start it again.
-    fn run_on(&mut self, upgrade: &Upgrade, event: &Event, decision: &mut Decision) {
+    /// on meanwhile: nothing else would start it again. What was done for another is written down, for `watcher` may be
+    /// started again before it goes on.
+    fn run_on(&mut self, upgrade: &Upgrade, record: Record, event: &Event, decision: &mut Decision) {
         let exact = event.facts.orders.exact.as_ref().is_some_and(|exact| exact.height == upgrade.plan.height);
         if event.facts.is_named_by_hand() && !exact {
             match self.run {
                 Run::Alive(_) => self.housekeeping(&event.facts, decision),
                 _ => self.keep_running(event, decision),
             }
+        } else if !matches!(&event.facts.record, RecordFact::Present(written) if *written == record) {
+            self.begin(HomeJob::Remember(record), decision);
         }
     }
 

@@ -151,6 +151,20 @@ fn an_upgrade_that_is_held_is_told_every_ten_minutes_and_its_node_stands() {
     scene.tick().does(HomeJob::Remember(Record { starts: 1, ..hooked() }));
 }
 
+/// `watcher` was restarted meanwhile, and the script ran once more.
+#[test]
+fn what_was_done_before_the_brake_was_put_on_is_written_down_under_it() {
+    let mut scene = Scene::new(Settings { custom_hook: true, ..Settings::default() });
+    scene.is_due();
+    scene.facts.record = present(Record { outdated: true, ..record() });
+    scene.facts.backup = Backup::Complete;
+    scene.tick().does(HomeJob::BackUp(plan("v2", HEIGHT)));
+    scene.done().does(HomeJob::CustomHook(plan("v2", HEIGHT)));
+    scene.facts.orders.holds = [hold()].into();
+    scene.done().remembers(Record { custom_hook_done: true, ..record() });
+    scene.done().rests();
+}
+
 /// What stands in the way of an upgrade whose node does not run.
 #[test]
 fn the_old_binary_goes_on_while_a_height_that_was_named_by_hand_waits_for_its_operator() {
