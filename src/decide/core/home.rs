@@ -37,7 +37,7 @@ enum Situation<'a> {
 }
 
 /// For so long nothing is started in the middle of a swap because its plan cannot be read.
-const UNREAD: Duration = Duration::from_secs(10);
+pub(super) const UNREAD: Duration = Duration::from_secs(10);
 
 impl Core {
     pub(super) fn choose_home(&mut self, event: &Event, decision: &mut Decision) {

@@ -14,7 +14,9 @@ use super::{
         run::{Ear, Life, Run},
         schedule,
     },
-    Core, asked_about, info,
+    Core, asked_about,
+    home::UNREAD,
+    info,
     restored::signed_on_these,
     version_of, wake_by,
 };
@@ -189,8 +191,13 @@ impl Core {
             return false;
         };
         let over = info(facts).map(|(upgrade, fingerprint)| (upgrade.plan.height, fingerprint));
-        if matches!(facts.info, Info::Unreadable { .. }) || over.is_some_and(|(height, _)| height >= exact.height) {
-            let reason = "data/upgrade-info.json is of another upgrade".to_string();
+        let unread = matches!(facts.info, Info::Unreadable { .. });
+        // It may be there again in a moment.
+        if unread && self.unreadable.is_some_and(|(_, since)| self.now < since + UNREAD) {
+            wake_by(decision, self.now + self.settings.poll_interval);
+        } else if unread || over.is_some_and(|(height, _)| height >= exact.height) {
+            let is = if unread { "cannot be read" } else { "is of another upgrade" };
+            let reason = format!("data/upgrade-info.json {is}");
             decision.notes.push(Note::NotExact { exact: exact.clone(), reason });
             self.begin(HomeJob::Missed(Exact { missed: true, ..exact }), decision);
         } else {

@@ -324,6 +324,27 @@ fn one_that_stands_before_its_height_and_whose_file_does_not_name_it_is_not_kill
     assert_eq!(settled(written(Origin::Operator), true), "goes on");
 }
 
+/// It was given up at once, because the disk did not answer in that moment.
+#[test]
+fn one_that_stands_before_its_height_waits_for_a_file_that_cannot_be_read_for_a_moment() {
+    let after = |seconds, info: Option<Info>| {
+        let mut scene = armed_with(false, Info::Absent);
+        scene.ends(answer(HEIGHT - 1, HEIGHT - 1)).stops();
+        scene.facts.info = Info::Unreadable { reason: "it broke".into(), fingerprint: file(8) };
+        scene.exits(NodeExit::Signal(9));
+        scene.done().rests();
+        scene.facts.info = info.unwrap_or(scene.facts.info);
+        scene.seconds(seconds)
+    };
+    after(9, None).rests();
+    after(10, None).does(is_missed()).says(&[
+        "data/upgrade-info.json cannot be read: it broke",
+        "upgrade v2 was to be swapped in before height 1000 is executed, and cannot be: data/upgrade-info.json cannot be read; \
+         name a later height (`add-upgrade --force --exact`), or leave out --exact",
+    ]);
+    after(9, Some(Info::Absent)).does(HomeJob::Name { plan: plan("v2", HEIGHT), over: None });
+}
+
 /// The data were brought back, and it was named once more: the node stood at its halt, or went past it, without a word.
 #[test]
 fn what_has_passed_on_other_data_is_made_once_more_where_its_operator_names_it() {
