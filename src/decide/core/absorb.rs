@@ -307,8 +307,10 @@ impl Core {
                     let key = key(&plan);
                     let told = self.told.iter().any(|told| told.starts_with("scheduled ") && told.ends_with(&key));
                     self.told.retain(|told| !told.ends_with(&key) || told.starts_with("disputed "));
+                    // It is gone once its height has passed, and nobody took it back.
+                    let skips = self.skips(plan.height);
                     if told {
-                        decision.notes.push(Note::Withdrawn(plan));
+                        decision.notes.push(if skips { Note::Dropped(plan) } else { Note::Withdrawn(plan) });
                     }
                 }
                 Change::Withdrawn(_) => {}

@@ -70,6 +70,11 @@ fn a_plan_is_told_once_and_again_when_it_is_withdrawn_and_when_it_comes_back() {
     scene.hears(EndpointId(1), none()).says(&[gone]);
     assert!(scene.core.known_since.is_empty());
     assert_eq!(scene.hears(EndpointId(1), there()).0.notes, first, "all is told anew");
+    // Nobody has cancelled what the node skips.
+    scene.core.settings.skip_heights = [HEIGHT].into();
+    let skipped =
+        "upgrade \"v2\" at height 1000 is given up: the node is told to skip its height (--unsafe-skip-upgrades)";
+    scene.hears(EndpointId(1), none()).says(&[skipped]);
 }
 
 #[test]
