@@ -100,6 +100,8 @@ pub enum Trouble {
     PortInUse,
     /// Another process has its databases open.
     Locked,
+    /// It has no room to write.
+    DiskFull,
     /// The remote signer is not connected.
     SignerAway,
     /// `double_sign_check_height`: its key has signed one of the last blocks, perhaps elsewhere.

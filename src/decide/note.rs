@@ -529,6 +529,7 @@ impl fmt::Display for Trouble {
         f.write_str(match self {
             Self::PortInUse => "another program listens at one of its addresses",
             Self::Locked => "another process has its databases open",
+            Self::DiskFull => "a disk is full and needs room",
             Self::SignerAway => "its remote signer is not connected",
             Self::DoubleSign => {
                 "its key has signed one of the last blocks (double_sign_check_height): make sure that no other node signs with \

@@ -190,6 +190,8 @@ fn trouble(end: &str) -> Option<Words> {
         (Trouble::SignerAway, ["could not retrieve public key from private validator", ""]),
         (Trouble::Locked, ["resource temporarily unavailable", ""]),
         (Trouble::Locked, ["lock held by current process", ""]),
+        (Trouble::DiskFull, ["no space left on device", ""]),
+        (Trouble::DiskFull, ["No space left on device", ""]),
         (Trouble::Locked, ["Is a different VM running in the same directory", ""]),
     ]
     .into_iter()
@@ -303,6 +305,12 @@ mod tests {
         for (end, trouble) in [
             ("Error: listen tcp 127.0.0.1:26657: bind: address already in use", Trouble::PortInUse),
             ("Error: failed to initialize database: resource temporarily unavailable", Trouble::Locked),
+            (
+                "Error: failed to start app: failed to initialize database: write /h/data/application.db/000002.ldb: no space \
+                 left on device",
+                Trouble::DiskFull,
+            ),
+            ("panic: IO error: No space left on device: While appending to file", Trouble::DiskFull),
             (&format!("Error: {signer}"), Trouble::SignerAway),
             ("ERROR: could not retrieve public key from private validator", Trouble::SignerAway),
             ("Error: found signature from the same key", Trouble::DoubleSign),
@@ -318,6 +326,9 @@ mod tests {
         let metrics =
             "ERR Prometheus err=\"listen tcp :26660: bind: address already in use\"\npanic: a defect\n\ngoroutine 1\n";
         assert_eq!(find(metrics, false), None);
+        // It goes on without that file, and ends of something else.
+        let book = "ERR Failed to save AddrBook to file err=\"write /h/config/write-file-atomic-1: no space left on device\"\n";
+        assert_eq!(find(&format!("{book}no\n"), false), None);
     }
 
     #[test]

@@ -452,8 +452,8 @@ fn power_cuts() -> impl Strategy<Value = Act> {
 }
 
 fn troubles() -> impl Strategy<Value = Trouble> {
-    use Trouble::{DoubleSign, Locked, PortInUse, SignerAway};
-    prop::sample::select(vec![DoubleSign, Locked, PortInUse, SignerAway])
+    use Trouble::{DiskFull, DoubleSign, Locked, PortInUse, SignerAway};
+    prop::sample::select(vec![DiskFull, DoubleSign, Locked, PortInUse, SignerAway])
 }
 
 fn voices() -> impl Strategy<Value = Voice> {

@@ -588,7 +588,7 @@ fn what_may_be_committed_is_not_taken_back() {
 
 #[test]
 fn what_lies_outside_the_binary_fails_no_upgrade() {
-    for trouble in [Trouble::PortInUse, Trouble::Locked, Trouble::SignerAway] {
+    for trouble in [Trouble::PortInUse, Trouble::Locked, Trouble::DiskFull, Trouble::SignerAway] {
         let mut world = World::begin(Setup { on_failure: OnFailure::Rollback, ..Setup::default() });
         world.live(&[Act::Until(Moment::Switch), Act::Trouble(Some(trouble)), Act::Blocks(60)]).unwrap();
         assert_eq!((stands(&world), world.tally.passed), (None, 0), "{trouble:?}");

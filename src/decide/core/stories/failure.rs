@@ -166,6 +166,10 @@ fn what_lies_outside_the_binary_is_waited_for_without_counting() {
     scene.done();
     scene.done();
     scene.exits_saying(code(1), trouble(Trouble::Locked)).rests().wakes(scene.now + SECOND);
+    let mut scene = Scene::upgraded(by(OnFailure::Rollback));
+    let full = "the node cannot run: a disk is full and needs room (so it says); it is started again in 1s";
+    let told = scene.exits_saying(code(1), trouble(Trouble::DiskFull));
+    told.rests().says(&["the node (upgrades/v2) ended: exit status 1", full]);
 }
 
 #[test]
