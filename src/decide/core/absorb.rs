@@ -26,6 +26,8 @@ use super::{
 
 /// How often the new binary is tried again where it could not even be run: what kept it from that may be over in a moment.
 const TRIES: u32 = 3;
+/// What was told with this before it stays told until a job at home is done.
+const UNDONE: &str = "undone ";
 /// How a shell tells of a program that cannot be executed.
 const NOT_EXECUTED: NodeExit = NodeExit::Code(126);
 
@@ -81,7 +83,10 @@ impl Core {
         let asked = matches!(job, HomeJob::Ask | HomeJob::Greet);
         match outcome {
             Outcome::Failed { reason, .. } if !asked => return self.home_failed(&job, reason, event, decision),
-            _ if !asked => (self.acting, self.stands_still) = (Retry::default(), None),
+            _ if !asked => {
+                (self.acting, self.stands_still) = (Retry::default(), None);
+                self.told.retain(|told| !told.starts_with(UNDONE));
+            }
             _ => {}
         }
         match (job, outcome) {
@@ -192,7 +197,13 @@ impl Core {
         self.acting.failed(event.now, FAST_RETRY, None);
         let again = self.acting.not_before.saturating_sub(event.now);
         let what = name_of(job).to_string();
-        decision.notes.push(Note::Failed { what, reason: reason.to_string(), again });
+        let told = format!("{UNDONE}{what} {} {}", self.reminder(), numberless(reason));
+        self.tell(told, decision, || Note::Failed { what, reason: reason.to_string(), again });
+    }
+
+    /// What is told with a job that writes it down is told once, however often that has to be tried.
+    pub(super) fn tell_once(&mut self, note: Note, decision: &mut Decision) {
+        self.tell(format!("{UNDONE}{note}"), decision, || note);
     }
 
     /// No node runs before this works: somebody has to look at once, and it is tried again, for it may work in a minute.
@@ -205,9 +216,7 @@ impl Core {
             HomeJob::CustomHook(_) => "mend the script, or start again without COSMOVISOR_CUSTOM_PREUPGRADE",
             _ => "see to it, or have it go on without (`watcher resume`) as long as nothing was brought back",
         };
-        // How much room there is changes all the time.
-        let told = reason.replace(|letter: char| letter.is_ascii_digit(), "");
-        let key = format!("stands still {} {what} {told}", self.reminder());
+        let key = format!("stands still {} {what} {}", self.reminder(), numberless(reason));
         let (plan, reason) = (plan.clone(), reason.to_string());
         self.tell(key, decision, || Note::StandsStill { plan, what, reason, remedy });
     }
@@ -374,6 +383,11 @@ impl Core {
         }
         decision.cancel.extend(self.fetch.cancel());
     }
+}
+
+/// What is told without a number: how much room there is changes all the time.
+fn numberless(reason: &str) -> String {
+    reason.replace(|letter: char| letter.is_ascii_digit(), "")
 }
 
 /// What is said, but for long numbers: heights and free bytes are others each time, and the same is told once.

@@ -144,7 +144,8 @@ impl Core {
     /// The height is committed.
     pub(super) fn passed(&mut self, record: &Record, decision: &mut Decision) {
         let (plan, verdict) = (record.plan.clone(), Verdict::Skipped);
-        decision.notes.push(if self.skips(plan.height) { Note::Proven { plan, verdict } } else { Note::Passed(plan) });
+        let skips = self.skips(plan.height);
+        self.tell_once(if skips { Note::Proven { plan, verdict } } else { Note::Passed(plan) }, decision);
         self.settles(record, decision);
     }
 

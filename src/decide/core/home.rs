@@ -105,7 +105,7 @@ impl Core {
                         if let Some(lost) = lost.filter(|lost| !facts.orders.names(lost)) {
                             decision.notes.push(Note::Overwritten { lost, by: upgrade.plan.clone() });
                         }
-                        decision.notes.push(Note::Due(upgrade.plan.clone()));
+                        self.tell_once(Note::Due(upgrade.plan.clone()), decision);
                         let mut record = record_of(&upgrade.plan, facts);
                         // What was saved for an upgrade that only begins is of an earlier one of its name and height. One
                         // whose record is lost may have begun long ago.

@@ -36,10 +36,11 @@ impl Core {
             _ => return false,
         };
         let plan = record.plan.clone();
-        decision.notes.push(match (verdict, own.clone(), theirs.clone()) {
+        let note = match (verdict, own.clone(), theirs.clone()) {
             (Verdict::Forked, Some(own), Some((by, theirs))) => Note::Forked { plan, own, theirs, by },
             _ => Note::Proven { plan, verdict },
-        });
+        };
+        self.tell_once(note, decision);
         let record = Record { verdict, ..record.clone() };
         self.comparing = super::Retry::default();
         self.compared = Comparison { signs: self.compared.signs, ..Comparison::default() };

@@ -54,6 +54,30 @@ fn the_network_s_state_is_asked_for_seldomer_each_time_and_makes_the_upgrade_agr
     assert_eq!(scene.fetch_ends(unknown(Signs::Yes)).rests().0.fetch, None, "that is all");
 }
 
+/// It was told twenty times on a full disk.
+#[test]
+fn what_cannot_be_written_down_is_told_once_and_so_is_why() {
+    let mut scene = passes(Settings::default());
+    scene.done();
+    let agreed = "upgrade \"v2\" at height 1000: the state after it is the network's";
+    let fails = |scene: &mut Scene, room| scene.ends(failed(&format!("it is full, {room} bytes are left")));
+    let full = "writing the record failed and is tried again in 1s: it is full, 0 bytes are left";
+    scene.is_at(HEIGHT + 2, HEIGHT + 1).remembers(verdict(Verdict::Agreed)).says(&[agreed]);
+    fails(&mut scene, 0).says(&[full]);
+    for room in [4096, 0] {
+        scene.seconds(2).remembers(verdict(Verdict::Agreed)).says(&[]);
+        fails(&mut scene, room).says(&[]);
+    }
+    // It is something else now.
+    scene.seconds(4).says(&[]);
+    assert_eq!(scene.fails().0.notes.len(), 1);
+    scene.seconds(5).says(&[]);
+    scene.done();
+    // What comes again is told again.
+    scene.fetch_ends(unknown(Signs::Yes)).remembers(verdict(Verdict::Signing));
+    fails(&mut scene, 0).says(&[full]);
+}
+
 #[test]
 fn a_signature_that_was_seen_with_the_state_counts_at_once() {
     let mut scene = passes(Settings::default());

@@ -38,8 +38,9 @@ fn a_failure_is_not_forgotten_because_the_node_answers() {
     scene.fails().says(&[&format!("{place} 1s: it broke")]);
     scene.seconds(2).does(HomeJob::Ask);
     scene.ends(Outcome::Answered(NodeAnswer::default()));
-    scene.fails().says(&[&format!("{place} 2s: it broke")]);
-    scene.seconds(2);
+    scene.fails().says(&[]);
+    scene.seconds(1).rests();
+    scene.seconds(1);
     scene.done();
     scene.fails().says(&[&format!("{place} 1s: it broke")]);
 }
