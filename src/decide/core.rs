@@ -102,8 +102,8 @@ pub struct Core {
     given_up: Option<Replacement>,
     /// The version that the data need, as their node says.
     sought: Option<Folder>,
-    /// At which committed height the node stands with a block more in its store, and since when.
-    stands: Option<(u64, Duration)>,
+    /// At which height the node stands, which its application has committed, and since when.
+    stands: Option<((u64, u64), Duration)>,
     /// The own node does not answer: where it stands is not known.
     unheard: bool,
     /// How often another version was chosen for the data in this process.

@@ -88,6 +88,15 @@ pub enum Note {
         /// Its height.
         height: u64,
     },
+    /// The new binary committed the plan's height, and no block has come after it or the next.
+    Still {
+        /// The upgrade.
+        plan: Plan,
+        /// Where the node is.
+        height: u64,
+        /// For how long.
+        minutes: u64,
+    },
     /// The node stands at the height of this upgrade, and has not written `upgrade-info.json`.
     Unwritten(Plan),
     /// The new binary committed the plan's height.
@@ -296,6 +305,7 @@ impl Note {
             | Self::PreUpgradeOdd(_)
             | Self::Unseen { .. }
             | Self::Stands { .. }
+            | Self::Still { .. }
             | Self::Endpoint { .. }
             | Self::Disputed(_)
             | Self::OrderUnreadable(_)
@@ -382,6 +392,13 @@ impl fmt::Display for Note {
                 f,
                 "the node has block {height} and has not executed it for a minute: where it failed at it (its log says CONSENSUS \
                  FAILURE) or was told to stop there (halt-height), it makes no block until that is mended and it is restarted"
+            ),
+            Self::Still { plan, height, minutes } => write!(
+                f,
+                "upgrade {} has passed, and no block came after height {height} for {minutes} min: the network may be waiting for two \
+                 thirds to upgrade, or the node failed and stays up (its log says CONSENSUS FAILURE), until that is mended and it \
+                 is restarted; nothing is taken back by itself",
+                Described(plan)
             ),
             Self::Unwritten(plan) => write!(
                 f,

@@ -12,7 +12,7 @@ use super::{
         note::Note,
         run::{Ear, Run},
     },
-    Core, info, known_data, version_of, wake_by,
+    Core, info, key, known_data, version_of, wake_by,
 };
 
 /// How often another version is chosen in one run of `watcher`.
@@ -67,17 +67,14 @@ impl Core {
         let Run::Alive(life) = &self.run else { return false };
         let stands = match (life.latest, life.committed) {
             // One that was told to stop there does what it was told.
-            (Some(latest), Some(committed))
-                if latest == committed + 1 && life.halt != Some(latest) && !self.unheard =>
-            {
-                Some(committed)
-            }
+            (Some(latest), Some(committed)) if life.halt != Some(latest) && !self.unheard => Some((latest, committed)),
             _ => None,
         };
         let since = self.stands.filter(|(at, _)| Some(*at) == stands).map_or(event.now, |(_, since)| since);
         self.stands = stands.map(|at| (at, since));
         self.tells_where_it_stands(event, decision);
-        if stands.is_none() || !are_strange(&event.facts) || self.chosen >= MOST_CHOSEN || event.now < since + LONG {
+        let refuses = stands.is_some_and(|(latest, committed)| latest == committed + 1);
+        if !refuses || !are_strange(&event.facts) || self.chosen >= MOST_CHOSEN || event.now < since + LONG {
             return false;
         }
         self.stands = None;
@@ -88,14 +85,34 @@ impl Core {
 
     /// Tells of a node that has a block and does not execute it: of one that stands there as at its halt and has not written the
     /// plan, without which nothing is due (x/upgrade writes it before it stops the chain, in no time, or says to its log why it
-    /// cannot), and of one that failed at it and stays up.
+    /// cannot), and of one that failed at it and stays up. After an upgrade it also tells of one that has come to no other block.
     fn tells_where_it_stands(&mut self, event: &Event, decision: &mut Decision) {
         const LONG: Duration = Duration::from_mins(1);
-        let Some((at, since)) = self.stands else { return };
-        if event.now < since + LONG {
-            return wake_by(decision, since + LONG);
+        const STILL: Duration = Duration::from_mins(5);
+        let Some(((height, committed), since)) = self.stands else { return };
+        let passed = match &event.facts.record {
+            RecordFact::Present(Record { plan, verdict, .. })
+                if height == committed
+                    && plan.height > 0
+                    && (plan.height..=plan.height.saturating_add(1)).contains(&height)
+                    && !matches!(verdict, Verdict::Pending | Verdict::Skipped) =>
+            {
+                Some(plan.clone())
+            }
+            _ => None,
+        };
+        let long = match passed {
+            Some(_) => STILL,
+            None if height == committed + 1 => LONG,
+            None => return,
+        };
+        if event.now < since + long {
+            return wake_by(decision, since + long);
         }
-        let height = at + 1;
+        if let Some(plan) = passed {
+            let (minutes, told) = (long.as_secs() / 60, format!("still {height} {}", key(&plan)));
+            return self.tell(told, decision, || Note::Still { plan, height, minutes });
+        }
         let scheduled = self.knowledge.scheduled().into_iter().find(|upgrade| upgrade.plan.height == height);
         let plan = scheduled.map(|upgrade| upgrade.plan.clone()).filter(|plan| !self.skips(plan.height));
         self.tell(format!("stands {} {height}", self.reminder()), decision, || match plan {

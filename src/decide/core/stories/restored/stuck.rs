@@ -1,6 +1,7 @@
 //! A node that stays up and makes no block.
 
 use super::*;
+use crate::decide::facts::Verdict;
 
 const STANDS: &str = "the node is restarted because it stands still on data from elsewhere, and may say why";
 
@@ -92,6 +93,33 @@ fn one_that_stands_at_a_block_is_told_after_a_minute() {
     stands(HEIGHT, skips, &|_| {}).says(&[&fails(HEIGHT)]);
     let commits = |scene: &mut Scene| scene.is_at(HEIGHT, HEIGHT).says(&[]).0.home.is_none().then_some(()).unwrap();
     stands(HEIGHT, Settings::default(), &commits).says(&[]);
+}
+
+/// Two thirds were missing, or its disk was full and it stayed up: nothing was told for as long as it took.
+#[test]
+fn one_that_makes_no_block_after_an_upgrade_is_told_once_after_five_minutes() {
+    let stands = |committed, record: &Record| {
+        let mut scene = Scene::running(Settings::default());
+        scene.facts.record = present(record.clone());
+        scene.is_at(committed, committed).says(&[]);
+        scene.seconds(299).says(&[]);
+        let told = scene.seconds(1);
+        scene.seconds(3_600).says(&[]);
+        told
+    };
+    let still = |height| {
+        format!(
+            "upgrade \"v2\" at height 1000 has passed, and no block came after height {height} for 5 min: the network may be \
+             waiting for two thirds to upgrade, or the node failed and stays up (its log says CONSENSUS FAILURE), until that is \
+             mended and it is restarted; nothing is taken back by itself"
+        )
+    };
+    let agreed = Record { verdict: Verdict::Agreed, ..passed() };
+    for height in [HEIGHT, HEIGHT + 1] {
+        stands(height, &agreed).says(&[&still(height)]);
+    }
+    stands(HEIGHT + 2, &agreed).says(&[]);
+    stands(HEIGHT, &Record::nothing(Version::Genesis)).says(&[]);
 }
 
 /// It was heard of in the middle of a block, and made others while its RPC was too busy to say so.
