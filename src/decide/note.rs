@@ -44,6 +44,13 @@ pub enum Note {
     },
     /// Endpoints contradict each other.
     Disputed(Dispute),
+    /// The binary of an upgrade to come runs already.
+    RunsAlready {
+        /// Which.
+        plan: Plan,
+        /// Where its binary is.
+        folder: Folder,
+    },
     /// An upgrade is not scheduled any more.
     Withdrawn(Plan),
     /// The binary for a scheduled upgrade is in place and its hash is right.
@@ -304,6 +311,7 @@ impl Note {
             | Self::PreUpgradeRetries { .. }
             | Self::PreUpgradeOdd(_)
             | Self::Unseen { .. }
+            | Self::RunsAlready { .. }
             | Self::Stands { .. }
             | Self::Still { .. }
             | Self::Endpoint { .. }
@@ -349,6 +357,13 @@ impl fmt::Display for Note {
             Self::Disputed(Dispute { plan, .. }) => {
                 write!(f, "endpoints contradict each other on whether upgrade {} is scheduled", Described(plan))
             }
+            Self::RunsAlready { plan, folder } => write!(
+                f,
+                "upgrade {} is to come, and upgrades/{folder} runs already: once the chain has scheduled it, a node of the SDK \
+                 refuses to run with its binary (BINARY UPDATED BEFORE TRIGGER): until then point cosmovisor/current at the \
+                 version before it, or at a build that does not know this upgrade",
+                Described(plan)
+            ),
             Self::Withdrawn(plan) => {
                 write!(
                     f,

@@ -11,11 +11,13 @@ use super::{
     super::{
         agreement::Belief,
         decision::{Decision, Exit, FetchJob, HomeJob, NodeSignal, RunId},
-        event::{Event, Heard, Kind, News, NodeAnswer, NodeExit, OWN_NODE, Outcome, Signal, Words},
-        facts::Staged,
+        event::{
+            Action, Event, Heard, Kind, News, NodeAnswer, NodeExit, OWN_NODE, Outcome, ProposalStatus, Signal, Words,
+        },
+        facts::{Facts, Staged, Version},
         knowledge::Change,
         note::Note,
-        plan::{Plan, Upgrade},
+        plan::{Folder, Plan, Upgrade},
         run::{Ear, Run},
     },
     Core, FAST_RETRY, Hashed, MOST_FAILING, MOST_TOLD, Retry, SLOW_RETRY, WAITS_AT_MOST, asked_about,
@@ -326,6 +328,13 @@ impl Core {
                 // A vote that was expedited goes on to a later end as any other.
                 Change::Proposal(proposal) => {
                     let told = format!("proposal {} {:?} {:?}", proposal.id, proposal.status, proposal.voting_end);
+                    for action in &proposal.actions {
+                        if let Action::Schedule(plan) = action
+                            && proposal.status > ProposalStatus::Deposit
+                        {
+                            self.tell_what_runs_too_early(plan, &event.facts, decision);
+                        }
+                    }
                     self.tell(told, decision, || Note::Proposal(proposal));
                 }
                 Change::Over(proposal) => {
@@ -334,14 +343,15 @@ impl Core {
             }
         }
         if matches!(heard.news, News::Scheduled { .. } | News::Proven { .. }) {
-            self.tell_of_plans(decision);
+            self.tell_of_plans(&event.facts, decision);
         }
     }
 
     /// Says what is scheduled and how far that can be believed, and where endpoints contradict each other.
-    fn tell_of_plans(&mut self, decision: &mut Decision) {
+    fn tell_of_plans(&mut self, facts: &Facts, decision: &mut Decision) {
         let scheduled: Vec<Upgrade> = self.knowledge.scheduled().into_iter().cloned().collect();
         for upgrade in scheduled {
+            self.tell_what_runs_too_early(&upgrade.plan, facts, decision);
             let belief = self.knowledge.belief(&upgrade.plan, self.settings.quorum);
             let waits = (!self.may_stage(&upgrade.plan)).then_some(self.settings.quorum);
             let left = self.knowledge.left(upgrade.plan.height);
@@ -360,6 +370,20 @@ impl Core {
         for dispute in self.knowledge.disputes() {
             let told = format!("disputed {:?} {:?} {}", dispute.by, dispute.against, key(&dispute.plan));
             self.tell(told, decision, || Note::Disputed(dispute));
+        }
+    }
+
+    /// Says that the binary of an upgrade to come runs already, be it by hand or by another height: once the chain has
+    /// scheduled it, x/upgrade ends a node that knows it, and nobody may be there to hear why.
+    fn tell_what_runs_too_early(&mut self, plan: &Plan, facts: &Facts, decision: &mut Decision) {
+        let Version::Upgrade(folder) = version_of(facts) else { return };
+        let runs = Folder::of(&plan.name, true).is_ok_and(|its| its.as_str().eq_ignore_ascii_case(folder.as_str()));
+        let named = info(facts)
+            .is_some_and(|(Upgrade { plan: named, .. }, _)| (&named.name, named.height) == (&plan.name, plan.height));
+        let committed = self.run.life().and_then(|life| life.committed);
+        if runs && !named && !facts.record.is_past(plan) && committed.is_none_or(|committed| committed < plan.height) {
+            let plan = plan.clone();
+            self.tell(format!("runs already {}", key(&plan)), decision, || Note::RunsAlready { plan, folder });
         }
     }
 

@@ -78,7 +78,10 @@ fn hopeless(life: &Life) -> Option<String> {
             format!("it came to another state than the network (wrong app hash): {REMEDY}")
         }
         Words::Needs(folder) => format!("its data need the binary of upgrade {folder}"),
-        Words::TooNew(folder) => format!("its binary is that of upgrade {folder}, and its data are from before it"),
+        Words::TooNew(folder) => format!(
+            "its binary is that of upgrade {folder}, and its data are from before it: point cosmovisor/current at the version \
+             before it"
+        ),
         Words::Halted(height) => format!("it was told to stop at height {height}"),
         Words::Trouble(Trouble::DoubleSign, said) => format!("its key has signed elsewhere ({said})"),
         Words::Trouble(..) | Words::At { .. } => return None,

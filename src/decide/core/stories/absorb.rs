@@ -9,7 +9,7 @@ mod signalled;
 use super::{
     super::super::{
         decision::NodeSignal,
-        event::{Comparison, Proposal, ProposalStatus},
+        event::{Action, Comparison, Proposal, ProposalStatus},
         orders::{Exact, Replacement},
         settings::OnFailure,
     },

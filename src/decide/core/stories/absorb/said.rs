@@ -37,7 +37,7 @@ fn what_is_wrong_with_an_endpoint_is_told_once_and_a_node_that_does_not_run_cann
 
 #[test]
 fn a_proposal_is_told_when_it_moves_on_and_when_it_is_over() {
-    let actions = [super::super::super::super::event::Action::Cancel].into();
+    let actions = [Action::Cancel].into();
     let ends = |voting_end| Proposal { id: 3, status: ProposalStatus::Voting, voting_end, actions };
     let proposal = ends(Some(1_900_000_000_000));
     let news = |proposals: &[&Proposal]| News::Proposals { proposals: proposals.iter().copied().cloned().collect() };
@@ -75,6 +75,39 @@ fn a_plan_is_told_once_and_again_when_it_is_withdrawn_and_when_it_comes_back() {
     let skipped =
         "upgrade \"v2\" at height 1000 is given up: the node is told to skip its height (--unsafe-skip-upgrades)";
     scene.hears(EndpointId(1), none()).says(&[skipped]);
+}
+
+/// Its node ended with every block from there on, and nothing said why.
+#[test]
+fn that_the_binary_of_an_upgrade_to_come_runs_already_is_told_once() {
+    let early = "upgrade \"v2\" at height 1000 is to come, and upgrades/v2 runs already: once the chain has scheduled it, a \
+                 node of the SDK refuses to run with its binary (BINARY UPDATED BEFORE TRIGGER): until then point \
+                 cosmovisor/current at the version before it, or at a build that does not know this upgrade";
+    let is_told = |told: &Told| told.0.notes.iter().any(|note| note.to_string() == early);
+    let proposed = |status| {
+        let actions = [Action::Schedule(plan("v2", HEIGHT))].into();
+        News::Proposals { proposals: [Proposal { id: 3, status, voting_end: None, actions }].into() }
+    };
+    let there = || scheduled(upgrade("v2", HEIGHT));
+    let runs = |change: &dyn Fn(&mut Scene)| {
+        let mut scene = Scene::running(Settings::default());
+        scene.facts.current = Current::Version(v2());
+        change(&mut scene);
+        scene
+    };
+    let mut scene = runs(&|_| {});
+    assert!(!is_told(&scene.hears(EndpointId(1), proposed(ProposalStatus::Deposit))), "anybody can do that");
+    assert!(is_told(&scene.hears(EndpointId(1), proposed(ProposalStatus::Voting))));
+    assert!(!is_told(&scene.hears(EndpointId(1), there())), "once");
+    assert!(is_told(&runs(&|_| {}).hears(EndpointId(1), there())));
+    for other in [
+        &(|scene: &mut Scene| scene.facts.current = Current::Version(Version::Genesis)) as &dyn Fn(&mut Scene),
+        &|scene| scene.facts.info = written(Origin::Node),
+        &|scene| scene.facts.record = present(passed()),
+        &|scene| drop(scene.is_at(HEIGHT, HEIGHT)),
+    ] {
+        assert!(!is_told(&runs(other).hears(EndpointId(1), there())));
+    }
 }
 
 #[test]
