@@ -124,14 +124,18 @@ pub enum BackupError {
     },
     /// What is there is the filesystem below.
     #[error(
-        "DAEMON_DATA_BACKUP_DIR is {place}, and {mount} is not mounted, where earlier backups are: mount it, name another \
-         DAEMON_DATA_BACKUP_DIR, or have the backups forgotten that are lost (`watcher backups prune NAME`)"
+        "DAEMON_DATA_BACKUP_DIR is {place}, and {mount} is not mounted, {then}: mount it, name another \
+         DAEMON_DATA_BACKUP_DIR, or {lost}"
     )]
     NotMounted {
         /// The place that the operator chose.
         place: PathBuf,
         /// Where its disk is to be mounted.
         mount: PathBuf,
+        /// How that is known.
+        then: &'static str,
+        /// What is to be done where the disk does not come back.
+        lost: String,
     },
     /// Something on disk failed.
     #[error("error while taking data backup: {0}")]

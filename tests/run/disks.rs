@@ -131,6 +131,27 @@ fn a_place_for_backups_that_becomes_read_only_costs_a_pause() {
     assert_eq!(fs::read_dir(&place).expect("it is there").count(), 0);
 }
 
+#[test]
+fn a_place_whose_disk_goes_away_before_the_first_backup_is_waited_for() {
+    let home = Home::halting();
+    fs::create_dir(home.at("place")).expect("the home can be written");
+    let Some(disk) = Disk::over(&home, "place") else { return };
+    let place = home.at("place");
+    let mut watcher = home.start(&[("DAEMON_DATA_BACKUP_DIR", place.to_str().expect("it is text"))]);
+    home.wait_for_call("start genesis");
+    let rehearsed = output(command(&home, &["backups", "list", "--next"]).env("DAEMON_DATA_BACKUP_DIR", &place));
+    assert!(rehearsed.status.success());
+    drop(disk);
+    home.halt();
+    home.wait_for_log("place is not mounted, as it was at the last rehearsal");
+    assert_eq!((home.count("stop genesis"), home.nodes().len(), watcher.ended()), (0, 1, None));
+    let disk = Disk(place);
+    assert!(disk.mount("size=272m"));
+    home.expect_upgraded();
+    assert!(fs::read_dir(&disk.0).expect("it is there").next().is_some());
+    assert!(watcher.stop().success());
+}
+
 /// A new filesystem that shares blocks between files, in a file; or the folder on one that `WATCHER_TESTS_REFLINK` names.
 struct Sharing {
     folder: PathBuf,

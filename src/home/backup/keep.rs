@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     APART, At, BackupError, Completion, Means, Part, ahead, all, carry,
     layout::ours,
-    list, verify,
+    list, place, verify,
     work::{INODES, Room, State, Work},
 };
 use crate::{
@@ -120,7 +120,7 @@ pub fn remove(home: &Home, backup: &Completion) -> Result<(), At> {
         // What is lost is forgotten.
         return match list::moved(home, backup) {
             Ok(Some(path)) => Err(At { source: io::Error::other(ELSEWHERE), path }),
-            _ => list::note(home, &others),
+            _ => place::forget(home).and_then(|()| list::note(home, &others)),
         };
     }
     carry::rename(&backup.path, &gone)?;

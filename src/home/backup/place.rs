@@ -6,13 +6,14 @@ use std::{
 };
 
 use jiff::Zoned;
+use serde::{Deserialize, Serialize};
 
 use super::{
     APART, At, BackupError, Completion, Means, NAME, at,
-    layout::{OURS, beside, check_more, file_name, ours},
+    layout::{OURS, beside, check_more, file_name, is_ours, ours},
     list, mount,
 };
-use crate::home::{Home, if_there, make_folders};
+use crate::home::{Home, if_there, make_folders, unless_missing, write_whole};
 
 /// Refuses a place for backups that lies within what is copied, is not there, or cannot be written, and paths that no backup
 /// may have in it.
@@ -63,12 +64,24 @@ pub fn of(home: &Home, chosen: &Path) -> Result<PathBuf, BackupError> {
     if chosen.starts_with(&data) {
         return Err(BackupError::Inside(chosen));
     }
-    // A list that cannot be read is told by whoever changes it.
-    if home.manner.place_chosen
-        && let Some(mount) =
-            list::named(home).iter().filter(|backup| backup.path.parent() == Some(&chosen)).find_map(not_mounted)
-    {
-        return Err(BackupError::NotMounted { place: chosen, mount: mount.to_owned() });
+    if home.manner.place_chosen {
+        // A list that cannot be read is told by whoever changes it.
+        let listed = list::named(home);
+        let mut of_earlier = listed.iter().filter(|backup| backup.path.parent() == Some(&chosen));
+        if let Some(mount) = of_earlier.find_map(not_mounted).map(Path::to_owned) {
+            let lost = "have the backups forgotten that are lost (`watcher backups prune NAME`)".to_owned();
+            return Err(BackupError::NotMounted { place: chosen, mount, then: "where earlier backups are", lost });
+        }
+        if let Some(Seen { mount, .. }) = seen(home).filter(|seen| seen.place == chosen && !mount::is_disk(&seen.mount))
+        {
+            let lost = format!("remove {} where it is not to be mounted again", seen_path(home).display());
+            return Err(BackupError::NotMounted {
+                place: chosen,
+                mount,
+                then: "as it was at the last rehearsal",
+                lost,
+            });
+        }
     }
     let near = || mount::near(&data, &chosen).map_err(at(&chosen));
     if home.manner.means == Means::Copy || home.manner.place_chosen || near()? {
@@ -90,6 +103,43 @@ fn instead(place: &Path) -> String {
 /// Where the disk of a backup that is not there is to be mounted, if it is not.
 pub(super) fn not_mounted(backup: &Completion) -> Option<&Path> {
     backup.mount.as_deref().filter(|mount| !backup.path.is_dir() && !mount::is_disk(mount))
+}
+
+/// The chosen place, and where its disk was mounted when a backup was rehearsed there: before the first one nothing else tells.
+#[derive(PartialEq, Eq, Serialize, Deserialize)]
+struct Seen {
+    /// A name of this home's: one that is a copy has the note of another.
+    by: String,
+    place: PathBuf,
+    mount: PathBuf,
+}
+
+fn seen_path(home: &Home) -> PathBuf {
+    home.own().join("place.json")
+}
+
+fn seen(home: &Home) -> Option<Seen> {
+    let seen: Seen = serde_json::from_slice(&fs::read(seen_path(home)).ok()?).ok()?;
+    is_ours(home, &seen.by).then_some(seen)
+}
+
+/// Notes where the disk of the chosen place is mounted now.
+pub(super) fn see(home: &Home, place: &Path) -> Result<(), At> {
+    let Some(mount) = mount_of(place).filter(|_| home.manner.place_chosen) else { return Ok(()) };
+    let now = Seen { by: ours(home, "place"), place: place.to_owned(), mount: mount.to_owned() };
+    if seen(home).is_some_and(|seen| seen == now) {
+        return Ok(());
+    }
+    let (path, text) = (seen_path(home), serde_json::to_vec_pretty(&now).map_err(io::Error::other));
+    // Without the folder no `run` has been here.
+    let noted = unless_missing(text.and_then(|text| write_whole(&path, &text, true)));
+    noted.map(drop).map_err(at(&path))
+}
+
+/// Forgets it, as with a backup that is lost together with its disk.
+pub(super) fn forget(home: &Home) -> Result<(), At> {
+    let path = seen_path(home);
+    unless_missing(fs::remove_file(&path)).map(drop).map_err(at(&path))
 }
 
 /// Where the filesystem of a folder is mounted.
@@ -126,7 +176,7 @@ mod tests {
     use std::sync::atomic::AtomicBool;
 
     use super::*;
-    use crate::home::backup::{ahead, all, fits, keep, list::note, room, tests::*};
+    use crate::home::backup::{ahead, all, estimate, fits, keep, list::note, room, tests::*};
 
     /// Nothing would be seen of it but that the folder is empty.
     #[test]
@@ -157,6 +207,37 @@ mod tests {
         assert!(matches!(taken(), Err(BackupError::NotMounted { .. })));
         keep::remove(&home, &done).unwrap();
         taken().unwrap();
+    }
+
+    /// The first backup went to the disk below, and was not found again.
+    #[test]
+    fn a_chosen_place_whose_disk_was_mounted_at_the_rehearsal_waits_for_it() {
+        let (keep, mut home) = home_with(&["genesis"]);
+        let [place, other] = ["place", "other"].map(|name| keep.path().join(name));
+        for folder in [&place, &other, &home.own()] {
+            make_folders(folder).unwrap();
+        }
+        (home.backups, home.manner.place_chosen) = (Some(place.clone()), true);
+        let rehearse = |home: &Home| estimate::estimate(home, false, &AtomicBool::new(false));
+        rehearse(&home).unwrap();
+        assert_eq!(seen(&home).unwrap().mount, mount_of(&place).unwrap());
+        // As if the place had been a mount point.
+        fs::write(
+            seen_path(&home),
+            serde_json::to_vec(&Seen { mount: place.clone(), ..seen(&home).unwrap() }).unwrap(),
+        )
+        .unwrap();
+        let refused = tried(&home, 5).unwrap_err().to_string();
+        assert!(refused.contains("place is not mounted, as it was at the last rehearsal: mount it"), "{refused}");
+        assert!(refused.ends_with("place.json where it is not to be mounted again"), "{refused}");
+        assert!(matches!(rehearse(&home), Err(BackupError::NotMounted { .. })));
+        assert_eq!(fs::read_dir(&place).unwrap().count(), 0);
+        // Both remedies.
+        home.backups = Some(other);
+        taken(&home, 5);
+        home.backups = Some(place);
+        forget(&home).unwrap();
+        taken(&home, 9);
     }
 
     #[test]
