@@ -20,7 +20,7 @@ use crate::{
         schedule::CLOSE_BLOCKS,
     },
     exit::{Ending, Failure},
-    home::{Home, make_folders_with, observe, orders, record, sync_folder, upgrade_info, write_with_mode},
+    home::{Home, lock, make_folders_with, observe, orders, record, sync_folder, upgrade_info, write_with_mode},
     persona::Persona,
     process::{hook, program::Output},
 };
@@ -89,13 +89,23 @@ fn disturbs_none(home: &Home, name: &str, height: u64) -> anyhow::Result<()> {
             );
         }
     }
-    let passed = record.filter(|record| record.verdict.has_passed()).map(|record| record.plan.height + 1);
-    let reached = observe::signed_height(home).ok().flatten().max(passed).unwrap_or_default();
-    if reached > height {
-        tracing::warn!(
-            "height {height} is past: the node works on height {reached} or a later one; name one above that"
-        );
+    let passed = record.filter(|record| record.verdict.has_passed()).map(|record| record.plan.height);
+    let above = passed.map(|passed| passed + 1);
+    let reached = observe::signed_height(home).ok().flatten().max(above).unwrap_or_default();
+    if reached <= height {
+        return Ok(());
     }
+    let info = home.upgrade_info();
+    let then = match lock::supervisor(home) {
+        _ if passed.is_some_and(|passed| passed > height) => {
+            "nothing is switched for it: name one above that".to_owned()
+        }
+        Some(_) => format!("the running watcher switches to {name:?} at once; `watcher rollback` takes that back"),
+        None => {
+            format!("the next `watcher run` switches to {name:?} at once, unless {} is removed before", info.display())
+        }
+    };
+    tracing::warn!("height {height} is past: the node works on height {reached} or a later one, and {then}");
     Ok(())
 }
 

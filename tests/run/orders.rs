@@ -271,16 +271,26 @@ fn nothing_is_named_over_an_upgrade_that_is_under_way_or_has_failed() {
 }
 
 #[test]
-fn a_height_that_the_validator_has_signed_beyond_is_told_as_past() {
+fn a_height_that_the_validator_has_signed_beyond_is_told_as_past_with_what_becomes_of_it() {
     let home = home("v0.50.1");
     home.script("v4", &format!("version=v4\n{NODE}"));
     home.write("data/priv_validator_state.json", r#"{"height":"14","round":0,"step":3}"#);
     let v4 = home.at("v4");
-    for (height, past) in [("13", true), ("14", false)] {
+    let named = |height: &str| {
         let args = ["add-upgrade", "v4", v4.to_str().expect("it is text"), "--force", "--upgrade-height", height];
-        let told = text(&output(&mut command(&home, &args)).stderr);
+        text(&output(&mut command(&home, &args)).stderr)
+    };
+    for (height, past) in [("13", true), ("14", false)] {
+        let told = named(height);
         assert_eq!(told.contains("height 13 is past: the node works on height 14"), past, "{told}");
+        assert_eq!(told.contains("next `watcher run` switches to \"v4\" at once, unless"), past, "{told}");
     }
+    let mut watcher = start(&home);
+    wait::until("the node runs", LIMIT, || (starts(&home, "genesis").len() == 1).then_some(()));
+    let told = named("3");
+    assert!(told.contains("the running watcher switches to \"v4\" at once"), "{told}");
+    wait::until("it does", LIMIT, || (starts(&home, "v4").len() == 1).then_some(()));
+    assert!(watcher.stop().success());
 }
 
 /// An operator's exact order for `v2` at 210.
