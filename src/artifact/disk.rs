@@ -94,19 +94,22 @@ pub(super) fn sync_names(root: &Path, file: &Path) -> io::Result<()> {
 pub(super) fn link_or_copy(from: &Path, to: &Path) -> io::Result<()> {
     match fs::hard_link(from, to) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(naming("cannot create", to)(error)),
-        Err(_) => {
-            let fresh = to.with_added_extension("new");
-            let copied = || {
-                fs::copy(from, &fresh)?;
-                let made = File::open(&fresh)?;
-                owned_alike(&made, &fs::metadata(from)?)?;
-                made.sync_all()
-            };
-            copied().map_err(naming("cannot copy to", to))?;
-            move_new(&fresh, to)
-        }
+        Err(_) => copy(from, to),
         Ok(()) => Ok(()),
     }
+}
+
+/// A copy of a file's content, which shares its blocks where the filesystem does that.
+pub(super) fn copy(from: &Path, to: &Path) -> io::Result<()> {
+    let fresh = to.with_added_extension("new");
+    let copied = || {
+        fs::copy(from, &fresh)?;
+        let made = File::open(&fresh)?;
+        owned_alike(&made, &fs::metadata(from)?)?;
+        made.sync_all()
+    };
+    copied().map_err(naming("cannot copy to", to))?;
+    move_new(&fresh, to)
 }
 
 /// Moves a file to a name that is free, in one step: what is already there is never replaced.

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     Store,
     disk::{
-        below, fingerprint, link_or_copy, move_anywhere, naming, read_anew, read_json, sha256_of, sync_folder,
+        below, copy, fingerprint, link_or_copy, move_anywhere, naming, read_anew, read_json, sha256_of, sync_folder,
         write_json,
     },
 };
@@ -95,8 +95,9 @@ pub fn receipt_flaw(upgrades: &Path, folder: &Folder) -> Option<String> {
 /// # Errors
 /// As the filesystem gives them.
 pub fn keep(folder: &Path, binary: &Path, kept: &Path) -> io::Result<()> {
-    // A link would lead nowhere from elsewhere, or to what is written over its target later.
-    link_or_copy(&fs::canonicalize(binary)?, kept)?;
+    // A link would lead nowhere from elsewhere, or, as another name of its target, to what is written over that later.
+    let named = if fs::symlink_metadata(binary)?.is_symlink() { copy } else { link_or_copy };
+    named(&fs::canonicalize(binary)?, kept)?;
     unless_missing(move_anywhere(&folder.join(RECEIPT), &kept.with_added_extension("receipt.json"))).map(drop)
 }
 

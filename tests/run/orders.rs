@@ -429,6 +429,8 @@ fn a_binary_that_is_a_link_is_kept_as_what_it_led_to() {
     symlink("../build", home.at("cosmovisor/upgrades/v2/bin/noded")).expect("the home can be written");
     let hotfix = home.at("hotfix");
     said(&home, &["replace", "v2", hotfix.to_str().expect("it is text")]);
+    // As `cp` does.
+    home.write("cosmovisor/upgrades/v2/build", "another");
     let kept = fs::read_dir(home.at("cosmovisor/watcher/aside")).expect("it is there").flatten().next();
     let kept = fs::read_to_string(kept.expect("the old one is kept").path()).expect("it is a script");
     assert!(kept.contains("version=v2"));
