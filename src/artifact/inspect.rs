@@ -1,9 +1,16 @@
 //! A look at the first bytes of a file: is it something that this machine can run? A binary for another architecture, or
 //! the HTML of a login page, is found out when it is fetched and not at the halt.
 
-use std::{fs::File, io::Read, path::Path};
+use std::{
+    fs::File,
+    io::{self, Read},
+    path::Path,
+};
 
-use object::{Endianness, elf, macho, read::elf::FileHeader as _};
+use object::{
+    Endianness, elf, macho,
+    read::elf::{FileHeader as _, ProgramHeader as _},
+};
 
 use super::{disk::naming, info::Platform};
 
@@ -34,10 +41,35 @@ pub enum InspectError {
 /// # Errors
 /// [`InspectError`] where it cannot be read, or is nothing that `platform` can run.
 pub fn inspect(path: &Path, platform: &Platform) -> Result<Kind, InspectError> {
+    let (head, size) = head(path).map_err(naming("cannot read", path))?;
+    let found = kind(&head, &platform.os_arch).and_then(|kind| cut(&head, size).map_or(Ok(kind), Err));
+    found.map_err(|found| InspectError::NotRunnable(platform.os_arch.clone(), found))
+}
+
+/// What is wrong with a program whose copy broke off, or goes on: the kernel may start it, and it dies of what is missing.
+/// None also where it cannot be read.
+#[must_use]
+pub fn is_cut(path: &Path) -> Option<String> {
+    // A pipe would be waited for.
+    let (head, size) = path.is_file().then(|| head(path).ok())??;
+    cut(&head, size)
+}
+
+/// The beginning of a file, and its size.
+fn head(path: &Path) -> io::Result<(Vec<u8>, u64)> {
     const HEAD: u64 = 4096;
-    let mut head = Vec::new();
-    File::open(path).and_then(|file| file.take(HEAD).read_to_end(&mut head)).map_err(naming("cannot read", path))?;
-    kind(&head, &platform.os_arch).map_err(|found| InspectError::NotRunnable(platform.os_arch.clone(), found))
+    let (mut head, file) = (Vec::new(), File::open(path)?);
+    let size = file.metadata()?.len();
+    file.take(HEAD).read_to_end(&mut head)?;
+    Ok((head, size))
+}
+
+fn cut(head: &[u8], size: u64) -> Option<String> {
+    let header = elf::FileHeader64::<Endianness>::parse(head).ok()?;
+    let endian = header.endian().ok()?;
+    let loaded = header.program_headers(endian, head).ok()?.iter().filter(|it| it.p_type(endian) == elf::PT_LOAD);
+    let end = loaded.map(|it| it.p_offset(endian).saturating_add(it.p_filesz(endian))).max()?;
+    (end > size).then(|| format!("an ELF that is cut off after {size} bytes, and has {end} at least"))
 }
 
 fn kind(head: &[u8], os_arch: &str) -> Result<Kind, String> {
@@ -177,6 +209,19 @@ mod tests {
                 (found, expected) => panic!("{expected:?}: {found:?}"),
             }
         }
+    }
+
+    #[test]
+    fn a_program_whose_copy_broke_off_is_known() {
+        let whole = std::fs::read(std::env::current_exe().unwrap()).unwrap();
+        let file = tempfile::NamedTempFile::new().unwrap();
+        for length in [whole.len() / 4, 4096, 1000] {
+            std::fs::write(file.path(), &whole[..length]).unwrap();
+            let found = inspect(file.path(), &Platform::host()).unwrap_err().to_string();
+            assert!(found.contains(&format!("cut off after {length} bytes")), "{found}");
+        }
+        std::fs::write(file.path(), &whole).unwrap();
+        assert_eq!(is_cut(file.path()), None);
     }
 
     #[test]

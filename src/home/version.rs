@@ -12,7 +12,7 @@ use std::{
 use serde::Deserialize;
 
 use super::{Home, SMALL, current, not_ours, read_small};
-use crate::artifact;
+use crate::artifact::{self, inspect};
 
 /// The file's name.
 pub const FILE: &str = "watcher.toml";
@@ -72,14 +72,16 @@ pub fn read(folder: &Path) -> Result<Wishes, NotUnderstood> {
     }
 }
 
-/// Whether we may start a version's executable, or make it so that we may.
+/// Whether we may start a version's executable, or make it so that we may, and it is there as a whole.
 ///
 /// # Errors
-/// [`NotUnderstood`] where it belongs to somebody else who did not allow it, or the file system does not.
+/// [`NotUnderstood`] where it belongs to somebody else who did not allow it, the file system does not, or its copy broke off.
 pub fn startable(executable: &Path) -> Result<(), NotUnderstood> {
     const PROBLEM: &str = "the user that watcher runs as may neither execute it nor make it executable";
     let refused = || NotUnderstood(format!("{PROBLEM}: {}", not_ours(executable)));
-    current::can_be_executed(executable).then_some(()).ok_or_else(refused)
+    current::can_be_executed(executable).then_some(()).ok_or_else(refused)?;
+    let cut = |found| NotUnderstood(format!("{} is {found}: place it anew", executable.display()));
+    inspect::is_cut(executable).map_or(Ok(()), |found| Err(cut(found)))
 }
 
 /// The wishes for the version that an executable is of: `<version>/bin/<name>`.

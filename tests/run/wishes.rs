@@ -89,6 +89,28 @@ fn a_file_that_cannot_be_understood_holds_the_upgrade_up_and_not_the_node() {
     });
 }
 
+/// It died of that once the node before it was stopped.
+#[test]
+fn a_binary_whose_copy_broke_off_holds_the_upgrade_up_and_not_the_node() {
+    let home = noting_home();
+    let mut watcher = home.start(&[]);
+    home.wait_for_call("start genesis");
+    let program = fs::read(env!("CARGO_BIN_EXE_watcher")).expect("it is there");
+    home.script("cosmovisor/upgrades/v2/bin/noded", "");
+    fs::write(home.at("cosmovisor/upgrades/v2/bin/noded"), &program[..4096]).expect("the home can be written");
+    home.halt();
+    let told = home.wait_for_log("is cut off after 4096 bytes");
+    assert!(
+        told.contains("ERROR") && told.contains("upgrades/v2/bin/noded") && told.contains("place it anew"),
+        "{told}"
+    );
+    wait::until("the halt is seen", LIMIT, || (!given(&home, "genesis", "status").is_empty()).then_some(()));
+    assert_eq!((home.count("stop genesis"), home.nodes().len(), home.current().as_str()), (0, 1, "genesis"));
+    home.script("cosmovisor/upgrades/v2/bin/noded", &noting("v2"));
+    home.expect_upgraded();
+    assert!(watcher.stop().success());
+}
+
 #[test]
 fn at_the_start_every_such_file_is_told_and_only_that_of_the_current_version_is_refused() {
     let home = Home::with_node("echo it runs");
