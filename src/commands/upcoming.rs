@@ -18,7 +18,7 @@ use crate::{
         endpoints::{self, BadAddress, Clients, Endpoint, Own},
         own_node,
         proof::{Choice, Trust},
-        survey::{Survey, survey},
+        survey::{Scheduled, Survey, survey},
     },
     cli::{Format, UpcomingArgs},
     config,
@@ -96,8 +96,11 @@ pub fn trust(chosen: Choice, home: Option<&Home>) -> Arc<Trust> {
 pub async fn ask(endpoints: &[Endpoint], quorum: usize, trust: &Arc<Trust>) -> anyhow::Result<Survey> {
     let clients = Clients::new().context("no HTTP client can be made")?;
     match survey(endpoints, &clients, quorum, trust).await {
-        Ok(survey) => {
+        Ok(mut survey) => {
             survey.problems.iter().for_each(|problem| tracing::warn!("{problem}"));
+            if let Some(done) = take_done(&mut survey, endpoints, &clients).await {
+                tracing::info!("{done}");
+            }
             Ok(survey)
         }
         Err(none) => {
@@ -105,6 +108,27 @@ pub async fn ask(endpoints: &[Endpoint], quorum: usize, trust: &Arc<Trust>) -> a
             Err(none.into())
         }
     }
+}
+
+/// Takes out the plan that is carried out already by the own node, or, where none is asked, by the first that answers: the
+/// others and the proof are of the block before, until the chain goes on. Gives what is to be told of it.
+pub async fn take_done(survey: &mut Survey, endpoints: &[Endpoint], clients: &Clients) -> Option<String> {
+    let is_at_its_height = |it: &&Scheduled| it.plan.height == survey.height && it.own != Some(true);
+    let plan = survey.scheduled.iter().find(is_at_its_height)?.plan.clone();
+    let has_own = endpoints.iter().any(|endpoint| endpoint.own.is_some());
+    for endpoint in endpoints.iter().filter(|endpoint| endpoint.own.is_some() == has_own) {
+        let Ok(applied) = clients.open(endpoint).applied_plan(&plan.name).await else { continue };
+        if applied != plan.height {
+            break;
+        }
+        survey.scheduled.retain(|it| it.plan != plan);
+        survey.proof.take_if(|proof| proof.plan.as_ref() == Some(&plan));
+        let (name, by) = (text::name(&plan.name), &endpoint.label);
+        return Some(format!(
+            "{name} at height {applied} is carried out, as {by} says: the chain waits for the others"
+        ));
+    }
+    None
 }
 
 /// The list for a home: what this machine makes of each plan, and whether it is staged there.

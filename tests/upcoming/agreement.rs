@@ -115,6 +115,31 @@ fn at_its_halt_a_plan_has_not_passed() {
     assert!(!told.quietly().contains("is not ahead of the chain"), "{told:?}");
 }
 
+/// With "where the chain halts now" and "choose another name" its operator was sent after nothing.
+#[test]
+fn what_the_own_node_has_carried_out_is_not_coming_while_the_chain_waits_for_others() {
+    let [own, behind] = [(); 2].map(|()| says(plan("v2", HEIGHT + 1)));
+    own.place_binary("genesis");
+    let home = own.home.to_str().expect("a plain path");
+    let other = behind.network.rpc.url();
+    let told = |command: &[&str]| {
+        watcher(command, &[("DAEMON_HOME", home), ("DAEMON_NAME", "noded"), ("WATCHER_RPC", &other)])
+    };
+    own.network.site.change(|chain| {
+        let now = chain.time(chain.saved).expect("the last block is kept");
+        chain.save(now);
+    });
+    assert!(told(&["upcoming"]).list().contains("v2 at height 121, where the chain halts now"));
+    own.network.site.change(|chain| {
+        chain.apply(&["v2".to_owned()]).expect("it is the binary that the plan asks for");
+    });
+    let done = "v2 at height 121 is carried out, as the own node at";
+    let list = told(&["upcoming"]);
+    assert!(list.list().contains("no upgrade is coming") && list.stderr.contains(done), "{list:?}");
+    let check = told(&["check"]);
+    assert!(check.code == Some(0) && check.stdout.contains(done), "{check:?}");
+}
+
 #[test]
 fn what_is_only_proposed_is_claimed() {
     let world = World::with(vec![crate::world::voted_on(plan("v2", FAR))]);

@@ -44,7 +44,7 @@ pub(super) async fn ask(wanted: &Wanted<'_>, clients: &Clients, found: &mut Foun
             _ => findings.warning("endpoint-failed", problem.to_string(), REMEDY),
         }
     }
-    let Ok(survey) = answer else {
+    let Ok(mut survey) = answer else {
         findings.warning("chain-silent", "no endpoint answered, so nothing is known of the chain", REMEDY);
         found.untold = true;
         return None;
@@ -57,6 +57,9 @@ pub(super) async fn ask(wanted: &Wanted<'_>, clients: &Clients, found: &mut Foun
         let help = "name an RPC endpoint that serves /commit, /validators and proofs; REST has none";
         findings.warning("unproven", "a block is trusted, and nothing could be proven from it", help);
         found.untold = true;
+    }
+    if let Some(done) = upcoming::take_done(&mut survey, &wanted.endpoints, clients).await {
+        findings.note("carried-out", done, "");
     }
     let sources: Vec<_> = wanted.endpoints.iter().map(|endpoint| clients.open(endpoint)).collect();
     disputed(&survey, findings);
