@@ -261,6 +261,10 @@ mod tests {
         for (text, link) in [("snapshot-5", "memiavl.db/current"), ("state.db", "link"), ("nowhere", "nothing")] {
             symlink(text, home.data().join(link)).unwrap();
         }
+        // Whoever writes by these names is not heard.
+        for (name, file) in [("log", "data/state.db/000006.log"), ("state", "config/state")] {
+            fs::hard_link(home.path.join(file), home.path.join(name)).unwrap();
+        }
         let never = AtomicBool::new(false);
         ahead::made(&home, 5, true, &never, Duration::ZERO).unwrap();
         estimate::estimated(&home, true, Duration::ZERO, &never).unwrap();
@@ -438,6 +442,13 @@ mod tests {
         #[test]
         fn what_a_node_does_takes_no_walk(all in vec((0..10u8, 0..3usize, 0..9u8), 0..12)) {
             prop_assert!(is_as_walked(|home| all.iter().for_each(|one| ordinary(home, *one))));
+        }
+    }
+
+    #[test]
+    fn what_nothing_tells_of_is_found() {
+        for name in ["log", "state"] {
+            assert!(is_as_walked(|home| fs::write(home.path.join(name), "another").unwrap()));
         }
     }
 
