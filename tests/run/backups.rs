@@ -473,6 +473,7 @@ fn a_restore_that_is_interrupted_before_it_changed_anything_says_so_and_nothing_
     assert_eq!((home.read("data/height").trim(), home.backups().len()), ("11", 1), "nothing is changed");
     let mut watcher = home.start(&[]);
     home.wait_for_log("removed what a restore left");
+    home.wait_until_ready();
     assert!(!half.exists() && watcher.stop().success());
 }
 
