@@ -9,7 +9,7 @@ use url::Url;
 use super::{
     Dated, Latest,
     fault::Fault,
-    own_node::OwnNode,
+    own_node::{OwnNode, chain_id},
     proposals::{GovVersion, Page},
     rest::Rest,
     rpc::Rpc,
@@ -40,6 +40,8 @@ pub struct Endpoint {
     pub label: String,
     /// Set for the own node alone.
     pub own: Option<Own>,
+    /// The genesis file of the home for which it is asked, which tells the chain that it has to be on.
+    pub genesis: Option<PathBuf>,
 }
 
 /// What more is known of the own node.
@@ -79,7 +81,7 @@ pub struct BadAddress {
 pub fn list(own: Option<(Url, Own)>, rpc: &[String], rest: &[String]) -> Result<Vec<Endpoint>, BadAddress> {
     let own = own.map(|(url, own)| {
         let label = format!("the own node at {}", secrets::endpoint(&url));
-        Endpoint { id: OWN_NODE, kind: Kind::Rpc, url, label, own: Some(own) }
+        Endpoint { id: OWN_NODE, kind: Kind::Rpc, url, label, own: Some(own), genesis: None }
     });
     let mut endpoints: Vec<_> = own.into_iter().collect();
     let others = rpc.iter().map(|text| (Kind::Rpc, text)).chain(rest.iter().map(|text| (Kind::Rest, text)));
@@ -91,9 +93,15 @@ pub fn list(own: Option<(Url, Own)>, rpc: &[String], rest: &[String]) -> Result<
         if alike > 0 {
             label = format!("{label}#{}", alike + 1);
         }
-        endpoints.push(Endpoint { id: EndpointId(number), kind, label, url, own: None });
+        endpoints.push(Endpoint { id: EndpointId(number), kind, label, url, own: None, genesis: None });
     }
     Ok(endpoints)
+}
+
+/// The chain that the home tells for which they are asked. Nobody waits for a long file on the one thread that matters.
+pub(super) async fn chain_of_the_home(endpoints: &[Endpoint]) -> Option<String> {
+    let genesis = endpoints.iter().find_map(|endpoint| endpoint.genesis.clone())?;
+    tokio::task::spawn_blocking(move || chain_id(&genesis)).await.ok()?
 }
 
 /// An address as people write it; `tcp://` means `http://`, and so does none at all.

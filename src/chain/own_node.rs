@@ -11,8 +11,8 @@ use serde_json::Value;
 use url::Url;
 
 pub use self::{
-    addresses::{own_rest_address, own_rpc_address, own_setting},
-    identity::node_id,
+    addresses::{own_genesis, own_rest_address, own_rpc_address, own_setting},
+    identity::{chain_id, node_id},
 };
 use super::{
     Latest,

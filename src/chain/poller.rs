@@ -16,7 +16,7 @@ use self::{
     follower::{ChainId, Follower},
 };
 use super::{
-    endpoints::{Clients, Endpoint},
+    endpoints::{Clients, Endpoint, chain_of_the_home},
     fault::panic_words,
     proof::{Proving, Trust},
 };
@@ -28,8 +28,8 @@ use crate::decide::{
 
 /// Follows the chain until nobody listens any more, or the future is dropped.
 ///
-/// All are to be on one chain: the own node's, else that of whoever answers first. `trust` is what plans are proven from.
-/// `upgrade_of` says what this machine makes of a plan; none where it cannot be carried out.
+/// All are to be on one chain: the own node's, else the one that the home tells, else that of whoever answers first. `trust` is
+/// what plans are proven from. `upgrade_of` says what this machine makes of a plan; none where it cannot be carried out.
 pub async fn follow(
     endpoints: Vec<Endpoint>,
     clients: Clients,
@@ -38,7 +38,8 @@ pub async fn follow(
     attention: Receiver<Attention>,
     heard: Sender<Heard>,
 ) {
-    let (chain_id, upgrade_of) = (Arc::new(ChainId::default()), Arc::new(upgrade_of));
+    let chain_id = ChainId::told(chain_of_the_home(&endpoints).await);
+    let (chain_id, upgrade_of) = (Arc::new(chain_id), Arc::new(upgrade_of));
     let mut tasks = JoinSet::new();
     for endpoint in endpoints {
         let (clients, chain_id, upgrade_of) = (clients.clone(), Arc::clone(&chain_id), Arc::clone(&upgrade_of));
@@ -204,6 +205,27 @@ mod tests {
         assert_eq!(following.until(committed).await, 7);
         let reason = following.until(of(1)).await;
         assert!(reason.contains("on chain \"other-1\", not \"local-1\""), "{reason}");
+    }
+
+    #[tokio::test]
+    async fn while_the_own_node_is_silent_its_home_decides_on_the_chain() {
+        let home = tempfile::tempdir().unwrap();
+        let genesis = home.path().join("genesis.json");
+        std::fs::write(&genesis, r#"{"app_state":{},"chain_id":"local-1"}"#).unwrap();
+        let other = Liar::telling(|question, _| node(question, "other-1", 9, PLAN)).await;
+        let good = Liar::telling(|question, _| node(question, "local-1", 5, "")).await;
+        let mine = Own { home: home.path().to_owned(), rest: None };
+        let silent = "http://127.0.0.1:1".parse().unwrap();
+        let mut endpoints = list(Some((silent, mine)), &[&other, &good].map(|it| it.url.to_string()), &[]).unwrap();
+        for endpoint in &mut endpoints {
+            endpoint.genesis = Some(genesis.clone());
+        }
+        let mut following = Following::start(endpoints, upgrade);
+        let told = |heard: &Heard| (heard.endpoint == EndpointId(1)).then(|| failure(heard).expect("it is ignored"));
+        let reason = following.until(told).await;
+        assert!(reason.contains("on chain \"other-1\", not \"local-1\""), "{reason}");
+        let found = |heard: &Heard| (heard.endpoint == EndpointId(2)).then(|| block(heard)).flatten();
+        following.until(found).await;
     }
 
     #[tokio::test]

@@ -6,7 +6,7 @@ use futures_util::future::join_all;
 
 use super::{
     Latest,
-    endpoints::{Clients, Endpoint, Source},
+    endpoints::{Clients, Endpoint, Source, chain_of_the_home},
     fault::{Cause, Fault},
     now,
     proof::{Proof, Prover, Trust},
@@ -88,8 +88,8 @@ pub struct NoAnswer {
 }
 
 /// Asks every endpoint what is scheduled, and one after the other, until one answers, everything else. All answers are from
-/// one chain, that of the first which answers. `quorum` endpoints must say the same for it to be agreed;
-/// what is scheduled is proven from what is trusted, where one of them can.
+/// one chain: the own node's, else the one that the home tells, else that of the first which answers. `quorum` endpoints must say
+/// the same for it to be agreed; what is scheduled is proven from what is trusted, where one of them can.
 ///
 /// # Errors
 /// [`NoAnswer`] where not one tells where the chain is.
@@ -277,8 +277,8 @@ impl Reached<'_> {
     }
 }
 
-/// The endpoints that tell where they are, all on one chain (that of the first which answers), the one that
-/// is furthest first: what is scheduled is best known there. At least one.
+/// The endpoints that tell where they are, all on one chain (the own node's, else the one that the home tells, else that of the
+/// first which answers), the one that is furthest first: what is scheduled is best known there. At least one.
 ///
 /// # Errors
 /// [`NoAnswer`] where not one tells.
@@ -287,14 +287,16 @@ pub(super) async fn reach<'a>(
     clients: &Clients,
 ) -> Result<(Vec<Reached<'a>>, Faults), NoAnswer> {
     let mut problems = Vec::new();
-    let mut expected: Option<String> = None;
     let mut reached: Vec<Reached<'a>> = Vec::new();
     let answers = join_all(endpoints.iter().map(async |endpoint| {
         let source = clients.open(endpoint);
         let latest = source.latest().await;
         (endpoint, source, latest)
     }));
-    for (endpoint, source, latest) in answers.await {
+    let answers = answers.await;
+    let own = answers.iter().find(|(endpoint, _, latest)| endpoint.own.is_some() && latest.is_ok());
+    let mut expected = if own.is_some() { None } else { chain_of_the_home(endpoints).await };
+    for (endpoint, source, latest) in answers {
         match latest {
             Ok(latest) => {
                 let expected = expected.get_or_insert_with(|| latest.chain_id.clone());
@@ -361,11 +363,12 @@ impl Faults {
 #[cfg(test)]
 mod tests {
     use axum::response::IntoResponse as _;
+    use url::Url;
 
     use super::*;
     use crate::chain::{
-        endpoints::list,
-        liar::{Liar, json, node},
+        endpoints::{Own, list},
+        liar::{Liar, NODE_KEY, json, node},
         proof::Choice,
     };
 
@@ -418,6 +421,33 @@ mod tests {
         assert_eq!(reached[0].latest.height, 1 << 62);
         hold_to_proof(&mut reached, &Proof { height: 4999, time: now(), plan: None }, &mut faults);
         assert_eq!(reached[0].latest.height, 5000);
+    }
+
+    #[tokio::test]
+    async fn the_home_tells_the_chain_where_the_own_node_does_not() {
+        let says = |chain| Liar::telling(move |question, _| node(question, chain, 7, ""));
+        let (other, good) = (says("other-1").await, says("local-1").await);
+        let home = tempfile::tempdir().unwrap();
+        std::fs::create_dir(home.path().join("config")).unwrap();
+        std::fs::write(home.path().join("config/node_key.json"), NODE_KEY).unwrap();
+        let (genesis, clients) = (home.path().join("config/genesis.json"), Clients::new().unwrap());
+        let chains = async |own: Url| {
+            let mine = Own { home: home.path().to_owned(), rest: None };
+            let urls = [&other, &good].map(|liar| liar.url.to_string());
+            let mut all = list(Some((own, mine)), &urls, &[]).unwrap();
+            for endpoint in &mut all {
+                endpoint.genesis = Some(genesis.clone());
+            }
+            let (reached, faults) = reach(&all, &clients).await.unwrap();
+            let named = faults.problems.iter().any(|fault| matches!(fault.cause, Cause::OtherChain { .. }));
+            assert!(named, "{:?}", faults.problems);
+            reached.iter().map(|at| at.latest.chain_id.clone()).collect::<Vec<_>>()
+        };
+        let silent: Url = "http://127.0.0.1:1".parse().unwrap();
+        assert_eq!(chains(silent.clone()).await, ["other-1"], "a home that tells nothing");
+        std::fs::write(&genesis, r#"{"chain_id":"local-1"}"#).unwrap();
+        assert_eq!(chains(silent).await, ["local-1"]);
+        assert_eq!(chains(other.url.clone()).await, ["other-1", "other-1"], "its own node knows better");
     }
 
     #[tokio::test]

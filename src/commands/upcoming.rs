@@ -158,11 +158,17 @@ pub fn endpoints_at(
 ) -> Result<Vec<Endpoint>, BadAddress> {
     let environment = |name: &str| std::env::var(name).ok();
     let own_rest = own_node::own_rest_address(args, &environment, home, daemon);
-    if let Some(url) = own_node::own_rpc_address(args, &environment, home, daemon) {
-        return endpoints::list(Some((url, Own { home: home.to_owned(), rest: own_rest })), rpc, rest);
+    let mut endpoints = if let Some(url) = own_node::own_rpc_address(args, &environment, home, daemon) {
+        endpoints::list(Some((url, Own { home: home.to_owned(), rest: own_rest })), rpc, rest)?
+    } else {
+        let rest: Vec<_> = own_rest.iter().map(Url::to_string).chain(rest.iter().cloned()).collect();
+        endpoints::list(None, rpc, &rest)?
+    };
+    let genesis = own_node::own_genesis(args, &environment, home, daemon);
+    for endpoint in &mut endpoints {
+        endpoint.genesis = Some(genesis.clone());
     }
-    let rest: Vec<_> = own_rest.iter().map(Url::to_string).chain(rest.iter().cloned()).collect();
-    endpoints::list(None, rpc, &rest)
+    Ok(endpoints)
 }
 
 /// Something as JSON. What a terminal would act on is escaped beyond what JSON demands: C1 controls, marks of direction.

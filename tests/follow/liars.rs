@@ -79,6 +79,28 @@ fn while_the_own_node_is_silent_others_are_believed_and_then_corrected() {
 }
 
 #[test]
+fn while_the_own_node_is_silent_an_endpoint_of_another_chain_is_ignored() {
+    let mut world = World::new();
+    let [strange, elsewhere] = [(); 2].map(|()| tempfile::tempdir().expect("a folder can be made"));
+    let [strange, other] = [&strange, &elsewhere].map(|folder| Network::open(folder.path(), chain_at(HEIGHT, 6_000)));
+    strange.site.change(|chain| chain.chain_id = "other-1".into());
+    let file = program("v2");
+    world.host.answer("/v2", &[Answer::File(file.clone())]);
+    world.network.rpc = Server::saying(503, "starting");
+    for (network, name) in [(&strange, "v5"), (&other, "v2")] {
+        network.site.change(|chain| chain.plan = plan(name, NEAR, world.host.offer("/v2", &file)));
+        block(&network.site);
+    }
+    fs::write(world.home.join("config/genesis.json"), r#"{"chain_id":"demo-1"}"#).expect("the home can be written");
+    world.start(&[("WATCHER_RPC", &strange.rpc.url())]);
+    world.until_told(1, &["WARN", &strange.rpc.url(), "is on chain \"other-1\", not \"demo-1\"; it is ignored"]);
+    world.kill();
+    world.start(&[("WATCHER_RPC", &format!("{},{}", strange.rpc.url(), other.rpc.url()))]);
+    world.staged("v2", NEAR);
+    assert_eq!((world.binary("v5"), world.told(&["v5"])), (None, vec![]));
+}
+
+#[test]
 fn the_node_runs_on_whatever_its_endpoints_say() {
     let mut world = World::new();
     let [html, empty, error] =

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::{
     servers::Server,
-    world::{HEIGHT, World, assert_told, chain, passed, plan, watcher},
+    world::{HEIGHT, NAME, World, assert_told, chain, passed, plan, watcher},
 };
 
 /// An address at which nobody listens.
@@ -86,6 +86,30 @@ fn an_endpoint_of_another_chain_is_ignored_and_named() {
     assert!(!told.stdout.contains("v9"), "{told:?}");
     let named = format!("{} is on chain \"other-1\", not \"demo-1\"", other.network.rpc.url());
     assert!(told.stderr.contains(&named), "{told:?}");
+}
+
+#[test]
+fn while_the_own_node_is_silent_its_genesis_tells_which_chain_is_meant() {
+    let mut own = world();
+    let (world, other) = (world(), World::of(chain("other-1", vec![passed(plan("v9", HEIGHT + 7))])));
+    own.network.rpc = Server::saying(503, "starting");
+    own.place_binary("genesis");
+    fs::write(own.home.join("config/genesis.json"), r#"{"app_state":{},"chain_id":"demo-1"}"#).expect("a file");
+    let home = own.home.to_str().expect("a plain path");
+    let named = format!("{} is on chain \"other-1\", not \"demo-1\"", other.network.rpc.url());
+    let both = format!("{},{}", other.network.rpc.url(), world.network.rpc.url());
+    let with = |rpc: &str, arguments: &[&str]| {
+        watcher(arguments, &[("DAEMON_HOME", home), ("DAEMON_NAME", NAME), ("WATCHER_RPC", rpc)])
+    };
+    let told = with(&both, &["upcoming"]);
+    assert!(told.list().contains("v2 at height 1120") && told.stderr.contains(&named), "{told:?}");
+    for arguments in [&["upcoming"][..], &["prepare-upgrade"], &["check", "--offline"]] {
+        let told = with(&other.network.rpc.url(), arguments);
+        assert_ne!(told.code, Some(0), "{told:?}");
+        let all = format!("{}{}", told.stdout, told.stderr);
+        assert!(all.contains(&named) && !all.contains("v9"), "{told:?}");
+    }
+    assert!(!own.home.join("cosmovisor/upgrades/v9").exists());
 }
 
 #[test]

@@ -1,7 +1,10 @@
-//! Where the own node listens: by its arguments, its environment, its configuration, in the order in which the SDK's
-//! server (viper) lets them override each other.
+//! Where the own node listens, and what it began from: by its arguments, its environment, its configuration, in the order
+//! in which the SDK's server (viper) lets them override each other.
 
-use std::{ffi::OsString, path::Path};
+use std::{
+    ffi::OsString,
+    path::{Path, PathBuf},
+};
 
 use url::Url;
 
@@ -36,6 +39,14 @@ pub fn own_rest_address(
     let enabled = matches!(sources.value("api.enable")?.as_str(), "1" | "t" | "T" | "true" | "TRUE" | "True");
     let address = || sources.value("api.address").unwrap_or_else(|| String::from("tcp://localhost:1317"));
     enabled.then(address).and_then(|address| reachable(&address))
+}
+
+/// The own node's genesis file, as [`own_rpc_address`] with `genesis_file`; CometBFT takes a relative one from the home.
+#[must_use]
+pub fn own_genesis(args: &[OsString], env: &dyn Fn(&str) -> Option<String>, home: &Path, daemon_name: &str) -> PathBuf {
+    let sources =
+        NodeConfig { args, env, daemon_name, file: node_config::read(home, "config.toml").unwrap_or_default() };
+    home.join(sources.value("genesis_file").unwrap_or_else(|| String::from("config/genesis.json")))
 }
 
 /// A value of the own node's `config/config.toml`, or of the environment, which overrides it. `dotted` is the key, behind
@@ -116,6 +127,17 @@ mod tests {
         for broken in ["", "[rpc", "[rpc]\nladdr = 5", "rpc = 1"] {
             assert_eq!(Home::with(broken, "").rpc(&[], &[]), is(26657), "{broken}");
         }
+    }
+
+    #[test]
+    fn the_genesis_file_is_where_the_node_has_it() {
+        let (home, elsewhere) = (Home::with("", ""), Home::with("genesis_file = \"config/mine.json\"\n", ""));
+        let of = |home: &Home, env: &[(&str, &str)]| {
+            own_genesis(&[], &|name| variable(env, name), home.0.path(), "my-chain.d")
+        };
+        assert_eq!(of(&home, &[]), home.0.path().join("config/genesis.json"));
+        assert_eq!(of(&elsewhere, &[]), elsewhere.0.path().join("config/mine.json"));
+        assert_eq!(of(&elsewhere, &[("MY_CHAIN_D_GENESIS_FILE", "/g.json")]), Path::new("/g.json"));
     }
 
     #[test]

@@ -34,7 +34,7 @@ use crate::{
 /// How long the proposals may take, in however many answers: meanwhile nothing is heard of blocks.
 const READING_LIMIT: Duration = Duration::from_mins(1);
 
-/// The chain that is followed: the own node's, else that of whoever answered first.
+/// The chain that is followed: the own node's, else the one that the home tells, else that of whoever answered first.
 #[derive(Debug, Default)]
 pub(super) struct ChainId {
     certain: OnceLock<String>,
@@ -42,6 +42,11 @@ pub(super) struct ChainId {
 }
 
 impl ChainId {
+    /// With the one that the home tells.
+    pub(super) fn told(home: Option<String>) -> Self {
+        Self { certain: OnceLock::new(), guessed: home.map(OnceLock::from).unwrap_or_default() }
+    }
+
     /// The chain that is expected of an endpoint which says it is on `found`.
     fn expected(&self, found: &str, own: bool) -> &str {
         if own {
