@@ -91,8 +91,10 @@ fn an_endpoint_of_another_chain_is_ignored_and_named() {
 #[test]
 fn while_the_own_node_is_silent_its_genesis_tells_which_chain_is_meant() {
     let mut own = world();
-    let (world, other) = (world(), World::of(chain("other-1", vec![passed(plan("v9", HEIGHT + 7))])));
-    own.network.rpc = Server::saying(503, "starting");
+    let mut strange = chain("other-1", vec![passed(plan("v9", HEIGHT + 7))]);
+    strange.applied.insert("v2".into(), 50);
+    let (world, other) = (world(), World::of(strange));
+    [own.network.rpc, own.network.rest] = [(); 2].map(|()| Server::saying(503, "starting"));
     own.place_binary("genesis");
     fs::write(own.home.join("config/genesis.json"), r#"{"app_state":{},"chain_id":"demo-1"}"#).expect("a file");
     let home = own.home.to_str().expect("a plain path");
@@ -103,6 +105,8 @@ fn while_the_own_node_is_silent_its_genesis_tells_which_chain_is_meant() {
     };
     let told = with(&both, &["upcoming"]);
     assert!(told.list().contains("v2 at height 1120") && told.stderr.contains(&named), "{told:?}");
+    let told = with(&both, &["check", "--offline"]);
+    assert!(told.stdout.contains("v2 at height 1120") && !told.stdout.contains("name-used"), "{told:?}");
     for arguments in [&["upcoming"][..], &["prepare-upgrade"], &["check", "--offline"]] {
         let told = with(&other.network.rpc.url(), arguments);
         assert_ne!(told.code, Some(0), "{told:?}");
