@@ -70,6 +70,13 @@ pub enum Note {
         /// Blocks until the height, and the time they take.
         left: Option<(u64, Option<Duration>)>,
     },
+    /// The plan is due, and its binary is there and not ready.
+    NotWhole {
+        /// For which plan.
+        plan: Plan,
+        /// Where it is.
+        folder: Folder,
+    },
     /// The plan is due: the swap begins.
     Due(Plan),
     /// `upgrade-info.json` is there and leads to nothing.
@@ -288,6 +295,7 @@ impl Note {
         match self {
             Self::Missing { urgency, .. } if *urgency >= Urgency::Hours => Level::Error,
             Self::StartsAgain { .. }
+            | Self::NotWhole { .. }
             | Self::Unreadable(_)
             | Self::Held { .. }
             | Self::GivenUp { .. }
@@ -384,6 +392,12 @@ impl fmt::Display for Note {
                 "upgrade {}{} has no binary: place it at $DAEMON_HOME/cosmovisor/upgrades/{folder}/bin/$DAEMON_NAME ({reason})",
                 Described(plan),
                 Left(*left)
+            ),
+            Self::NotWhole { plan, folder } => write!(
+                f,
+                "upgrade {} is due and waits for what lies in upgrades/{folder}: it is still being copied, its copy broke off, it \
+                 may not be executed, or its watcher.toml cannot be understood",
+                Described(plan)
             ),
             Self::Due(plan) => write!(f, "upgrade {} is due", Described(plan)),
             Self::Ignored { plan, reason } => {

@@ -329,8 +329,10 @@ impl Core {
                 Change::Proposal(proposal) => {
                     let told = format!("proposal {} {:?} {:?}", proposal.id, proposal.status, proposal.voting_end);
                     for action in &proposal.actions {
+                        // Anybody can propose once more what an upgrade of this home is named after.
                         if let Action::Schedule(plan) = action
                             && proposal.status > ProposalStatus::Deposit
+                            && event.facts.marker.is_none()
                         {
                             self.tell_what_runs_too_early(plan, &event.facts, decision);
                         }

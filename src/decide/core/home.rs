@@ -363,7 +363,12 @@ impl Core {
             },
             Rung::Start => self.start_new(upgrade, record, event, decision),
             // What is being copied is complete in a moment, or waits for its operator.
-            Rung::Arriving => self.run_on(upgrade, record, event, decision),
+            Rung::Arriving => {
+                let (told, plan) =
+                    (format!("arriving {} {}", self.reminder(), key(&upgrade.plan)), upgrade.plan.clone());
+                self.tell(told, decision, || Note::NotWhole { plan, folder });
+                self.run_on(upgrade, record, event, decision);
+            }
             // The fetch lane hashes.
             Rung::Hash => {}
             Rung::Pass => self.watch_it_pass(upgrade, event, decision),

@@ -100,6 +100,9 @@ fn that_the_binary_of_an_upgrade_to_come_runs_already_is_told_once() {
     assert!(is_told(&scene.hears(EndpointId(1), proposed(ProposalStatus::Voting))));
     assert!(!is_told(&scene.hears(EndpointId(1), there())), "once");
     assert!(is_told(&runs(&|_| {}).hears(EndpointId(1), there())));
+    let used_up = |scene: &mut Scene| scene.facts.marker = Some(Marker { name: "v2".into(), height: 5 });
+    let proposed_again = runs(&used_up).hears(EndpointId(1), proposed(ProposalStatus::Voting));
+    assert!(!is_told(&proposed_again), "the way back that it names would run the old binary on new data");
     for other in [
         &(|scene: &mut Scene| scene.facts.current = Current::Version(Version::Genesis)) as &dyn Fn(&mut Scene),
         &|scene| scene.facts.info = written(Origin::Node),

@@ -208,6 +208,22 @@ fn the_old_binary_goes_on_while_a_height_that_was_named_by_hand_waits_for_its_op
     scene.tick().rests();
 }
 
+/// Its copy broke off days before, which was told then, and at the halt nothing was.
+#[test]
+fn a_binary_that_is_not_whole_is_told_every_ten_minutes_at_the_halt() {
+    let waits = "upgrade \"v2\" at height 1000 is due and waits for what lies in upgrades/v2: it is still being copied, its copy broke \
+                 off, it may not be executed, or its watcher.toml cannot be understood";
+    let mut scene = Scene::new(Settings::default());
+    scene.is_due();
+    scene.facts.staged.insert(folder("v2"), Staged::Arriving);
+    scene.tick().says(&[waits]);
+    scene.tick().says(&[]);
+    scene.now += Duration::from_mins(10);
+    scene.tick().says(&[waits]);
+    scene.facts.staged.insert(folder("v2"), Staged::Operator);
+    assert!(scene.tick().0.home.is_some(), "the upgrade goes on");
+}
+
 #[test]
 fn a_binary_that_is_missing_is_asked_for_every_ten_minutes_at_the_halt() {
     let missing = "upgrade \"v2\" at height 1000 has no binary: place it at \
