@@ -72,14 +72,21 @@ pub fn read(folder: &Path) -> Result<Wishes, NotUnderstood> {
     }
 }
 
-/// Whether we may start a version's executable, or make it so that we may, and it is there as a whole.
+/// Whether we may start a version's executable, or make it so that we may.
 ///
 /// # Errors
-/// [`NotUnderstood`] where it belongs to somebody else who did not allow it, the file system does not, or its copy broke off.
+/// [`NotUnderstood`] where it belongs to somebody else who did not allow it, or the file system does not.
 pub fn startable(executable: &Path) -> Result<(), NotUnderstood> {
     const PROBLEM: &str = "the user that watcher runs as may neither execute it nor make it executable";
     let refused = || NotUnderstood(format!("{PROBLEM}: {}", not_ours(executable)));
-    current::can_be_executed(executable).then_some(()).ok_or_else(refused)?;
+    current::can_be_executed(executable).then_some(()).ok_or_else(refused)
+}
+
+/// Whether a version's executable is there as a whole, as far as its own beginning tells.
+///
+/// # Errors
+/// [`NotUnderstood`] where its copy broke off.
+pub fn whole(executable: &Path) -> Result<(), NotUnderstood> {
     let cut = |found| NotUnderstood(format!("{} is {found}: place it anew", executable.display()));
     inspect::is_cut(executable).map_or(Ok(()), |found| Err(cut(found)))
 }
