@@ -73,7 +73,7 @@ impl Ahead {
                         let counted = Needs { plan, rooms: estimate.rooms, counted: Instant::now() };
                         *needs.lock().unwrap_or_else(PoisonError::into_inner) = Some(counted);
                         // The rehearsal has changed what was made for the last time.
-                        *working = Watched::of(&home);
+                        *working = Some(&home).filter(|_| !stop.load(Ordering::Relaxed)).and_then(Watched::of);
                     }
                 }
                 Ok(None) => {}

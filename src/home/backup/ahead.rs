@@ -60,6 +60,7 @@ pub(super) fn made(
 ) -> Result<usize, BackupError> {
     let Some(chosen) = &home.backups else { return Ok(0) };
     let place = place::of(home, chosen)?;
+    place::see(home, &place)?;
     let (folder, tree) = (folder(home, &place), tree(home, &place));
     if read(home).is_some_and(|ready| ready.folder != folder) {
         clear(home)?;

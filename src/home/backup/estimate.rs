@@ -59,7 +59,6 @@ pub(super) fn estimated(
 ) -> Result<Option<Estimate>, BackupError> {
     let Some(chosen) = &home.backups else { return Ok(None) };
     let place = place::of(home, chosen)?;
-    place::see(home, &place)?;
     let mut tries = 1..TRIES;
     loop {
         match rehearsed(home, &place, made, lately, stop) {

@@ -120,7 +120,7 @@ pub fn remove(home: &Home, backup: &Completion) -> Result<(), At> {
         // What is lost is forgotten.
         return match list::moved(home, backup) {
             Ok(Some(path)) => Err(At { source: io::Error::other(ELSEWHERE), path }),
-            _ => place::forget(home).and_then(|()| list::note(home, &others)),
+            _ => place::forget(home, place).and_then(|()| list::note(home, &others)),
         };
     }
     carry::rename(&backup.path, &gone)?;

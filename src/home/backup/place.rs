@@ -137,8 +137,11 @@ pub(super) fn see(home: &Home, place: &Path) -> Result<(), At> {
 }
 
 /// Forgets it, as with a backup that is lost together with its disk.
-pub(super) fn forget(home: &Home) -> Result<(), At> {
+pub(super) fn forget(home: &Home, place: &Path) -> Result<(), At> {
     let path = seen_path(home);
+    if seen(home).is_none_or(|seen| seen.place != place) {
+        return Ok(());
+    }
     unless_missing(fs::remove_file(&path)).map(drop).map_err(at(&path))
 }
 
@@ -176,7 +179,7 @@ mod tests {
     use std::sync::atomic::AtomicBool;
 
     use super::*;
-    use crate::home::backup::{ahead, all, estimate, fits, keep, list::note, room, tests::*};
+    use crate::home::backup::{ahead, all, fits, keep, list::note, room, tests::*};
 
     /// Nothing would be seen of it but that the folder is empty.
     #[test]
@@ -218,7 +221,7 @@ mod tests {
             make_folders(folder).unwrap();
         }
         (home.backups, home.manner.place_chosen) = (Some(place.clone()), true);
-        let rehearse = |home: &Home| estimate::estimate(home, false, &AtomicBool::new(false));
+        let rehearse = |home: &Home| ahead::make(home, 5, false, &AtomicBool::new(false));
         rehearse(&home).unwrap();
         assert_eq!(seen(&home).unwrap().mount, mount_of(&place).unwrap());
         // As if the place had been a mount point.
@@ -227,6 +230,8 @@ mod tests {
             serde_json::to_vec(&Seen { mount: place.clone(), ..seen(&home).unwrap() }).unwrap(),
         )
         .unwrap();
+        fs::remove_dir_all(&place).unwrap();
+        fs::create_dir(&place).unwrap();
         let refused = tried(&home, 5).unwrap_err().to_string();
         assert!(refused.contains("place is not mounted, as it was at the last rehearsal: mount it"), "{refused}");
         assert!(refused.ends_with("place.json where it is not to be mounted again"), "{refused}");
@@ -236,7 +241,7 @@ mod tests {
         home.backups = Some(other);
         taken(&home, 5);
         home.backups = Some(place);
-        forget(&home).unwrap();
+        forget(&home, home.backups.as_ref().unwrap()).unwrap();
         taken(&home, 9);
     }
 

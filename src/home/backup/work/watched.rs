@@ -27,7 +27,7 @@ use crate::home::{
 };
 
 /// What is told of names in a folder. A file that was written to is told once nobody has it open, as after the node's end:
-/// each single write would be more than the queue holds.
+/// each single write would be more than the queue holds. Nobody cuts a table that is settled by its path, which is not told.
 const CHANGES: AddWatchFlags = AddWatchFlags::IN_CREATE
     .union(AddWatchFlags::IN_DELETE)
     .union(AddWatchFlags::IN_MOVE)
