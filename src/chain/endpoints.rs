@@ -98,10 +98,13 @@ pub fn list(own: Option<(Url, Own)>, rpc: &[String], rest: &[String]) -> Result<
     Ok(endpoints)
 }
 
-/// The chain that the home tells for which they are asked. Nobody waits for a long file on the one thread that matters.
+/// The chain that the home tells for which they are asked. Nobody waits for a long file on the one thread that matters, nor for
+/// one on a disk that is gone.
 pub(super) async fn chain_of_the_home(endpoints: &[Endpoint]) -> Option<String> {
+    const PATIENCE: Duration = Duration::from_secs(10);
     let genesis = endpoints.iter().find_map(|endpoint| endpoint.genesis.clone())?;
-    tokio::task::spawn_blocking(move || chain_id(&genesis)).await.ok()?
+    let read = tokio::task::spawn_blocking(move || chain_id(&genesis));
+    tokio::time::timeout(PATIENCE, read).await.ok()?.ok()?
 }
 
 /// An address as people write it; `tcp://` means `http://`, and so does none at all.

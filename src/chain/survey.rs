@@ -56,6 +56,15 @@ pub struct Survey {
     pub unanswered: Vec<&'static str>,
 }
 
+impl Survey {
+    /// The endpoints that are on the chain, and the own one only where it is this home's node.
+    pub fn heeded<'a>(&self, endpoints: &'a [Endpoint]) -> impl Iterator<Item = &'a Endpoint> {
+        let of_another = |fault: &&Fault| matches!(fault.cause, Cause::OtherChain { .. } | Cause::OtherNode { .. });
+        let ignored: Vec<_> = self.problems.iter().filter(of_another).map(|fault| fault.endpoint.clone()).collect();
+        endpoints.iter().filter(move |endpoint| !ignored.contains(&endpoint.label))
+    }
+}
+
 /// A plan that is scheduled, and who says so.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Scheduled {

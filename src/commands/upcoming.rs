@@ -116,7 +116,8 @@ pub async fn take_done(survey: &mut Survey, endpoints: &[Endpoint], clients: &Cl
     let is_at_its_height = |it: &&Scheduled| it.plan.height == survey.height && it.own != Some(true);
     let plan = survey.scheduled.iter().find(is_at_its_height)?.plan.clone();
     let has_own = endpoints.iter().any(|endpoint| endpoint.own.is_some());
-    for endpoint in endpoints.iter().filter(|endpoint| endpoint.own.is_some() == has_own) {
+    let asked: Vec<_> = survey.heeded(endpoints).filter(|endpoint| endpoint.own.is_some() == has_own).collect();
+    for endpoint in asked {
         let Ok(applied) = clients.open(endpoint).applied_plan(&plan.name).await else { continue };
         if applied != plan.height {
             break;
@@ -125,7 +126,7 @@ pub async fn take_done(survey: &mut Survey, endpoints: &[Endpoint], clients: &Cl
         survey.proof.take_if(|proof| proof.plan.as_ref() == Some(&plan));
         let (name, by) = (text::name(&plan.name), &endpoint.label);
         return Some(format!(
-            "{name} at height {applied} is carried out, as {by} says: the chain waits for the others"
+            "{name} at height {applied} is carried out, as {by} says: the chain goes on once the others have done the same"
         ));
     }
     None

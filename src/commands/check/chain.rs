@@ -3,7 +3,7 @@
 use super::{Found, Subject, Wanted};
 use crate::{
     chain::{
-        endpoints::{Clients, Endpoint, Source},
+        endpoints::{Clients, Source},
         fault::Cause,
         survey::{Scheduled, Survey, survey},
     },
@@ -61,10 +61,7 @@ pub(super) async fn ask(wanted: &Wanted<'_>, clients: &Clients, found: &mut Foun
     if let Some(done) = upcoming::take_done(&mut survey, &wanted.endpoints, clients).await {
         findings.note("carried-out", done, "");
     }
-    let is_of_it = |endpoint: &&Endpoint| {
-        !survey.problems.iter().any(|it| it.endpoint == endpoint.label && matches!(it.cause, Cause::OtherChain { .. }))
-    };
-    let sources: Vec<_> = wanted.endpoints.iter().filter(is_of_it).map(|endpoint| clients.open(endpoint)).collect();
+    let sources = survey.heeded(&wanted.endpoints).map(|endpoint| clients.open(endpoint)).collect();
     disputed(&survey, findings);
     let list = upcoming::of(&survey, &wanted.home);
     Some(Chain { survey, list, sources })
