@@ -147,6 +147,7 @@ impl Meter {
             bar.set_position(done);
             return;
         }
+        let total = total.filter(|total| *total > 0);
         let percent = total.and_then(|total| done.saturating_mul(100).checked_div(total)).unwrap_or_default();
         if !self.is_due(percent) {
             return;
