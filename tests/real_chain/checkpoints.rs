@@ -18,7 +18,7 @@ use watcher::{
     decide::plan::Plan,
     home::{
         Home,
-        backup::{self, Completion, Manner, ahead, keep, restore, verify},
+        backup::{self, Completion, Manner, Watched, ahead, keep, restore, verify},
     },
 };
 
@@ -47,6 +47,8 @@ struct Node {
     home: Home,
     /// What was saved, and what was in each file.
     saved: Vec<(Completion, BTreeMap<PathBuf, String>)>,
+    /// What was made ahead, and is watched while it runs.
+    watched: Option<Watched>,
 }
 
 /// Saves a node after each kind of end, lets it go on for so many rounds of so many blocks, and brings it back to each.
@@ -79,9 +81,11 @@ fn goes_on(rounds: u32, blocks: u64) {
         node.chain.wait_for_blocks_by("v2", behind, LIMIT);
         node.chain.wait_for_blocks_by("v2", node.chain.height() + blocks, LIMIT);
         ahead::make(&node.home, u64::MAX, true, &AtomicBool::new(false)).expect("it fits");
+        node.watched = Watched::of(&node.home);
+        node.chain.wait_for_blocks_by("v2", node.chain.height() + blocks, LIMIT);
         kill(running.pid(), signal).expect("it runs");
         wait::until("it ends", LIMIT, || running.ended());
-        number += blocks;
+        number += 2 * blocks;
     };
     for signal in [Signal::SIGTERM, Signal::SIGKILL] {
         go_on(&mut node, signal, true);
@@ -117,7 +121,7 @@ impl Node {
             local_info: false,
         };
         home.prepare().expect("the home can be written");
-        Self { chain, home, saved: Vec::new() }
+        Self { chain, home, saved: Vec::new(), watched: None }
     }
 
     fn start(&self, version: &str) -> Supervisor {
@@ -126,13 +130,16 @@ impl Node {
 
     fn save(&mut self) {
         let plan = Plan { name: format!("v{}", self.saved.len()), height: 1, info: String::new() };
+        let mut watched = self.watched.take();
         let began = Instant::now();
-        let backup = backup::take(&self.home, &plan, None, &Zoned::now(), &AtomicBool::new(false), &|_, _| {});
+        let stop = AtomicBool::new(false);
+        let backup = backup::take(&self.home, &plan, watched.as_mut(), &Zoned::now(), &stop, &|_, _| {});
         let backup = backup.expect("it fits");
         let (took, held) = (began.elapsed(), keep::pinned(&backup));
         let Completion { bytes, ahead, shared, .. } = &backup;
         say(&format!("{took:?}: {bytes} bytes copied, {ahead} ahead, {shared} shared, {held} held alone"));
         assert!(backup.shared > 0, "something is linked");
+        assert_eq!(left_out(&backup), Vec::<PathBuf>::new());
         let digests = digests(&backup.path);
         for part in &backup.parts {
             let saved = backup.path.join(&part.at);
@@ -167,6 +174,13 @@ fn digests(folder: &Path) -> BTreeMap<PathBuf, String> {
         }
     }
     found
+}
+
+/// What the application's database has and a backup has not.
+fn left_out(backup: &Completion) -> Vec<PathBuf> {
+    let (live, at) = (&backup.parts[0].live, backup.path.join(&backup.parts[0].at));
+    let names = digests(&live.join("application.db")).into_keys();
+    names.filter(|name| !at.join(name.strip_prefix(live).expect("it is below")).exists()).collect()
 }
 
 /// Tables that have no second name any more.
