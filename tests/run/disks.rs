@@ -18,6 +18,7 @@ use crate::{
     backups::{backups, json_of, upgraded},
     home::{Home, LIMIT, output},
     orders::command,
+    own_name::own_name,
     ports::Ports,
     release_host::ReleaseHost,
     tools, wait,
@@ -139,8 +140,9 @@ fn a_place_whose_disk_goes_away_before_the_first_backup_is_waited_for() {
     let place = home.at("place");
     let mut watcher = home.start(&[("DAEMON_DATA_BACKUP_DIR", place.to_str().expect("it is text"))]);
     home.wait_for_call("start genesis");
-    let rehearsed = output(command(&home, &["backups", "list", "--next"]).env("DAEMON_DATA_BACKUP_DIR", &place));
-    assert!(rehearsed.status.success());
+    // As it is noted once a backup is made ahead there.
+    let seen = json!({ "by": format!("{}place", own_name(&home.path)), "place": place, "mount": place });
+    home.write("cosmovisor/watcher/place.json", &seen.to_string());
     drop(disk);
     home.halt();
     home.wait_for_log("place is not mounted, as it was at the last rehearsal");

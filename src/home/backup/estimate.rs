@@ -79,10 +79,6 @@ fn rehearsed(
 ) -> Result<Estimate, BackupError> {
     let mut began = Instant::now();
     super::fits(home)?;
-    if made {
-        // At the halt it is known.
-        began = Instant::now();
-    }
     let layout = Layout::of(home).map_err(at(&home.path))?;
     let tree = ahead::tree(home, place);
     let (mut work, means) = work_for(home, &layout, place, "rehearsal", &tree, None)?;
@@ -101,6 +97,10 @@ fn rehearsed(
     let in_place = made && means == Means::Checkpoint && tree.is_dir();
     let folder = if in_place { &tree } else { &own };
     ahead::keep_in(&mut work, folder)?;
+    if in_place {
+        // At the halt this is known, and only what has changed is looked at.
+        began = Instant::now();
+    }
     fs::create_dir_all(&inner).map_err(at(&inner))?;
     let rehearsed = saved(&layout, &work, folder, |_, _| (), stop, &|_, _| {}).and_then(|()| {
         write_whole(&own.join("note"), &[], true).map_err(at(&own))?;
