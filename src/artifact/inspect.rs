@@ -49,7 +49,7 @@ pub fn inspect(path: &Path, platform: &Platform) -> Result<Kind, InspectError> {
 /// What is wrong with a program whose copy broke off, or goes on: the kernel may start it, and it dies of what is missing.
 /// None also where it cannot be read.
 #[must_use]
-pub fn is_cut(path: &Path) -> Option<String> {
+pub fn shortfall(path: &Path) -> Option<String> {
     // A pipe would be waited for.
     let (head, size) = path.is_file().then(|| head(path).ok())??;
     cut(&head, size)
@@ -225,7 +225,7 @@ mod tests {
             assert!(found.contains("an ELF that is cut off"), "{found}");
         }
         std::fs::write(file.path(), &whole).unwrap();
-        assert_eq!(is_cut(file.path()), None);
+        assert_eq!(shortfall(file.path()), None);
     }
 
     #[test]

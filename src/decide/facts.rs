@@ -459,7 +459,7 @@ impl Record {
     /// Whether it is about this plan. The info is left out: an operator may have written the file without it.
     #[must_use]
     pub fn is_of(&self, plan: &Plan) -> bool {
-        self.plan.name == plan.name && self.plan.height == plan.height
+        self.plan.is_alike(plan)
     }
 
     /// Marks it as passed, hooks and all.

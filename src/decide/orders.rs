@@ -93,9 +93,8 @@ impl Orders {
     /// Whether a plan is written into `upgrade-info.json` anew once its place is free there.
     #[must_use]
     pub fn names(&self, plan: &Plan) -> bool {
-        let is = |name: &str, height| *name == plan.name && height == plan.height;
-        self.queue.iter().any(|queued| is(&queued.name, queued.height))
-            || self.exact.as_ref().is_some_and(|exact| !exact.missed && is(&exact.name, exact.height))
+        self.queue.iter().any(|queued| queued.is_alike(plan))
+            || self.exact.as_ref().is_some_and(|exact| !exact.missed && exact.plan().is_alike(plan))
     }
 
     /// The brake that is on for an upgrade, if any.

@@ -18,6 +18,14 @@ pub struct Plan {
     pub info: String,
 }
 
+impl Plan {
+    /// Whether both are for the same name and height, whatever their info.
+    #[must_use]
+    pub fn is_alike(&self, other: &Self) -> bool {
+        self.name == other.name && self.height == other.height
+    }
+}
+
 /// A plan together with what this machine needs to carry it out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Upgrade {

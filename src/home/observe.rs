@@ -126,9 +126,9 @@ impl Observer {
         let staged = artifact::read_staged(&home.upgrades(), folder, &home.daemon);
         let place = home.upgrade(folder);
         let executable = home.executable(&place);
-        let ready = version::read(&place).and_then(|_| version::startable(&executable));
         // One that is written to is not whole yet, and what we placed is hashed.
-        let ready = ready.and_then(|()| if staged == Staged::Operator { version::whole(&executable) } else { Ok(()) });
+        let whole = || if staged == Staged::Operator { version::whole(&executable) } else { Ok(()) };
+        let ready = version::read(&place).and_then(|_| version::startable(&executable)).and_then(|()| whole());
         let unusable = ready.err().filter(|_| staged != Staged::None).map(|error| error.to_string());
         let spoilt = || artifact::receipt_flaw(&home.upgrades(), folder).filter(|_| staged == Staged::Operator);
         match unusable.clone().or_else(spoilt) {

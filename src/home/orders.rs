@@ -129,7 +129,7 @@ pub fn write_queue(home: &Home, queue: &[Plan]) -> io::Result<()> {
 /// As the file system gives them, and where the queue cannot be understood.
 pub fn unqueue(home: &Home, over: &Plan) -> io::Result<()> {
     let mut left = queue(home).map_err(io::Error::other)?;
-    left.retain(|plan| (&plan.name, plan.height) != (&over.name, over.height));
+    left.retain(|plan| !plan.is_alike(over));
     write_queue(home, &left)
 }
 

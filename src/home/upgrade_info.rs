@@ -47,7 +47,7 @@ pub fn give_back(home: &Home, plan: &Plan) -> io::Result<()> {
     let mode = meta.permissions().mode();
     let mut content = Vec::new();
     (&file).take(LONGEST).read_to_end(&mut content)?;
-    let is_it = parse(&content).is_ok_and(|named| (&named.name, named.height) == (&plan.name, plan.height));
+    let is_it = parse(&content).is_ok_and(|named| named.is_alike(plan));
     if is_it && is_by_hand(mode) {
         let mode = mode & 0o666;
         let strange = meta.uid() != fs::metadata(home.data())?.uid();

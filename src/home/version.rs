@@ -88,7 +88,7 @@ pub fn startable(executable: &Path) -> Result<(), NotUnderstood> {
 /// [`NotUnderstood`] where its copy broke off.
 pub fn whole(executable: &Path) -> Result<(), NotUnderstood> {
     let cut = |found| NotUnderstood(format!("{} is {found}: place it anew", executable.display()));
-    inspect::is_cut(executable).map_or(Ok(()), |found| Err(cut(found)))
+    inspect::shortfall(executable).map_or(Ok(()), |found| Err(cut(found)))
 }
 
 /// The wishes for the version that an executable is of: `<version>/bin/<name>`.

@@ -148,7 +148,7 @@ impl Meter {
             return;
         }
         let total = total.filter(|total| *total > 0);
-        let percent = total.and_then(|total| done.saturating_mul(100).checked_div(total)).unwrap_or_default();
+        let percent = total.map_or(0, |total| done.saturating_mul(100) / total);
         if !self.is_due(percent) {
             return;
         }

@@ -21,6 +21,7 @@ use crate::{
     own_name::own_name,
     ports::Ports,
     release_host::ReleaseHost,
+    supervisor::Supervisor,
     tools, wait,
 };
 
@@ -97,14 +98,20 @@ fn a_disk_that_is_full_in_the_middle_of_a_download_costs_a_pause() {
     assert!(watcher.stop().success());
 }
 
-#[test]
-fn a_place_for_backups_that_becomes_read_only_costs_a_pause() {
+/// A node whose backups go to a disk of its own at `place`, and runs. None where nothing can be mounted here.
+fn with_a_disk_for_backups() -> Option<(Home, Disk, Supervisor)> {
     let home = Home::halting();
     fs::create_dir(home.at("place")).expect("the home can be written");
-    let Some(disk) = Disk::over(&home, "place") else { return };
-    let place = home.at("place");
-    let mut watcher = home.start(&[("DAEMON_DATA_BACKUP_DIR", place.to_str().expect("it is text"))]);
+    let disk = Disk::over(&home, "place")?;
+    let watcher = home.start(&[("DAEMON_DATA_BACKUP_DIR", home.at("place").to_str().expect("it is text"))]);
     home.wait_for_call("start genesis");
+    Some((home, disk, watcher))
+}
+
+#[test]
+fn a_place_for_backups_that_becomes_read_only_costs_a_pause() {
+    let Some((home, disk, mut watcher)) = with_a_disk_for_backups() else { return };
+    let place = home.at("place");
     assert!(disk.mount("remount,ro"));
     home.halt();
     let line = home.wait_for_log("the node is not stopped before it can");
@@ -134,12 +141,8 @@ fn a_place_for_backups_that_becomes_read_only_costs_a_pause() {
 
 #[test]
 fn a_place_whose_disk_goes_away_before_the_first_backup_is_waited_for() {
-    let home = Home::halting();
-    fs::create_dir(home.at("place")).expect("the home can be written");
-    let Some(disk) = Disk::over(&home, "place") else { return };
+    let Some((home, disk, mut watcher)) = with_a_disk_for_backups() else { return };
     let place = home.at("place");
-    let mut watcher = home.start(&[("DAEMON_DATA_BACKUP_DIR", place.to_str().expect("it is text"))]);
-    home.wait_for_call("start genesis");
     // As it is noted once a backup is made ahead there.
     let seen = json!({ "by": format!("{}place", own_name(&home.path)), "place": place, "mount": place });
     home.write("cosmovisor/watcher/place.json", &seen.to_string());

@@ -380,8 +380,7 @@ impl Core {
     fn tell_what_runs_too_early(&mut self, plan: &Plan, facts: &Facts, decision: &mut Decision) {
         let Version::Upgrade(folder) = version_of(facts) else { return };
         let runs = Folder::of(&plan.name, true).is_ok_and(|its| its.as_str().eq_ignore_ascii_case(folder.as_str()));
-        let named = info(facts)
-            .is_some_and(|(Upgrade { plan: named, .. }, _)| (&named.name, named.height) == (&plan.name, plan.height));
+        let named = info(facts).is_some_and(|(upgrade, _)| upgrade.plan.is_alike(plan));
         let committed = self.run.life().and_then(|life| life.committed);
         if runs && !named && !facts.record.is_past(plan) && committed.is_none_or(|committed| committed < plan.height) {
             let plan = plan.clone();

@@ -96,13 +96,9 @@ impl Core {
                         (self.attempt, self.counted, self.switched_here) = (None, None, false);
                         // What could wait until now can wait no longer.
                         self.fetching.clear();
-                        // The file has room for one.
-                        let lost = self
-                            .by_hand
-                            .take()
-                            .filter(|lost| (&lost.name, lost.height) != (&upgrade.plan.name, height));
-                        // What the orders name is named again by itself.
-                        if let Some(lost) = lost.filter(|lost| !facts.orders.names(lost)) {
+                        // The file has room for one. What the orders name is named again by itself.
+                        let is_lost = |named: &Plan| !named.is_alike(&upgrade.plan) && !facts.orders.names(named);
+                        if let Some(lost) = self.by_hand.take().filter(is_lost) {
                             decision.notes.push(Note::Overwritten { lost, by: upgrade.plan.clone() });
                         }
                         self.tell_once(Note::Due(upgrade.plan.clone()), decision);

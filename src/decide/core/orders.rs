@@ -118,7 +118,7 @@ impl Core {
             return true;
         }
         let named = info(facts).map(|(upgrade, ..)| &upgrade.plan);
-        let is_named = |plan: &Plan| named.is_some_and(|named| named.name == plan.name && named.height == plan.height);
+        let is_named = |plan: &Plan| named.is_some_and(|named| named.is_alike(plan));
         for plan in queue.iter().filter(|plan| plan.height <= height && !is_named(plan)) {
             self.tell(format!("missed {} {}", plan.name, plan.height), decision, || Note::Missed {
                 plan: plan.clone(),

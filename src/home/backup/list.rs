@@ -79,7 +79,7 @@ pub fn away(home: &Home) -> Vec<Completion> {
 /// The backup that was made for a plan. Its info is left out: a record does without it.
 #[must_use]
 pub fn of(home: &Home, plan: &Plan) -> Option<Completion> {
-    let of = |backup: &Completion| backup.plan.name == plan.name && backup.plan.height == plan.height;
+    let of = |backup: &Completion| backup.plan.is_alike(plan);
     all(home).into_iter().rfind(of)
 }
 

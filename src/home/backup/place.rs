@@ -105,7 +105,7 @@ pub(super) fn not_mounted(backup: &Completion) -> Option<&Path> {
     backup.mount.as_deref().filter(|mount| !backup.path.is_dir() && !mount::is_disk(mount))
 }
 
-/// The chosen place, and where its disk was mounted when a backup was rehearsed there: before the first one nothing else tells.
+/// The chosen place, and where its disk was mounted when a backup was made ahead: before the first one nothing else tells.
 #[derive(PartialEq, Eq, Serialize, Deserialize)]
 struct Seen {
     /// A name of this home's: one that is a copy has the note of another.
@@ -131,9 +131,7 @@ pub(super) fn see(home: &Home, place: &Path) -> Result<(), At> {
         return Ok(());
     }
     let (path, text) = (seen_path(home), serde_json::to_vec_pretty(&now).map_err(io::Error::other));
-    // Without the folder no `run` has been here.
-    let noted = unless_missing(text.and_then(|text| write_whole(&path, &text, true)));
-    noted.map(drop).map_err(at(&path))
+    text.and_then(|text| write_whole(&path, &text, true)).map_err(at(&path))
 }
 
 /// Forgets it, as with a backup that is lost together with its disk.
