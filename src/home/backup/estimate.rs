@@ -11,7 +11,7 @@ use super::{
     APART, BackupError, Means, ahead, at, carry,
     layout::{INNER, Layout, ours},
     place, saved,
-    work::{Room, Way, Work},
+    work::{Room, Watched, Way, Work},
     work_for,
 };
 use crate::home::{Home, write_whole};
@@ -85,22 +85,28 @@ fn rehearsed(
     let own = place.join(ours(home, &format!("{APART}rehearsed")));
     let (shared, files) = (work.shared(), work.files.len());
     let inner = own.join(INNER);
-    work.files.extend(ahead::restless(&work, lately, &inner));
+    let restless = ahead::restless(&work, lately, &inner);
+    work.files.extend(restless.iter().cloned());
     let bytes = work.bytes(Way::Copy);
     let rooms = work.room()?;
     let free = rooms.first().map_or(0, |room| room.free);
-    let chosen = sampled(&mut work, MOST);
     let apart: Vec<_> = work.parts.iter().map(|part| part.at.clone()).filter(|at| at.is_absolute()).collect();
     let done = own.with_extension("done");
     let clear = || apart.iter().chain([&own, &done]).try_for_each(|folder| carry::remove(folder));
     clear()?;
     let in_place = made && means == Means::Checkpoint && tree.is_dir();
     let folder = if in_place { &tree } else { &own };
-    ahead::keep_in(&mut work, folder)?;
-    if in_place {
-        // At the halt this is known, and only what has changed is looked at.
+    let mut watched = in_place.then(|| Watched::of(home)).flatten();
+    if watched.is_some() {
+        // At the halt all of this is known, and only what has changed is looked at.
         began = Instant::now();
+        super::room(home, &rooms)?;
     }
+    match watched.as_mut().and_then(|watched| watched.up_to_date(&Layout::of(home).ok()?, place, &tree)) {
+        Some(known) => work.files = known.files.into_iter().chain(restless).collect(),
+        None => ahead::keep_in(&mut work, folder)?,
+    }
+    let chosen = sampled(&mut work, MOST);
     fs::create_dir_all(&inner).map_err(at(&inner))?;
     let rehearsed = saved(&layout, &work, folder, |_, _| (), stop, &|_, _| {}).and_then(|()| {
         write_whole(&own.join("note"), &[], true).map_err(at(&own))?;
