@@ -135,14 +135,18 @@ pub async fn take_done(survey: &mut Survey, endpoints: &[Endpoint], clients: &Cl
 /// The list for a home: what this machine makes of each plan, and whether it is staged there.
 #[must_use]
 pub fn of(survey: &Survey, home: &Home) -> Upcoming {
-    let in_place = |upgrade: &Upgrade| match artifact::read_staged(&home.upgrades(), &upgrade.folder, &home.daemon) {
-        Staged::Operator | Staged::Arriving => true,
-        Staged::Ours(receipt) | Staged::Suspect(receipt) => receipt.satisfies(upgrade),
-        Staged::None => false,
+    let in_place = |upgrade: &Upgrade| {
+        let staged = artifact::read_staged(&home.upgrades(), &upgrade.folder, &home.daemon);
+        let is_meant = match &staged {
+            Staged::Operator | Staged::Arriving => true,
+            Staged::Ours(receipt) | Staged::Suspect(receipt) => receipt.satisfies(upgrade),
+            Staged::None => false,
+        };
+        observe::unusable(home, &upgrade.folder, &staged).map_or(Ok(is_meant), Err)
     };
     // Without a home the paths in it would be those of the working directory.
     let is_known = !home.daemon.is_empty() && !home.path.as_os_str().is_empty();
-    list(survey, |plan| observe::upgrade_of(home, plan), |upgrade| is_known && in_place(upgrade))
+    list(survey, |plan| observe::upgrade_of(home, plan), |upgrade| if is_known { in_place(upgrade) } else { Ok(false) })
 }
 
 /// The endpoints of a home: its own node first, by the node's arguments, environment and configuration, then others. A node

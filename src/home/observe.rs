@@ -124,12 +124,7 @@ impl Observer {
     /// he is still at it. He is told, and the node is not stopped for it.
     fn staged(&mut self, home: &Home, folder: &Folder) -> Staged {
         let staged = artifact::read_staged(&home.upgrades(), folder, &home.daemon);
-        let place = home.upgrade(folder);
-        let executable = home.executable(&place);
-        // One that is written to is not whole yet, and what we placed is hashed.
-        let whole = || if staged == Staged::Operator { version::whole(&executable) } else { Ok(()) };
-        let ready = version::read(&place).and_then(|_| version::startable(&executable)).and_then(|()| whole());
-        let unusable = ready.err().filter(|_| staged != Staged::None).map(|error| error.to_string());
+        let unusable = unusable(home, folder, &staged);
         let spoilt = || artifact::receipt_flaw(&home.upgrades(), folder).filter(|_| staged == Staged::Operator);
         match unusable.clone().or_else(spoilt) {
             Some(error) if self.told.get(folder) != Some(&error) => {
@@ -169,6 +164,17 @@ impl Observer {
         self.info = Some(Seen { file, changed, modified, bytes, info: info.clone() });
         info
     }
+}
+
+/// Why what is staged in a folder is not ready: what is wanted for it cannot be understood, or it cannot be started.
+#[must_use]
+pub fn unusable(home: &Home, folder: &Folder, staged: &Staged) -> Option<String> {
+    let place = home.upgrade(folder);
+    let executable = home.executable(&place);
+    // One that is written to is not whole yet, and what we placed is hashed.
+    let whole = || if *staged == Staged::Operator { version::whole(&executable) } else { Ok(()) };
+    let ready = version::read(&place).and_then(|_| version::startable(&executable)).and_then(|()| whole());
+    ready.err().filter(|_| *staged != Staged::None).map(|error| error.to_string())
 }
 
 /// Why an upgrade cannot be taken back, where the version before it is not there: it is large, and somebody may have cleaned up.

@@ -1,6 +1,10 @@
 //! `watcher run --dry-run` tells what `run` would do, and touches nothing.
 
-use std::{fs, path::Path, time::SystemTime};
+use std::{
+    fs,
+    path::Path,
+    time::{Duration, SystemTime},
+};
 
 use watcher::decide::plan::Plan;
 
@@ -56,6 +60,23 @@ fn what_is_there_already_is_told_apart() {
     world.place_with_receipt(&other, artifact("something-else"));
     fs::write(world.home.join("data/upgrade-info.json"), r#"{"name":"v1","height":7}"#).expect("the home is there");
     assert_told!(dry_run(&world, &[("DAEMON_ALLOW_DOWNLOAD_BINARIES", "true"), ("WATCHER_DOWNLOAD_JITTER", "0s")]));
+}
+
+/// It was called staged, and used as it is, while `run` waits for another one.
+#[test]
+fn an_own_binary_whose_copy_broke_off_is_told_as_what_the_upgrade_waits_for() {
+    let world = World::with(vec![passed(plan("v2", FAR))]);
+    world.place_binary("genesis");
+    let binary = world.place_binary("upgrades/v2");
+    let program = fs::read(env!("CARGO_BIN_EXE_watcher")).expect("it is there");
+    fs::write(&binary, &program[..4096]).expect("the home can be written");
+    let before = SystemTime::now() - Duration::from_mins(1);
+    fs::File::options().append(true).open(&binary).and_then(|file| file.set_modified(before)).expect("it is ours");
+    let (told, cut) = (dry_run(&world, &[]), format!("{} is an ELF that is cut off", binary.display()));
+    for part in ["state     scheduled by proposal 1\n", &format!("problem   {cut}"), &format!("v2: would wait: {cut}")]
+    {
+        assert!(told.contains(part), "{part} is missing: {told}");
+    }
 }
 
 #[test]

@@ -147,6 +147,9 @@ fn would(config: &Config, upgrade: &Upgrade, staged: &Staged) -> String {
             format!("would begin {within} to fetch what {} names and place it at {place}", line(&secrets::file(url)))
         }
     };
+    if let Some(reason) = observe::unusable(&config.home, &upgrade.folder, staged) {
+        return format!("would wait: {}", line(&reason));
+    }
     match staged {
         Staged::Operator | Staged::Arriving => format!("would use your own binary {place} as it is"),
         Staged::Ours(receipt) if receipt.satisfies(upgrade) => {

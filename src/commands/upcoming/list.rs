@@ -84,18 +84,19 @@ pub struct EtaTimes {
     pub latest: Moment,
 }
 
-/// Lists what a survey shows. `upgrade_of` is what this machine makes of a plan, `staged` whether its binary is in place.
+/// Lists what a survey shows. `upgrade_of` is what this machine makes of a plan, `staged` whether its binary is in place, or why
+/// it cannot be used.
 pub fn list(
     survey: &Survey,
     upgrade_of: impl Fn(Plan) -> Result<Upgrade, BadName>,
-    staged: impl Fn(&Upgrade) -> bool,
+    staged: impl Fn(&Upgrade) -> Result<bool, String>,
 ) -> Upcoming {
     let entry = |plan: &Plan, state: State, proposal: Option<&Proposal>| {
         let (artifact, mut problem, in_place) = match upgrade_of(plan.clone()) {
             Ok(upgrade) => {
                 let in_place = staged(&upgrade);
                 let (artifact, problem) = artifact_and_problem(upgrade.asks);
-                (artifact, problem, in_place)
+                (artifact, in_place.clone().err().or(problem), in_place == Ok(true))
             }
             Err(error) => (None, Some(error.to_string()), false),
         };
