@@ -5,6 +5,7 @@ pub mod secrets;
 
 use std::{sync::Arc, time::Duration};
 
+use hyper_util::client::proxy::matcher::Matcher;
 use reqwest::{
     Client, RequestBuilder, Url,
     dns::Resolve,
@@ -40,6 +41,11 @@ impl Web {
             Some(reason) => Err(reason),
             None => Ok(self.client.get(url)),
         }
+    }
+
+    /// [`proxy`], where one may be asked.
+    pub(crate) fn proxy(&self, url: &Url) -> Option<String> {
+        proxy(url).filter(|_| !self.public_only)
     }
 
     /// How long a transfer may bring less than a byte in a millisecond before it is given up.
@@ -90,6 +96,15 @@ pub fn endpoint_client() -> reqwest::Result<Client> {
     let mut tls = tls();
     tls.alpn_protocols = vec![b"http/1.1".to_vec()];
     builder(tls).http1_only().redirect(few_redirects()).build()
+}
+
+/// The proxy by which a URL is asked for, and the variable that names it: it may be what is wrong, and not who is asked.
+pub(crate) fn proxy(url: &Url) -> Option<String> {
+    let by = Matcher::from_env().intercept(&url.as_str().parse().ok()?)?;
+    let names = [url.scheme(), "all"].map(|scheme| format!("{scheme}_proxy")).into_iter();
+    let is_set = |name: &String| std::env::var(name).is_ok_and(|value| !value.is_empty());
+    let name = names.flat_map(|name| [name.to_uppercase(), name]).find(is_set)?;
+    Some(format!("by way of the proxy {} of {name}", secrets::written_endpoint(&by.uri().to_string())))
 }
 
 /// A client for the own node, which speaks plain HTTP on this machine: no certificates are loaded, no proxy is asked,

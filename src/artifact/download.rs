@@ -61,7 +61,7 @@ async fn measured(
     let (mut done, mut resumed_from) = (part.length(), part.length());
     while !part.is_complete() {
         let request = request(web, &shown, url.clone())?;
-        let mut response = ask(request, &part).await.map_err(|error| unreachable(&shown, error))?;
+        let mut response = ask(request, &part).await.map_err(|error| unreachable(web, &shown, error))?;
         resumed_from = if response.status() == StatusCode::PARTIAL_CONTENT { part.length() } else { 0 };
         let total = match response.status() {
             StatusCode::OK => length(&response),
@@ -110,7 +110,7 @@ async fn measured(
                     }
                 }
                 Ok(None) => break Ok(()),
-                Err(error) => break Err(unreachable(&shown, error)),
+                Err(error) => break Err(unreachable(web, &shown, error)),
             }
         };
         drop(sender);
@@ -139,7 +139,7 @@ async fn measured(
 pub(super) async fn small(web: &Web, url: Url) -> Result<Vec<u8>, FetchError> {
     const LONGEST: Duration = Duration::from_mins(1);
     let shown = redacted(url.as_str());
-    let failed = |error| unreachable(&shown, error);
+    let failed = |error| unreachable(web, &shown, error);
     let mut response = request(web, &shown, url)?.timeout(LONGEST).send().await.map_err(failed)?;
     if response.status() != StatusCode::OK {
         return Err(refused(&shown, &response));
@@ -255,13 +255,14 @@ fn retry_after(text: &str, now: jiff::Timestamp) -> Option<Duration> {
 }
 
 /// What went wrong with a connection, without the URL, which may hold a password.
-fn unreachable(shown: &str, error: reqwest::Error) -> FetchError {
+fn unreachable(web: &Web, shown: &str, error: reqwest::Error) -> FetchError {
+    let proxy = error.url().and_then(|url| web.proxy(url));
     let error = error.without_url();
     let causes = || core::iter::successors(Some(&error as &dyn core::error::Error), |error| error.source());
     if let Some(reason) = causes().find_map(|cause| cause.downcast_ref::<NotPublic>()) {
         return FetchError::NotPublic(shown.to_owned(), reason.clone());
     }
-    let reason = causes().map(ToString::to_string).collect::<Vec<_>>().join(": ");
+    let reason = proxy.into_iter().chain(causes().map(ToString::to_string)).collect::<Vec<_>>().join(": ");
     // A redirect to another scheme is one that cannot be built.
     if error.is_redirect() || error.is_builder() || causes().any(is_the_hosts) {
         return FetchError::Unobtainable(shown.to_owned(), reason);

@@ -148,7 +148,8 @@ impl Clients {
     /// An endpoint, ready to be asked.
     #[must_use]
     pub fn open(&self, endpoint: &Endpoint) -> Source {
-        let (client, url, label) = (self.of(endpoint), endpoint.url.clone(), endpoint.label.clone());
+        let (client, url, mut label) = (self.of(endpoint), endpoint.url.clone(), endpoint.label.clone());
+        label.extend(http::proxy(&url).map(|proxy| format!(", {proxy},")));
         match (&endpoint.own, endpoint.kind) {
             (Some(Own { home, rest }), _) => Source::Own {
                 node: OwnNode::with_client(client.clone(), url, home.clone(), OWN_ANSWER_LIMIT),

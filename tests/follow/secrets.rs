@@ -116,10 +116,19 @@ fn addresses_that_cannot_be_asked_and_proxies_show_no_secret_either() {
             shows_nothing(address, &told, &[OWN]);
         }
     }
-    let (proxy, asked) = (with_secrets(&dead(), "/"), "http://rpc.example.org/hush1");
+    let dead = dead();
+    let (proxy, asked) = (with_secrets(&dead, "/"), "http://rpc.example.org/hush1");
     let told = told(&["upcoming", "--rpc", asked], &[("http_proxy", &proxy), ("WATCHER_LOG", "trace")]);
-    assert!(told.contains("http://rpc.example.org/… cannot be reached"), "{told}");
+    let named = format!("http://rpc.example.org/…, by way of the proxy {dead} of http_proxy, cannot be reached");
+    assert!(told.contains(&named), "{told}");
     shows_nothing("a proxy", &told, &[OWN]);
+
+    let file = tempfile::NamedTempFile::new().expect("a file can be made");
+    let url = format!("https://releases.example.org/v2?checksum=sha256:{}", "ab".repeat(32));
+    fs::write(file.path(), serde_json::json!({ "binaries": { "any": url } }).to_string()).expect("it can be written");
+    let told = self::told(&["check", "--allow-private", "--info-file", path(file.path())], &[("ALL_PROXY", &proxy)]);
+    assert!(told.contains(&format!("by way of the proxy {dead} of ALL_PROXY: ")), "{told}");
+    shows_nothing("a proxy for files", &told, &[OWN]);
 }
 
 /// An address with a secret in each place.
