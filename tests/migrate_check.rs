@@ -197,6 +197,7 @@ fn everything_about_the_folders_is_found() {
         ("put upgrades/V4/bin/noded '#!/bin/sh'", "warning", "folder-unmatched", "upgrades/v4`"),
         ("put upgrades/V3/bin/noded '#!/bin/sh'", "warning", "folder-unmatched", "the wrong one"),
         ("put upgrades/v3/watcher.toml 'x = 1'", "error", "version-not-understood", "line 1"),
+        ("put watcher/restore.json '{'", "error", "restore-interrupted", "`watcher backups restore`"),
         ("put watcher/record.json {}", "note", "worked-before", "watcher"),
         ("rm -r ../data; put ../data x", "error", "data-missing", "not a directory"),
         ("put ../data/upgrade-info.json.v9 {}", "note", "batch-leftover", "upgrade-info.json.v9"),

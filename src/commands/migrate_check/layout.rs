@@ -16,7 +16,7 @@ use crate::{
         facts::{Current, Facts, Info, Staged, Version},
         plan::Folder,
     },
-    home::{Home, upgrade_info, version},
+    home::{Home, backup::restore, upgrade_info, version},
     http::secrets::decoded,
 };
 
@@ -54,6 +54,9 @@ pub(super) fn look(home: &Home, facts: &Facts, findings: &mut Findings) {
     }
     for error in version::not_understood(home) {
         findings.error("version-not-understood", error.to_string(), "");
+    }
+    if let Some(impasse) = restore::impasse(home) {
+        findings.error("restore-interrupted", impasse, "");
     }
     if home.own().exists() {
         findings.note("worked-before", "watcher has worked on this home before (cosmovisor/watcher/ is there)", "");
