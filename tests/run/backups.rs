@@ -326,7 +326,7 @@ fn a_signing_state_that_was_reset_is_told_before_and_after_with_both_heights() {
     upgraded(&home, &[MORE]);
     let reset = || home.write("data/priv_validator_state.json", r#"{"height":"0","round":0,"step":0}"#);
     let is_told = |told: &str| {
-        let said = "it says height 0, round 0, step 0, and the one in the backup height 10, round 0, step 3";
+        let said = "it said height 0, round 0, step 0, and the one in the backup height 10, round 0, step 3";
         told.contains(said) && told.contains("put the last state that is known in its place, or wait")
     };
     reset();
@@ -338,6 +338,11 @@ fn a_signing_state_that_was_reset_is_told_before_and_after_with_both_heights() {
     let (stdout, stderr) = (text(&done.stdout), text(&done.stderr));
     assert!(done.status.success() && stdout.contains("the signing state is the backup's: height 10"), "{done:?}");
     assert!(stderr.lines().filter(|line| is_told(line)).count() == 2, "{stderr}");
+    // It is no more known then.
+    let again = backups(&home, &["restore", "--yes"]);
+    let says = "the signing state is the backup's: height 10";
+    assert!(is_told(&text(&again.stderr)) && text(&again.stdout).contains(says), "{again:?}");
+    home.write("data/priv_validator_state.json", r#"{"height":"10","round":1,"step":1}"#);
     let later = backups(&home, &["restore", "--yes"]);
     assert!(!is_told(&text(&later.stderr)) && text(&later.stdout).contains("last signed height 10"), "{later:?}");
     reset();

@@ -154,14 +154,18 @@ pub fn obstacle(home: &Home, plan: &Plan) -> Option<String> {
     stuck.filter(|error| matches!(error, RestoreError::Stuck { .. })).map(|error| error.to_string()).next()
 }
 
-/// That the node's own signing state is behind the backup's. A restore goes on with the backup's, which may be older than what
-/// was signed last.
+/// That the node's own signing state is behind the backup's, or was at an earlier restore, and nothing was signed since. A restore
+/// goes on with the backup's, which may be older than what was signed last.
 #[must_use]
 pub fn reset(home: &Home, backup: &Completion) -> Option<Reset> {
     let layout = Layout::of(home).ok()?;
     let kept = signing::later(&layout.signing, &backup.path.join(signing::KEPT)).ok()??.at;
     let live = signing::read(&layout.signing).ok()??.at;
-    (live < kept).then_some(Reset { live, kept })
+    if live < kept {
+        return Some(Reset { live, kept });
+    }
+    let raised: Reset = serde_json::from_slice(&fs::read(reset_path(home)).ok()?).ok()?;
+    (raised.kept == live).then_some(raised)
 }
 
 /// Why one that was interrupted cannot be completed, as far as can be told without trying.
@@ -186,7 +190,7 @@ fn pending(home: &Home) -> Result<Option<Swap>, RestoreError> {
 /// [`RestoreError`].
 pub fn resume(home: &Home) -> Result<(), RestoreError> {
     let Some(swap) = pending(home)? else { return Ok(()) };
-    swap.carry_out()?;
+    swap.carry_out(home)?;
     // Before it is forgotten, or a kill would have it done twice.
     // Where it is written and not synced, everybody sees it: then it is done.
     let noted = record::restored(home, &swap.plan).or_else(|_| record::restored(home, &swap.plan));
@@ -345,7 +349,7 @@ impl Swap {
     }
 
     /// Every step can be taken again: what was moved is not there any more.
-    fn carry_out(&self) -> Result<(), RestoreError> {
+    fn carry_out(&self, home: &Home) -> Result<(), RestoreError> {
         let mut left = Vec::new();
         for change in &self.folders {
             if change.new.try_exists().map_err(at(&change.new))? {
@@ -362,10 +366,14 @@ impl Swap {
                 let there = if_there(fs::metadata(path));
                 let around = || fs::metadata(path.parent().unwrap_or(path));
                 let alike = there.and_then(|there| there.map_or_else(around, Ok)).map_err(at(path))?;
-                carry::write_alike(path, content.as_bytes(), &alike)?;
                 if let Some(live) = live {
-                    tracing::warn!("{}", Reset { live, kept: kept.at });
+                    let (reset, note) = (Reset { live, kept: kept.at }, reset_path(home));
+                    tracing::warn!("{reset}");
+                    // Once the state is written, nothing else tells of it.
+                    let text = serde_json::to_vec(&reset).map_err(io::Error::other);
+                    text.and_then(|text| write_whole(&note, &text, true)).map_err(at(&note))?;
                 }
+                carry::write_alike(path, content.as_bytes(), &alike)?;
             }
         }
         left.into_iter().try_for_each(|change| Ok(self.change(change)?))
@@ -493,6 +501,10 @@ fn is_part(backup: &Completion, path: &Path) -> bool {
 
 fn swap_path(home: &Home) -> PathBuf {
     home.own().join("restore.json")
+}
+
+fn reset_path(home: &Home) -> PathBuf {
+    home.own().join("reset.json")
 }
 
 #[cfg(test)]

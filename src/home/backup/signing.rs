@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::home::{SMALL, read_small, unless_missing};
@@ -19,15 +20,15 @@ pub(in crate::home) struct Signed {
 }
 
 /// A signing state that says less than the one in a backup, which shows that somebody reset it: for people.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 #[error(
-    "the signing state was reset: it says height {}, round {}, step {}, and the one in the backup height {}, round {}, step {}. \
+    "the signing state was reset: it said height {}, round {}, step {}, and the one in the backup height {}, round {}, step {}. \
      The backup's holds from the restore on, and nobody knows what was signed after it, which may be signed once more: before a \
      node starts, put the last state that is known in its place, or wait until the network is past what the validator signed",
     .live.0, .live.1, .live.2, .kept.0, .kept.1, .kept.2
 )]
 pub struct Reset {
-    /// What the node's own says.
+    /// What the node's own said.
     pub(super) live: (u64, u64, u64),
     /// What the backup's says.
     pub(super) kept: (u64, u64, u64),
