@@ -85,7 +85,9 @@ impl Core {
                     }
                     return;
                 }
-                if origin == Origin::Operator {
+                // A node that writes into an operator's file leaves it marked so.
+                let by_chain = || self.knowledge.scheduled().iter().any(|known| known.plan.is_alike(&upgrade.plan));
+                if origin == Origin::Operator && !by_chain() {
                     self.by_hand = Some(upgrade.plan.clone());
                 }
                 let there = facts.staged.get(&upgrade.folder).is_some_and(|staged| *staged != Staged::None);

@@ -59,6 +59,12 @@ fn a_height_that_was_named_by_hand_and_that_an_earlier_halt_overwrites_is_told()
     let due = "upgrade \"v2\" at height 1000 is due";
     scene.tick().says(&[]);
     scene.ends(answer(HEIGHT, HEIGHT - 1)).says(&[lost, due]);
+    // Also where the file stays marked as the operator's: the node wrote into it, and its plan has no info.
+    let mut scene = named();
+    scene.hears(EndpointId(1), scheduled(upgrade("v2", HEIGHT)));
+    scene.facts.info = written(Origin::Operator);
+    scene.tick();
+    scene.ends(answer(HEIGHT, HEIGHT - 1)).says(&[lost, due]);
     // Also of one that catches up, and was heard of last long before it halted.
     let mut scene = named();
     let Run::Alive(life) = &mut scene.core.run else { panic!("it runs") };
