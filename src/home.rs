@@ -298,6 +298,14 @@ fn not_ours(path: &Path) -> String {
     )
 }
 
+/// What the system says of a path; of one that is not ours also whose it is, and what is to be done.
+fn refusal(path: &Path, error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => format!("{error}: {}", not_ours(path)),
+        _ => error.to_string(),
+    }
+}
+
 /// Says of a disk that is full which one it is, what it has left, and of a folder that is not ours whose it is; and what is to
 /// be done.
 fn remedied(folder: &Path) -> impl FnOnce(io::Error) -> io::Error + use<'_> {

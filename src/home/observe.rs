@@ -12,7 +12,7 @@ use std::{
 use super::{
     Home,
     backup::{self, signing},
-    current, lock, orders, read_small, record, upgrade_info, version,
+    current, lock, orders, read_small, record, refusal, upgrade_info, version,
 };
 use crate::{
     artifact::{
@@ -143,7 +143,7 @@ impl Observer {
         let meta = match fs::metadata(&path) {
             Ok(meta) => meta,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Info::Absent,
-            Err(error) => return strange(error.to_string(), Fingerprint::default()),
+            Err(error) => return strange(refusal(&path, &error), Fingerprint::default()),
         };
         let changed = meta.ctime().saturating_mul(1_000_000_000).saturating_add(meta.ctime_nsec());
         let file = artifact::fingerprint(&meta);
@@ -153,7 +153,7 @@ impl Observer {
         if let Some(seen) = known.filter(still) {
             return seen.info.clone();
         }
-        let bytes = read_small(&path, upgrade_info::LONGEST).map_err(|error| error.to_string());
+        let bytes = read_small(&path, upgrade_info::LONGEST).map_err(|error| refusal(&path, &error));
         // A rewrite under the time of the content before must not be taken for that one.
         let modified = match known {
             None => file.modified,

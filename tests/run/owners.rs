@@ -94,3 +94,17 @@ fn what_only_root_may_use_is_named_with_its_owner_and_the_remedy() {
         assert!(told.contains(&says) && !told.contains("watcher.toml"), "{told}");
     }
 }
+
+/// It was told to be no plan, and to be moved away.
+#[test]
+fn a_plan_that_only_root_may_read_is_in_the_way_and_is_told_with_its_owner() {
+    let Some(home) = given_away(Home::steady()) else { return };
+    let info = "data/upgrade-info.json";
+    home.write(info, r#"{"name": "v2", "height": 10}"#);
+    chown(home.at(info), Some(0), Some(0)).expect("root may do that");
+    home.mode(info, 0o600);
+    let told = output(command(&home, &["migrate-check"]).uid(NOBODY).gid(NOBODY));
+    let says = format!("{} is user 0's, and user {NOBODY} may not use it: `chown`", home.at(info).display());
+    let text = text(&told.stdout);
+    assert!(!told.status.success() && text.contains(&says) && !text.contains("move it away"), "{text}");
+}

@@ -1,6 +1,6 @@
 //! `data/`: what an earlier upgrade left there, and whether its backup would find a place.
 
-use std::{fs, path::Path};
+use std::{fs, io, path::Path};
 
 use serde::Deserialize;
 
@@ -39,8 +39,14 @@ pub(super) fn look(home: &Home, config: Option<&Config>, facts: &Facts, findings
     match &facts.info {
         Info::Absent => {}
         Info::Unreadable { reason, .. } => {
-            let message = format!("data/upgrade-info.json is no plan: {reason}");
-            findings.warning("info-unreadable", message, "move it away, unless the node is just writing it");
+            let denied = |error: io::Error| error.kind() == io::ErrorKind::PermissionDenied;
+            if fs::File::open(home.upgrade_info()).is_err_and(denied) {
+                // The halt could not be read of, and nothing would be switched.
+                findings.error("info-unreadable", format!("data/upgrade-info.json cannot be read: {reason}"), "");
+            } else {
+                let message = format!("data/upgrade-info.json is no plan: {reason}");
+                findings.warning("info-unreadable", message, "move it away, unless the node is just writing it");
+            }
         }
         Info::Plan { upgrade, origin, .. } => plan(upgrade, *origin, config, facts, findings),
     }
