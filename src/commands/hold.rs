@@ -49,6 +49,10 @@ pub fn release(file: Option<&Path>, args: &ReleaseArgs) -> anyhow::Result<Ending
     // Who releases all means all.
     holds.retain(|hold| folder.is_some() && hold.folder != folder);
     if holds.len() == count {
+        // As the list has it, which escapes what no folder is called.
+        holds.retain(|hold| hold.name() != args.name);
+    }
+    if holds.len() == count {
         bail!("{} is not held by that name; {}", args.name, listed(&holds));
     }
     write(&config, &holds)?;

@@ -123,6 +123,9 @@ fn brakes_that_are_put_on_at_the_same_time_are_all_on() {
     assert!(said(&home, &["hold", "v22"]).contains(mistyped) && !said(&home, &["hold", "all"]).contains(mistyped));
     let held = said(&home, &["hold"]);
     assert!(names.iter().all(|name| held.contains(name)), "{held}");
+    said(&home, &["hold", "V9 x"]);
+    said(&home, &["release", "v9%20x"]);
+    assert!(!said(&home, &["hold"]).contains("v9"), "it is released by the name that is listed");
     assert!(said(&home, &["hold", "ALL"]).contains("held: ALL"));
     said(&home, &["release", "all"]);
     assert!(said(&home, &["hold"]).contains("nothing is held"));
