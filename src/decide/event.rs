@@ -78,6 +78,8 @@ pub enum Words {
     Needs(Folder),
     /// `BINARY UPDATED BEFORE TRIGGER`: the binary knows of an upgrade that was not applied to the data yet.
     TooNew(Folder),
+    /// `UPGRADE X NEEDED at height: N`: the height of a plan has come that the binary does not know of.
+    Due(u64),
     /// `halt per configuration height N`: `--halt-height` ended it.
     Halted(u64),
     /// What kept it from running lies outside the binary and its data, and the line that says so.

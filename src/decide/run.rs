@@ -152,6 +152,17 @@ impl Life {
         asked && self.silent == 0 && self.latest.is_some_and(|latest| latest + 1 < height)
     }
 
+    /// Whether its last words are that this height has come, or that something else ended it; nothing where they may be either.
+    fn says_that_it_is_due(&self, height: u64) -> Option<bool> {
+        let Ear::Heard(words) = &self.ear else { return None };
+        match words {
+            Words::Due(at) => Some(*at == height),
+            // It may not get as far as to tell of its last block.
+            Words::At { reached: at, .. } | Words::Halted(at) => (*at + 1 < height).then_some(false),
+            Words::Needs(_) | Words::TooNew(_) | Words::Trouble(..) | Words::WrongAppHash => Some(false),
+        }
+    }
+
     /// Whether it was heard of within a few blocks of a height: what is heard lags a little.
     #[must_use]
     pub fn is_near(&self, height: u64) -> bool {
@@ -213,7 +224,7 @@ impl Run {
         matches!(self, Self::Alive(life) if life.latest > Some(0) && life.says_that_it_falls_short(file, height))
     }
 
-    /// The rule. In this order: what the node answers decides; a file that an operator wrote waits for that answer; a
+    /// The rule. In this order: what the node answers decides, or says at its end; a file that an operator wrote waits for that; a
     /// file written since this run began is due once the node is silent or died; one that was there before, once it died.
     ///
     /// At a halt a node says H in `/status` and H-1 in `/abci_info`, because CometBFT saves block H before the
@@ -225,7 +236,7 @@ impl Run {
         if life.latest.is_some_and(|latest| latest >= height) {
             return Due::Yes;
         }
-        if life.stands_before(height) {
+        if life.stands_before(height) || life.says_that_it_is_due(height) == Some(true) {
             return Due::Yes;
         }
         let written_since = origin == Origin::Node && Some(fingerprint) != life.info_before;
@@ -234,8 +245,12 @@ impl Run {
             Self::Ended { exit, .. } => {
                 let fell_short = life.latest.is_some_and(|latest| latest + 1 < height);
                 // What is in the file did not end it then.
-                let denied = life.says_that_it_falls_short(fingerprint, height);
-                let died_at_it = origin == Origin::Node && *exit != NodeExit::Code(0) && !fell_short && plausible;
+                let denied = life.says_that_it_falls_short(fingerprint, height)
+                    || life.says_that_it_is_due(height) == Some(false);
+                // Nobody but others ends a process so.
+                let was_killed = matches!(exit, NodeExit::Signal(2 | 9 | 15));
+                let died = *exit != NodeExit::Code(0) && !was_killed && !fell_short && !denied;
+                let died_at_it = origin == Origin::Node && died && plausible;
                 let halted = life.was_halted_before(height, *exit);
                 if written_since && !denied || died_at_it || halted { Due::Yes } else { Due::No }
             }
@@ -298,6 +313,11 @@ mod tests {
         // (2) An operator's file waits for the answer.
         assert!(matches!(at(&silent(), NEW, operator), Due::AskAt(_)));
         assert_eq!(at(&ended(code(2), None), NEW, operator), Due::No);
+        let says = |at| {
+            let Run::Ended { life, exit, at: ended } = ended(code(2), None) else { unreachable!("it has ended") };
+            Run::Ended { life: Life { ear: Ear::Heard(Words::Due(at)), ..life }, exit, at: ended }
+        };
+        assert_eq!([5, 6].map(|height| at(&says(height), OLD, operator)), [Due::Yes, Due::No]);
         // (3) Written since this run began, and the node is silent, or died, or even exited 0.
         assert_eq!(at(&silent(), NEW, node), Due::Yes);
         assert_eq!(at(&ended(code(2), None), NEW, node), Due::Yes);

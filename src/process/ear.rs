@@ -115,8 +115,9 @@ fn find(said: &str, keep_case: bool) -> Option<Words> {
         let name = name.trim_matches(|c| c == '"' || c == '\\');
         Folder::of(name, keep_case).ok()
     };
-    let halted = || {
-        let (_, rest) = end.rsplit_once("halt per configuration height ")?;
+    // What a plan says of itself stands behind its height.
+    let height_behind = |words: &str| {
+        let (_, rest) = end.split_once(words)?;
         rest.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
     };
     let needs = between("upgrade handler is missing for ", " upgrade plan").map(Words::Needs);
@@ -124,7 +125,8 @@ fn find(said: &str, keep_case: bool) -> Option<Words> {
     let wrong_hash = || WRONG_HASH.iter().any(|words| end.contains(words)).then_some(Words::WrongAppHash);
     needs
         .or_else(too_new)
-        .or_else(|| halted().map(Words::Halted))
+        .or_else(|| height_behind(" NEEDED at height: ").map(Words::Due))
+        .or_else(|| height_behind("halt per configuration height ").map(Words::Halted))
         .or_else(|| trouble(&end))
         .or_else(wrong_hash)
         .or_else(|| height(said))
@@ -254,6 +256,10 @@ mod tests {
                 Some(Words::TooNew(folder("v3"))),
             ),
             (
+                "Error: error during handshake: error on replay: UPGRADE \"v2\" NEEDED at height: 20: {\"a\": \"NEEDED at height: 3\"}",
+                Some(Words::Due(20)),
+            ),
+            (
                 "x\npanic: Failed to process committed block (120:AB): halt per configuration height 120 time 0\n",
                 Some(Words::Halted(120)),
             ),
@@ -279,6 +285,7 @@ mod tests {
             "BINARY UPDATED BEFORE TRIGGER! UPGRADE v2 - in binary",
             "upgrade handler is missing for v2 upgrade plan",
             "halt per configuration height 210 time 0",
+            "UPGRADE v2 NEEDED at height: 20: ",
             "wrong Block.Header.AppHash.  Expected AB, got CD",
             "found signature from the same key",
             "ABCI Handshake App Info height=3",

@@ -128,17 +128,6 @@ impl Disk {
         self.change(Place::Info, move |home| home.info = Some(file.clone()));
     }
 
-    /// An operator who reads that the file looks like theirs, and is not, takes the execute bit from it.
-    pub fn operator_owns_up(&mut self) {
-        self.change(Place::Info, |home| {
-            if let Some(InfoFile { content: Content::Plan(plan), origin, .. }) = &mut home.info
-                && plan.name.starts_with('V')
-            {
-                *origin = Origin::Node;
-            }
-        });
-    }
-
     /// A new executable file.
     pub fn create(&mut self, origin: Option<String>) -> u64 {
         let fingerprint = self.fingerprint();

@@ -230,6 +230,9 @@ impl World {
             }
             _ => {
                 self.data.block = next;
+                if let Some((_, process)) = &mut self.process {
+                    process.words = Some(Words::Due(next));
+                }
                 if booting || self.ways.halt_exits {
                     self.node_dies(NodeExit::Code(if booting { 1 } else { 2 }));
                 } else {

@@ -247,7 +247,6 @@ impl World {
                 if starts > STARTS {
                     return Err(format!("watcher ended {STARTS} times: {}", self.state()));
                 }
-                self.disk.operator_owns_up();
                 if self.past.restored && starts % 3 == 0 && self.process.is_none() {
                     self.operator_links();
                 }

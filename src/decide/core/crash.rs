@@ -82,6 +82,7 @@ fn hopeless(life: &Life) -> Option<String> {
             "its binary is that of upgrade {folder}, and its data are from before it: point cosmovisor/current at the version \
              before it"
         ),
+        Words::Due(height) => format!("an upgrade is due at height {height}"),
         Words::Halted(height) => format!("it was told to stop at height {height}"),
         Words::Trouble(Trouble::DoubleSign, said) => format!("its key has signed elsewhere ({said})"),
         Words::Trouble(..) | Words::At { .. } => return None,

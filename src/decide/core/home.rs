@@ -17,7 +17,7 @@ use super::{
         run::{Due, Ear, Life, Question, Run},
         schedule::Urgency,
     },
-    Core, key, nothing_on, pending, record_of,
+    Core, info, key, nothing_on, pending, record_of,
     restored::{signed_on_these, were_exchanged},
     version_of, wake_by,
 };
@@ -593,8 +593,10 @@ impl Core {
         let halt =
             exact.zip(stops_before).map(|(height, before)| if before { height } else { height.saturating_sub(1) });
         let goes_beyond = halt.is_some() && stops_before == Some(false);
-        // One that would execute the height if it stood before it already says so at once, and may end before it is asked.
-        let listen = listen || self.settings.crash_restarts > 0 || goes_beyond;
+        // One that would execute the height if it stood before it already says so at once, and may end before it is asked; and one
+        // that dies of a plan says of which, whoever wrote the file.
+        let named = info(facts).is_some_and(|(upgrade, _)| !facts.current.is(&upgrade.folder));
+        let listen = listen || self.settings.crash_restarts > 0 || goes_beyond || named;
         let id = RunId(self.next_identity());
         let before = match &facts.info {
             Info::Absent => None,

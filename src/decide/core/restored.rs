@@ -30,9 +30,10 @@ impl Core {
             return false;
         }
         match life.ear.clone() {
-            Ear::Open | Ear::Heard(Words::Halted(_) | Words::Trouble(..) | Words::WrongAppHash | Words::At { .. }) => {
-                false
-            }
+            Ear::Open
+            | Ear::Heard(
+                Words::Due(_) | Words::Halted(_) | Words::Trouble(..) | Words::WrongAppHash | Words::At { .. },
+            ) => false,
             // That the node is started anew is told once.
             Ear::Closed if self.learns_the_generation(facts, decision) => true,
             Ear::Closed => {

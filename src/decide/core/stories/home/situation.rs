@@ -1,7 +1,7 @@
 //! What `upgrade-info.json` leads to.
 
 use super::*;
-use crate::decide::{facts::Verdict, orders::Exact};
+use crate::decide::{event::Trouble, facts::Verdict, note::Note, orders::Exact};
 
 #[test]
 fn a_file_that_is_no_plan_is_told_once_it_stays_that_way_and_hinders_nothing() {
@@ -470,6 +470,38 @@ fn a_file_of_what_is_past_that_is_written_anew_is_settled_once() {
         scene.tick();
         let jobs = (0..20).take_while(|_| scene.core.home.job().is_some() && scene.done().0.exit.is_none()).count();
         assert!(jobs < 20, "{:?}", scene.core.home);
+    }
+}
+
+/// A node that writes into an operator's file leaves it marked as his: killed at its halt together with `watcher`, it ended before it
+/// could be asked, without end. And a port that was taken, or a killed node, had a far height carried out that an editor had named.
+#[test]
+fn what_a_node_died_of_before_it_was_asked_is_told_by_its_own_words() {
+    let died = |origin, exit, says: Option<Words>| {
+        let mut scene = Scene::new(Settings::default());
+        scene.facts.info = written(origin);
+        scene.facts.staged.insert(folder("v2"), Staged::Operator);
+        assert!(matches!(scene.tick().0.home, Some((_, HomeJob::Start { listen: true, .. }))));
+        scene.done();
+        scene.exits_saying(exit, says).0
+    };
+    let is_due = Note::Due(plan("v2", HEIGHT));
+    let short = Words::At { began: HEIGHT - 9, reached: HEIGHT - 2 };
+    let taken = Words::Trouble(Trouble::PortInUse, "address already in use".into());
+    for (origin, exit, says, due) in [
+        (Origin::Operator, code(1), Some(Words::Due(HEIGHT)), true),
+        (Origin::Operator, code(1), Some(Words::Due(HEIGHT + 1)), false),
+        (Origin::Operator, code(1), None, false),
+        (Origin::Node, code(1), Some(Words::Due(HEIGHT)), true),
+        (Origin::Node, code(1), Some(Words::At { began: HEIGHT - 1, reached: HEIGHT - 1 }), true),
+        (Origin::Node, code(1), None, true),
+        (Origin::Node, code(1), Some(short), false),
+        (Origin::Node, code(1), Some(taken), false),
+        (Origin::Node, NodeExit::Signal(9), None, false),
+    ] {
+        let decision = died(origin, exit, says.clone());
+        assert_eq!(decision.notes.contains(&is_due), due, "{origin:?} {says:?}: {decision:?}");
+        assert_eq!(decision.exit.is_none(), due, "{decision:?}");
     }
 }
 

@@ -68,7 +68,7 @@ fn what_the_halt_height_means_is_asked_once_for_each_version() {
     scene.ends(Outcome::HaltsBefore(Some(true))).stops();
     scene.exits(code(0));
     let run = RunId(scene.life().id.0 + 5);
-    let start = HomeJob::Start { run, version: Version::Genesis, halt: Some(HEIGHT), listen: false };
+    let start = HomeJob::Start { run, version: Version::Genesis, halt: Some(HEIGHT), listen: true };
     scene.done().does(start);
     scene.done();
     // Another binary is asked again, and one that cannot say is left alone.
