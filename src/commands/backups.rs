@@ -152,13 +152,7 @@ fn restored(home: &Home, wanted: Option<&str>, yes: bool, format: Format) -> any
     if let (true, Some(reset)) = (yes, &reset) {
         tracing::warn!("{reset}");
     }
-    let done = match unless_asked(home, &backup) {
-        Err(error) if matches!(error.downcast_ref(), Some(restore::RestoreError::Stopped)) => {
-            restore::clear(home, &alone).context("nothing is changed, and what was half made stays there")?;
-            return Err(Failure { ending: Ending::Interrupted, reason: error.to_string() }.into());
-        }
-        done => done?,
-    };
+    let done = unless_asked(home, &backup, alone)?;
     if format == Format::Json {
         let signed = done.signed.map(|(height, round, step)| json!({ "height": height, "round": round, "step": step }));
         let (name, was_reset) = (name(&backup), reset.is_some());
@@ -179,17 +173,32 @@ fn restored(home: &Home, wanted: Option<&str>, yes: bool, format: Format) -> any
 }
 
 /// Restores, or stops where a signal asks for that before anything is changed. Afterwards it goes on to the end.
-fn unless_asked(home: &Home, backup: &Completion) -> anyhow::Result<restore::Restored> {
+fn unless_asked(home: &Home, backup: &Completion, alone: lock::Supervisor) -> anyhow::Result<restore::Restored> {
+    let interrupted = |reason: String| Failure { ending: Ending::Interrupted, reason };
     super::wait_for(async {
         let (mut signals, stop) = (Signals::listen()?, Arc::new(AtomicBool::new(false)));
         let (home, backup, stopped) = (home.clone(), backup.clone(), stop.clone());
         let progress = of_copying("bringing the data back");
-        let mut work = spawn_blocking(move || restore::restore(&home, &backup, &Zoned::now(), &stopped, &progress));
-        tokio::select! {
-            done = &mut work => return Ok(done??),
-            _ = signals.next() => stop.store(true, Ordering::Relaxed),
+        let at = home.clone();
+        let mut work =
+            spawn_blocking(move || match restore::restore(&at, &backup, &Zoned::now(), &stopped, &progress) {
+                Err(stopped @ restore::RestoreError::Stopped) => {
+                    restore::clear(&at, &alone).context("nothing is changed, and what was half made stays there")?;
+                    Err(interrupted(stopped.to_string()).into())
+                }
+                done => Ok(done?),
+            });
+        loop {
+            tokio::select! {
+                done = &mut work => return done?,
+                _ = signals.next() => {}
+            }
+            if stop.swap(true, Ordering::Relaxed) && !restore::is_pending(&home) {
+                let reason =
+                    "asked twice to stop: what the restore had made ready stays there until `watcher backups prune`";
+                return Err(interrupted(reason.to_owned()).into());
+            }
         }
-        Ok(work.await??)
     })
 }
 

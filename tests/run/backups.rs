@@ -454,7 +454,7 @@ fn a_restore_that_is_interrupted_before_it_changed_anything_says_so_and_nothing_
     }
     upgraded(&home, &[("WATCHER_BACKUP", "copy")]);
     let half = home.at(&format!("{}restored-0", own_name(&home.path)));
-    let interrupted = |signal| {
+    let interrupted = |signals: &[Signal]| {
         let mut restore = command(&home, &["backups", "restore", "--yes"]);
         let restore = restore.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it can be started");
         wait::until("the restore begins", LIMIT, || half.join("application.db").exists().then_some(()));
@@ -462,19 +462,23 @@ fn a_restore_that_is_interrupted_before_it_changed_anything_says_so_and_nothing_
         send(Signal::SIGSTOP);
         let beside = text(&backups(&home, &["prune"]).stdout);
         assert_eq!((beside.as_str(), half.exists()), ("nothing is to be removed\n", true), "it is under way");
-        [signal, Signal::SIGCONT].into_iter().for_each(send);
+        signals.iter().chain(&[Signal::SIGCONT]).copied().for_each(send);
         restore.wait_with_output().expect("its output can be read")
     };
     for signal in [Signal::SIGINT, Signal::SIGTERM] {
-        let ended = interrupted(signal);
+        let ended = interrupted(&[signal]);
         assert!(ended.status.code() == Some(130) && text(&ended.stderr).contains("nothing is changed"), "{ended:?}");
         assert!(!half.exists());
     }
-    interrupted(Signal::SIGKILL);
+    // Twice is fast: what was half made is left where it is.
+    let ended = interrupted(&[Signal::SIGINT, Signal::SIGTERM]);
+    assert!(ended.status.code() == Some(130) && text(&ended.stderr).contains("`watcher backups prune`"), "{ended:?}");
+    backups(&home, &["prune"]);
+    interrupted(&[Signal::SIGKILL]);
     assert!(half.exists());
     assert_eq!(text(&backups(&home, &["prune"]).stdout), format!("removed: {}\n", half.display()));
     assert!(!half.exists());
-    interrupted(Signal::SIGKILL);
+    interrupted(&[Signal::SIGKILL]);
     assert_eq!((home.read("data/height").trim(), home.backups().len()), ("11", 1), "nothing is changed");
     let mut watcher = home.start(&[]);
     home.wait_for_log("removed what a restore left");
