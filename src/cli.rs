@@ -73,6 +73,10 @@ pub enum Command {
     ///
     /// Ends with 0 where nothing is in the way, with 2 where something would break the upgrade, with 3 where it cannot be told:
     /// no endpoint answered, or the host of a binary could not be asked now.
+    ///
+    /// A lone endpoint is taken at its word, also where it is not your own node: nobody else vouches for what it says (`claimed`),
+    /// and what it calls scheduled is fetched wherever that leads, private networks and `http_proxy` included. Name a second one,
+    /// or a block that is trusted (`WATCHER_TRUST_HEIGHT`, `WATCHER_TRUST_HASH`), and it is held against that.
     #[command(
         after_help = "Examples:\n  watcher check --rpc https://rpc.example.org --daemon-name gaiad --os-arch linux/amd64\n  \
                             watcher check --info-file proposal.json --daemon-name gaiad --format github\n  \
