@@ -1,5 +1,6 @@
-//! Two locks: one says that a `watcher` works on this home, the other that a node runs on it. The node inherits the
-//! second one, so it outlives every way in which `watcher` can end.
+//! Locks: one says that a `watcher` works on this home, another that a node runs on it. The node inherits that one, so it
+//! outlives every way in which `watcher` can end. Whoever changes what others may change as well takes a folder's, and the
+//! locks of databases tell of nodes that somebody else started.
 
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
