@@ -27,6 +27,7 @@ use crate::{
     home::{Home, observe},
     log,
     persona::Persona,
+    process::stray,
 };
 pub use list::{Entry, EtaTimes, State, Upcoming, list};
 pub use moment::Moment;
@@ -76,7 +77,9 @@ fn endpoints_of(args: &UpcomingArgs, daemon: &str) -> anyhow::Result<Vec<Endpoin
             home.display()
         );
     }
-    let endpoints = endpoints_at(home, &[], daemon, &others[0], &others[1])?;
+    // What its unit file says stands nowhere else.
+    let args = stray::arguments(&Home::plain(home.clone(), daemon.to_owned()));
+    let endpoints = endpoints_at(home, &args, daemon, &others[0], &others[1])?;
     if endpoints.is_empty() {
         bail!("the node's RPC listens at no address that can be asked; give --rpc or --rest");
     }

@@ -2,8 +2,9 @@
 //! end reaches the script alone. Whoever still has the node's lock file open is that node.
 
 use std::{
+    ffi::OsString,
     fs, io,
-    os::unix::fs::MetadataExt as _,
+    os::unix::{ffi::OsStringExt as _, fs::MetadataExt as _},
     path::Path,
     time::{Duration, Instant},
 };
@@ -50,6 +51,14 @@ pub async fn stop(home: &Home, grace: Duration, mut requests: Requests) -> io::R
     }
     let text = format!("a process still holds {}; find it with `fuser` and end it", lock::node_path(home).display());
     Err(io::Error::new(io::ErrorKind::TimedOut, text))
+}
+
+/// The arguments of the node that runs on a home, as far as this user may see them; none where none runs.
+#[must_use]
+pub fn arguments(home: &Home) -> Vec<OsString> {
+    let pids = holders(&lock::node_path(home)).unwrap_or_default();
+    let line = pids.iter().find_map(|pid| fs::read(format!("/proc/{pid}/cmdline")).ok()).unwrap_or_default();
+    line.split(|byte| *byte == 0).skip(1).map(|word| OsString::from_vec(word.to_vec())).collect()
 }
 
 fn send(home: &Home, signal: Signal) -> io::Result<()> {

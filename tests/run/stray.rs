@@ -5,6 +5,7 @@ use nix::sys::signal::Signal;
 use crate::{
     census::Census,
     home::{Home, LIMIT, NAME, ended, output, signal, text},
+    orders::command,
     wait,
 };
 
@@ -33,6 +34,26 @@ fn a_second_watcher_is_refused_with_the_pid_of_the_first() {
     home.wait_until_ready();
     assert_eq!(home.count("start genesis"), 2, "the place is free again");
     assert!(third.stop().success());
+}
+
+/// The configuration alone was read, and who listens at that address was called dead, or another node.
+#[test]
+fn a_node_is_asked_where_its_own_arguments_have_it_listen() {
+    let home = Home::halting();
+    home.write("config/config.toml", "[rpc]\nladdr = \"tcp://127.0.0.1:2\"\n");
+    let path = home.path.to_str().expect("it is text");
+    let asked = || {
+        [&["upcoming"][..], &["check", "--offline"]].map(|words| {
+            let told = output(command(&home, words).args(["--home", path]));
+            text(&told.stdout) + &text(&told.stderr)
+        })
+    };
+    assert!(asked().iter().all(|told| told.contains("at http://127.0.0.1:2 cannot be reached")));
+    let mut watcher = home.start_with(&["start", "--rpc.laddr", "tcp://127.0.0.1:1"], &[]);
+    home.wait_until_ready();
+    let told = asked();
+    assert!(told.iter().all(|told| told.contains("at http://127.0.0.1:1 cannot be reached")), "{told:?}");
+    watcher.stop();
 }
 
 #[test]
