@@ -47,8 +47,10 @@ pub struct Facts {
 /// Which data a home holds: a folder that was replaced has another identity, one in which the node works keeps it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DataIdentity {
-    /// Device number of `data/`.
-    pub device: u64,
+    /// What the filesystem of `data/` calls itself. Of a snapshot of btrfs nothing else differs, and unlike a device number it
+    /// lasts.
+    #[serde(default)]
+    pub filesystem: u64,
     /// Inode number of `data/`.
     pub folder: u64,
     /// Inode number of `data/application.db`.
@@ -91,11 +93,10 @@ pub enum Origin {
     Operator,
 }
 
-/// Identity of a file's content without reading it.
+/// Identity of a file's content without reading it. It is written down, and names no device: btrfs, overlays and NFS have others
+/// after each boot.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fingerprint {
-    /// Device number.
-    pub device: u64,
     /// Inode number.
     pub inode: u64,
     /// Size in bytes.

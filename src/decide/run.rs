@@ -276,8 +276,8 @@ mod tests {
     use super::*;
 
     const POLL: Duration = Duration::from_millis(300);
-    const OLD: Fingerprint = Fingerprint { device: 1, inode: 1, size: 60, modified: 1 };
-    const NEW: Fingerprint = Fingerprint { device: 1, inode: 1, size: 60, modified: 2 };
+    const OLD: Fingerprint = Fingerprint { inode: 1, size: 60, modified: 1 };
+    const NEW: Fingerprint = Fingerprint { inode: 1, size: 60, modified: 2 };
 
     fn alive(latest: Option<u64>) -> Run {
         let mut life = Life::new(RunId(1), Version::Genesis, Some(OLD));

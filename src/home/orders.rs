@@ -223,10 +223,11 @@ pub fn data_identity(home: &Home) -> Option<DataIdentity> {
         state = lock.filter(|_| !path.join("KEYREGISTRY").exists()).unwrap_or(state);
     }
     let folder = fs::metadata(&data).ok()?;
+    let filesystem = rustix::fs::statvfs(&data).ok()?.f_fsid;
     // A folder that is made anew may get the number of the one that was removed.
     let born = state.created().ok().and_then(|born| born.duration_since(UNIX_EPOCH).ok());
     let born = born.map_or(0, |born| u64::try_from(born.as_nanos()).unwrap_or(u64::MAX));
-    Some(DataIdentity { device: folder.dev(), folder: folder.ino(), state: state.ino(), born })
+    Some(DataIdentity { filesystem, folder: folder.ino(), state: state.ino(), born })
 }
 
 fn queue(home: &Home) -> Result<Vec<Plan>, String> {

@@ -234,7 +234,7 @@ fn nothing_is_named_over_an_upgrade_that_is_under_way_or_has_failed() {
     let info = r#"{"name":"v2","height":10,"info":"of the chain"}"#;
     let failure = |state: &str| {
         json!({"state": state, "folder": "v2", "sha256": "", "reason": "it panicked",
-        "file": {"device": 1, "inode": 1, "size": 1, "modified": 1}})
+        "file": {"inode": 1, "size": 1, "modified": 1}})
     };
     let named = ["add-upgrade", "v3", mended, "--force", "--upgrade-height", "500"];
     for (verdict, failure, says) in [

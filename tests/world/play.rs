@@ -188,7 +188,7 @@ impl World {
 
     pub fn makes_databases(&mut self) {
         let [folder, state] = [(); 2].map(|()| self.disk.fingerprint().inode);
-        self.data.identity.get_or_insert(DataIdentity { device: 1, folder, state, born: 0 });
+        self.data.identity.get_or_insert(DataIdentity { filesystem: 1, folder, state, born: 0 });
     }
 
     /// Whether a node below SDK v0.50 is a few blocks below the height that it is to stop at, and its log tells of no block.

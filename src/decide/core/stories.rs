@@ -323,11 +323,11 @@ fn answer(latest: u64, committed: u64) -> Outcome {
 }
 
 fn file(number: u64) -> Fingerprint {
-    Fingerprint { device: 1, inode: number, size: 60, modified: 1 }
+    Fingerprint { inode: number, size: 60, modified: 1 }
 }
 
 const fn data(number: u64) -> DataIdentity {
-    DataIdentity { device: 1, folder: number, state: number, born: 0 }
+    DataIdentity { filesystem: 1, folder: number, state: number, born: 0 }
 }
 
 fn folder(name: &str) -> Folder {

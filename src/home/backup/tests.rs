@@ -203,7 +203,7 @@ fn data_that_come_back_are_others_also_where_their_database_lies_elsewhere() {
         restored(&home, &done);
         let after = data_identity(&home).unwrap();
         assert_ne!(after, before);
-        assert_eq!((after.device, after.folder), (before.device, before.folder));
+        assert_eq!((after.filesystem, after.folder), (before.filesystem, before.folder));
     }
 }
 
