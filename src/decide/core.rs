@@ -280,7 +280,10 @@ impl Core {
         // What has come needs no attention any more, and stays known.
         let near = self.knowledge.scheduled().iter().any(|upgrade| {
             let left = self.knowledge.left(upgrade.plan.height);
-            left.is_some_and(|(blocks, _)| (1..=schedule::CLOSE_BLOCKS).contains(&blocks))
+            left.is_some_and(|(blocks, time)| {
+                let soon = time.is_some_and(|time| time < schedule::CLOSE);
+                blocks > 0 && (blocks <= schedule::CLOSE_BLOCKS || soon)
+            })
         });
         let vote = self.knowledge.vote_ends_near(event.wall, schedule::VOTE_WINDOW);
         // Only the new binary is watched until it has passed: at the halt itself there is nothing to hear.

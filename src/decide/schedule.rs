@@ -6,6 +6,8 @@ use ::core::time::Duration;
 pub const NEAR_BLOCKS: u64 = 50;
 /// Blocks before the halt within which every block is looked at.
 pub const CLOSE_BLOCKS: u64 = 100;
+/// Time before the halt within which every block is looked at: longer than from one look at another's node to the next.
+pub const CLOSE: Duration = Duration::from_mins(1);
 /// Around the end of a vote every block is looked at.
 pub const VOTE_WINDOW: Duration = Duration::from_mins(2);
 
@@ -56,10 +58,14 @@ pub enum Urgency {
     Now,
 }
 
-/// The urgency with this much time left; unknown time counts as days.
+/// The urgency with this many blocks left, and the time that they take at the recent pace; unknown time counts as days. The last
+/// ones may come at any moment on a chain that makes no empty blocks, as fast as on any other.
 #[must_use]
-pub fn urgency(left: Option<Duration>) -> Urgency {
-    match left.map(|left| left.as_secs()) {
+pub fn urgency(left: Option<(u64, Option<Duration>)>) -> Urgency {
+    const BUSY: u64 = 6;
+    let seconds = left.and_then(|(_, time)| time).map(|time| time.as_secs());
+    let soonest = left.filter(|(blocks, _)| *blocks <= CLOSE_BLOCKS).map(|(blocks, _)| BUSY * blocks);
+    match seconds.into_iter().chain(soonest).min() {
         Some(0) => Urgency::Now,
         Some(1..60) => Urgency::Minute,
         Some(60..600) => Urgency::Minutes,
@@ -112,10 +118,24 @@ mod tests {
             (Day, 6 * 3_600, 24 * 3_600 - 1),
             (Days, 24 * 3_600, u64::MAX),
         ] {
-            assert_eq!([first, last].map(|left| super::urgency(Some(Duration::from_secs(left)))), [urgency; 2]);
+            let far = |left| super::urgency(Some((u64::MAX, Some(Duration::from_secs(left)))));
+            assert_eq!([first, last].map(far), [urgency; 2]);
         }
-        assert_eq!(urgency(None), Days);
+        assert_eq!([None, Some((101, None))].map(urgency), [Days; 2]);
         assert!(Now > Minute && Minute > Hours && Hours > Days);
+    }
+
+    /// A chain without empty blocks had made a block a day, and made the last ones within a minute.
+    #[test]
+    fn the_last_blocks_are_urgent_whatever_time_the_ones_before_took() {
+        use Urgency::{Days, Hour, Minute, Minutes, Now};
+        let day = Duration::from_hours(24);
+        for pace in [None, Some(day)] {
+            let left = |blocks: u32| (u64::from(blocks), pace.map(|pace| pace * blocks));
+            let urgencies = [101, 100, 99, 10, 9, 1, 0].map(|blocks| urgency(Some(left(blocks))));
+            assert_eq!(urgencies, [Days, Hour, Minutes, Minutes, Minute, Minute, Now]);
+        }
+        assert_eq!(urgency(Some((100, Some(Duration::from_secs(20))))), Minute);
     }
 
     #[test]

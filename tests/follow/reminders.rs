@@ -8,7 +8,7 @@ use crate::world::{FAR, HEIGHT, World, plan, program};
 
 #[test]
 fn without_downloads_the_reminders_grow_louder_until_a_binary_is_there() {
-    // Ten minutes from block to block.
+    // Ten minutes from block to block, of which the last may come at once.
     let mut world = World::with_block_time(600_000);
     let height = HEIGHT + 301;
     world.start(&[("DAEMON_ALLOW_DOWNLOAD_BINARIES", "false")]);
@@ -20,7 +20,7 @@ fn without_downloads_the_reminders_grow_louder_until_a_binary_is_there() {
     ];
     for (told, left, level, time) in [
         (1, 300, "WARN", " has no binary"),
-        (2, 100, "WARN", " (about 16 h 40 min)"),
+        (2, 100, "ERROR", " (about 16 h 40 min)"),
         (3, 30, "ERROR", " (about 5 h 0 min)"),
         (4, 5, "ERROR", " (about 50 min 0 s)"),
     ] {

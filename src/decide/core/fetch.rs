@@ -140,7 +140,7 @@ impl Core {
             asks if self.fetching.get(&key_of_artifact(asks)).is_none_or(|retry| retry.failures < 4) => return,
             _ => "it could not be fetched so far, and is tried again: the warnings say why".to_string(),
         };
-        let urgency = urgency.unwrap_or_else(|| schedule::urgency(left.and_then(|left| left.1)));
+        let urgency = urgency.unwrap_or_else(|| schedule::urgency(left));
         // At the halt it is said again and again.
         let again = if urgency == Urgency::Now { self.reminder() } else { 0 };
         self.tell(format!("missing {urgency:?} {again} {}", key(&upgrade.plan)), decision, || Note::Missing {

@@ -228,6 +228,15 @@ fn every_block_is_looked_at_where_something_is_near_and_while_a_new_binary_has_n
     assert_eq!([899, 900].map(|at| scene.is_at(at, at).0.attention), [relaxed, Attention::EveryBlock]);
     // It was near for ever, also once it had passed.
     assert_eq!([999, 1000].map(|at| scene.is_at(at, at).0.attention), [Attention::EveryBlock, relaxed]);
+    // One that comes within a minute, on a chain that makes ten blocks a second.
+    let mut scene = Scene::running(Settings::default());
+    scene.hears(PEERS[0], scheduled(upgrade("v2", HEIGHT)));
+    let began = scene.now;
+    let attention = [100, 400, 401].map(|height: u32| {
+        scene.now = began + Duration::from_millis(100) * height;
+        scene.is_at(height.into(), height.into()).0.attention
+    });
+    assert_eq!(attention, [relaxed, relaxed, Attention::EveryBlock]);
     // The end of a vote.
     let mut scene = Scene::running(Settings::default());
     let wall = 1_700_000_000_000 + u64::try_from(scene.now.as_millis()).unwrap();

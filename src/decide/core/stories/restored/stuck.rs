@@ -72,6 +72,7 @@ fn one_that_was_told_to_stop_there_says_nothing_by_standing() {
 fn one_that_stands_at_a_block_is_told_after_a_minute() {
     let stands = |latest, settings, change: &dyn Fn(&mut Scene)| {
         let mut scene = Scene::running(settings);
+        scene.facts.staged.insert(folder("v2"), Staged::Operator);
         scene.hears(OWN_NODE, scheduled(upgrade("v2", HEIGHT)));
         scene.is_at(latest, latest - 1).says(&[]);
         scene.seconds(59).says(&[]);
