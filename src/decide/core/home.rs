@@ -342,6 +342,11 @@ impl Core {
             Rung::StopStray => self.stop_stray(decision),
             Rung::BackUp | Rung::CustomHook | Rung::Switch if self.resting(event, decision) => {}
             Rung::BackUp => self.begin(HomeJob::BackUp(plan), decision),
+            // It is written down while one that is lost would only be made anew: after the switch there is no other.
+            Rung::CustomHook | Rung::Switch | Rung::AppHook | Rung::Start if matches!(&event.facts.record, RecordFact::Present(written) if written.outdated && !record.outdated) =>
+            {
+                self.begin(HomeJob::Remember(record), decision);
+            }
             Rung::CustomHook => self.begin(HomeJob::CustomHook(plan), decision),
             // It is being hashed once more, which has the last word: what is rotten is set aside, and `current` would lead nowhere.
             Rung::Switch if self.fetch.job() == Some(&FetchJob::Verify(folder.clone())) => {}

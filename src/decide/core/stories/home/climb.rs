@@ -159,6 +159,7 @@ fn what_was_done_before_the_brake_was_put_on_is_written_down_under_it() {
     scene.facts.record = present(Record { outdated: true, ..record() });
     scene.facts.backup = Backup::Complete;
     scene.tick().does(HomeJob::BackUp(plan("v2", HEIGHT)));
+    scene.done().remembers(record());
     scene.done().does(HomeJob::CustomHook(plan("v2", HEIGHT)));
     scene.facts.orders.holds = [hold()].into();
     scene.done().remembers(Record { custom_hook_done: true, ..record() });

@@ -257,7 +257,25 @@ fn what_was_saved_before_an_upgrade_begins_is_of_an_earlier_one() {
     scene.climbs_to(|job| matches!(job, HomeJob::Stop { .. }));
     scene.exits(code(2));
     scene.done().does(HomeJob::BackUp(plan("v2", HEIGHT)));
+    // What was saved since is this one's, whoever goes on from here.
+    scene.done().remembers(record());
     scene.done().does(HomeJob::Switch { folder: folder("v2"), plan: plan("v2", HEIGHT) });
+}
+
+/// `watcher` was killed between the switch and the first start, and the backup that it had made was none any more.
+#[test]
+fn what_was_saved_is_not_outdated_for_a_watcher_that_is_started_after_the_switch() {
+    let mut scene = Scene::new(Settings::default());
+    scene.is_due();
+    scene.facts.record = present(Record { outdated: true, ..record() });
+    scene.facts.backup = Backup::Complete;
+    scene.tick().does(HomeJob::BackUp(plan("v2", HEIGHT)));
+    // Killed before it was complete, it is made anew.
+    scene.core = Core::new(Settings::default());
+    scene.climbs_to(|job| matches!(job, HomeJob::AppHook));
+    scene.core = Core::new(Settings::default());
+    scene.climbs_to(|job| matches!(job, HomeJob::Start { .. }));
+    assert_eq!(scene.facts.record, present(Record { starts: 1, app_hook_done: true, ..record() }));
 }
 
 /// It was brought back, from before all that the old binary had done since.
