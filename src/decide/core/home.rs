@@ -319,6 +319,7 @@ impl Core {
         let folder = upgrade.folder.clone();
         let plan = upgrade.plan.clone();
         let begins = is_before_its_first_start(&record, &event.facts);
+        let was_outdated = matches!(&event.facts.record, RecordFact::Present(written) if written.outdated);
         match rung {
             Rung::AppHook | Rung::Start if begins && self.is_held(upgrade, &event.facts, decision) => {
                 self.run_on(upgrade, record, event, decision);
@@ -343,8 +344,7 @@ impl Core {
             Rung::BackUp | Rung::CustomHook | Rung::Switch if self.resting(event, decision) => {}
             Rung::BackUp => self.begin(HomeJob::BackUp(plan), decision),
             // It is written down while one that is lost would only be made anew: after the switch there is no other.
-            Rung::CustomHook | Rung::Switch | Rung::AppHook | Rung::Start if matches!(&event.facts.record, RecordFact::Present(written) if written.outdated && !record.outdated) =>
-            {
+            Rung::CustomHook | Rung::Switch | Rung::AppHook | Rung::Start if was_outdated && !record.outdated => {
                 self.begin(HomeJob::Remember(record), decision);
             }
             Rung::CustomHook => self.begin(HomeJob::CustomHook(plan), decision),
