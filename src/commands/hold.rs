@@ -10,7 +10,7 @@ use crate::{
     config::Config,
     decide::{facts::Version, orders::Hold, plan::Folder},
     exit::Ending,
-    home::{lock, orders},
+    home::{current, lock, orders},
     persona::Persona,
 };
 
@@ -29,8 +29,13 @@ pub fn hold(file: Option<&Path>, args: &HoldArgs) -> anyhow::Result<Ending> {
     holds.retain(|hold| hold.folder != folder);
     let here =
         folder.clone().is_none_or(|folder| orders::version_folder(&config.home, &Version::Upgrade(folder)).is_dir());
+    let runs = folder.as_ref().is_some_and(|folder| current::read(&config.home).is(folder));
     holds.push(Hold { folder, reason: args.reason.clone().unwrap_or_default() });
     write(&config, &holds)?;
+    if runs {
+        let once_more = "the brake is for when it comes once more, as after a rollback";
+        return tell(&format!("held: {name}. It is swapped in already and runs on; {once_more}"));
+    }
     let mind =
         if here { "" } else { "; nothing of that name is here yet: `watcher upcoming` tells how a plan is spelt" };
     tell(&format!("held: {name}. It is staged as usual, and not swapped in until `watcher release {name}`{mind}"))
