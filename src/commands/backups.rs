@@ -190,6 +190,7 @@ fn unless_asked(home: &Home, backup: &Completion, alone: lock::Supervisor) -> an
             });
         loop {
             tokio::select! {
+                biased;
                 done = &mut work => return done?,
                 _ = signals.next() => {}
             }

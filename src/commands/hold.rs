@@ -33,8 +33,8 @@ pub fn hold(file: Option<&Path>, args: &HoldArgs) -> anyhow::Result<Ending> {
     holds.push(Hold { folder, reason: args.reason.clone().unwrap_or_default() });
     write(&config, &holds)?;
     if runs {
-        let once_more = "the brake is for when it comes once more, as after a rollback";
-        return tell(&format!("held: {name}. It is swapped in already and runs on; {once_more}"));
+        let once_more = "the brake is for what comes to its folder once more, as after a rollback";
+        return tell(&format!("held: {name}. What was swapped in already runs on; {once_more}"));
     }
     let mind =
         if here { "" } else { "; nothing of that name is here yet: `watcher upcoming` tells how a plan is spelt" };

@@ -86,6 +86,8 @@ pub enum Words {
     Trouble(Trouble, String),
     /// `wrong Block.Header.AppHash`: the network came to another state than it.
     WrongAppHash,
+    /// It said that it ends of something, and nothing of all this.
+    Otherwise,
     /// Nothing of that, but how high its application is.
     At {
         /// What it had committed when the node began.

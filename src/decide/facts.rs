@@ -47,8 +47,7 @@ pub struct Facts {
 /// Which data a home holds: a folder that was replaced has another identity, one in which the node works keeps it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DataIdentity {
-    /// What the filesystem of `data/` calls itself. Of a snapshot of btrfs nothing else differs, and unlike a device number it
-    /// lasts.
+    /// What a btrfs of `data/` calls itself: of a snapshot nothing else differs, and unlike its device number it lasts. 0 on others.
     #[serde(default)]
     pub filesystem: u64,
     /// Inode number of `data/`.

@@ -152,14 +152,21 @@ impl Life {
         asked && self.silent == 0 && self.latest.is_some_and(|latest| latest + 1 < height)
     }
 
-    /// Whether its last words are that this height has come, or that something else ended it; nothing where they may be either.
-    fn says_that_it_is_due(&self, height: u64) -> Option<bool> {
+    /// Whether its last words are that this height has come, or that something else ended it; nothing where they may be either. A
+    /// file that it has `written` itself, as it seems, takes more to be denied.
+    fn says_that_it_is_due(&self, height: u64, written: bool) -> Option<bool> {
         let Ear::Heard(words) = &self.ear else { return None };
         match words {
-            Words::Due(at) => Some(*at == height),
-            // It may not get as far as to tell of its last block.
-            Words::At { reached: at, .. } | Words::Halted(at) => (*at + 1 < height).then_some(false),
-            Words::Needs(_) | Words::TooNew(_) | Words::Trouble(..) | Words::WrongAppHash => Some(false),
+            Words::Due(at) if *at == height => Some(true),
+            // x/upgrade writes the block's height, and says the plan's: one that is scheduled in its own block halts the next.
+            Words::Due(at) if at.checked_add(1) == Some(height) => None,
+            Words::Due(_) | Words::TooNew(_) | Words::Trouble(..) | Words::WrongAppHash => Some(false),
+            // Its log may tell of no block.
+            Words::At { began, reached } if written && began == reached => None,
+            // It may not get as far as to tell of its last one.
+            Words::At { reached: at, .. } | Words::Halted(at) => (*at < height.saturating_sub(1)).then_some(false),
+            Words::Otherwise => (!written).then_some(false),
+            Words::Needs(_) => None,
         }
     }
 
@@ -236,19 +243,19 @@ impl Run {
         if life.latest.is_some_and(|latest| latest >= height) {
             return Due::Yes;
         }
-        if life.stands_before(height) || life.says_that_it_is_due(height) == Some(true) {
+        let written_since = origin == Origin::Node && Some(fingerprint) != life.info_before;
+        let says = life.says_that_it_is_due(height, written_since);
+        if life.stands_before(height) || says == Some(true) {
             return Due::Yes;
         }
-        let written_since = origin == Origin::Node && Some(fingerprint) != life.info_before;
         match self {
             Self::Never => Due::No,
             Self::Ended { exit, .. } => {
                 let fell_short = life.latest.is_some_and(|latest| latest + 1 < height);
                 // What is in the file did not end it then.
-                let denied = life.says_that_it_falls_short(fingerprint, height)
-                    || life.says_that_it_is_due(height) == Some(false);
-                // Nobody but others ends a process so.
-                let was_killed = matches!(exit, NodeExit::Signal(2 | 9 | 15));
+                let denied = life.says_that_it_falls_short(fingerprint, height) || says == Some(false);
+                // Nobody but others ends a process so; shells and the SDK below 0.50 make codes of it.
+                let was_killed = matches!(exit, NodeExit::Signal(2 | 9 | 15) | NodeExit::Code(130 | 137 | 143));
                 let died = *exit != NodeExit::Code(0) && !was_killed && !fell_short && !denied;
                 let died_at_it = origin == Origin::Node && died && plausible;
                 let halted = life.was_halted_before(height, *exit);
@@ -322,6 +329,14 @@ mod tests {
         assert_eq!(at(&silent(), NEW, node), Due::Yes);
         assert_eq!(at(&ended(code(2), None), NEW, node), Due::Yes);
         assert_eq!(at(&ended(code(0), None), NEW, node), Due::Yes);
+        // What it said may be all that its log tells.
+        let heard = |ear| {
+            let Run::Ended { life, exit, at: ended } = ended(code(1), None) else { unreachable!("it has ended") };
+            at(&Run::Ended { life: Life { ear: Ear::Heard(ear), ..life }, exit, at: ended }, NEW, node)
+        };
+        assert_eq!(heard(Words::At { began: 3, reached: 3 }), Due::Yes);
+        assert_eq!(heard(Words::At { began: 1, reached: 3 }), Due::No);
+        assert_eq!(heard(Words::Otherwise), Due::Yes);
         // (4) There before, and the node died.
         assert_eq!(at(&ended(code(1), None), OLD, node), Due::Yes);
         assert_eq!(at(&ended(code(0), None), OLD, node), Due::No);

@@ -25,6 +25,8 @@ use crate::{
 
 /// The file beside `upgrade-info.json` that `add-batch-upgrade` writes.
 pub const QUEUE: &str = "upgrade-info.json.batch";
+/// How Linux calls btrfs (`statfs`).
+const BTRFS: i64 = 0x9123_683e;
 
 /// Reads all orders. What cannot be read is named, and nothing is done about it; but a brake that cannot be read is on: who
 /// put it there did not want to be overlooked.
@@ -223,7 +225,8 @@ pub fn data_identity(home: &Home) -> Option<DataIdentity> {
         state = lock.filter(|_| !path.join("KEYREGISTRY").exists()).unwrap_or(state);
     }
     let folder = fs::metadata(&data).ok()?;
-    let filesystem = rustix::fs::statvfs(&data).ok()?.f_fsid;
+    let is_btrfs = rustix::fs::statfs(&data).is_ok_and(|system| system.f_type == BTRFS);
+    let filesystem = rustix::fs::statvfs(&data).ok().filter(|_| is_btrfs).map_or(0, |system| system.f_fsid);
     // A folder that is made anew may get the number of the one that was removed.
     let born = state.created().ok().and_then(|born| born.duration_since(UNIX_EPOCH).ok());
     let born = born.map_or(0, |born| u64::try_from(born.as_nanos()).unwrap_or(u64::MAX));

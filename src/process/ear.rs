@@ -120,16 +120,19 @@ fn find(said: &str, keep_case: bool) -> Option<Words> {
         let (_, rest) = end.split_once(words)?;
         rest.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
     };
-    let needs = between("upgrade handler is missing for ", " upgrade plan").map(Words::Needs);
+    let needs = || between("upgrade handler is missing for ", " upgrade plan").map(Words::Needs);
     let too_new = || between("BINARY UPDATED BEFORE TRIGGER! UPGRADE ", " - in binary").map(Words::TooNew);
     let wrong_hash = || WRONG_HASH.iter().any(|words| end.contains(words)).then_some(Words::WrongAppHash);
-    needs
+    // Its plan's info stands behind it, and may say anything.
+    height_behind(" NEEDED at height: ")
+        .map(Words::Due)
+        .or_else(needs)
         .or_else(too_new)
-        .or_else(|| height_behind(" NEEDED at height: ").map(Words::Due))
         .or_else(|| height_behind("halt per configuration height ").map(Words::Halted))
         .or_else(|| trouble(&end))
         .or_else(wrong_hash)
         .or_else(|| height(said))
+        .or_else(|| last_end(said).map(|_| Words::Otherwise))
 }
 
 /// CometBFT's words where the application came to another state than the network, while it validates or replays a block.
@@ -144,13 +147,18 @@ const WRONG_HASH: [&str; 3] = [
 /// what strangers send, as the network that a peer says it is of.
 fn end_of(said: &str) -> String {
     const LAST: usize = 4096;
-    let last = |word: &str| said.rfind(&format!("\n{word}")).or_else(|| said.starts_with(word).then_some(0));
-    if let Some(at) = last("Error: ").max(last("panic: ")) {
+    if let Some(at) = last_end(said) {
         return said[at..said.floor_char_boundary(at + LAST)].to_owned();
     }
     let at = said.floor_char_boundary(said.len().saturating_sub(LAST));
     let at = said[..at].rfind('\n').map_or(0, |end| end + 1);
     said[at..].lines().map(|line| message(line) + "\n").collect()
+}
+
+/// Where a program of Go says last what it ends of.
+fn last_end(said: &str) -> Option<usize> {
+    let last = |word: &str| said.rfind(&format!("\n{word}")).or_else(|| said.starts_with(word).then_some(0));
+    last("Error: ").max(last("panic: "))
 }
 
 /// Messages whose error is the node's own: what it ends of, by SDK 0.50's template of `main` nowhere else, and what its
@@ -206,7 +214,7 @@ fn height(said: &str) -> Option<Words> {
     let mut lines = said.lines();
     let began = lines.find(is_handshake).and_then(height_in)?;
     let executed = |line: &&str| {
-        let line = line.to_ascii_lowercase();
+        let line = message(line).to_ascii_lowercase();
         EXECUTED.iter().any(|words| line.contains(words))
     };
     let reached = lines.filter(executed).map(|line| height_in(line).unwrap_or(u64::MAX)).max().unwrap_or(began);
@@ -263,7 +271,11 @@ mod tests {
                 "x\npanic: Failed to process committed block (120:AB): halt per configuration height 120 time 0\n",
                 Some(Words::Halted(120)),
             ),
-            ("panic: upgrade handler is missing for ../x", None),
+            ("panic: upgrade handler is missing for ../x", Some(Words::Otherwise)),
+            (
+                "Error: UPGRADE \"v2\" NEEDED at height: 20: upgrade handler is missing for v1 upgrade plan",
+                Some(Words::Due(20)),
+            ),
             ("all is well", None),
             (
                 "Error: error during handshake: state.AppHash does not match AppHash after replay. Got AB, expected CD",
@@ -276,6 +288,17 @@ mod tests {
         ] {
             assert_eq!(find(said, false), words, "{said}");
         }
+    }
+
+    #[test]
+    fn what_strangers_have_a_node_print_is_no_block_of_its_own() {
+        let handshake = "4:20AM INF ABCI Handshake App Info hash=AB height=7 module=consensus";
+        let peer =
+            "4:20AM INF Inbound Peer rejected err=\"different network. Got executed block height=99\" module=p2p";
+        let block = "4:20AM INF executed block app_hash=CD height=8 module=state";
+        let at = |reached| Some(Words::At { began: 7, reached });
+        assert_eq!(find(&format!("{handshake}\n{peer}\n"), false), at(7));
+        assert_eq!(find(&format!("{handshake}\n{block}\n{peer}\n"), false), at(8));
     }
 
     /// A peer chose which binary runs, and had a committed upgrade taken back, by the network that it said it was of.
@@ -298,8 +321,14 @@ mod tests {
                 format!("I[2026-01-01|10:00:00.000] Inbound Peer rejected        module=p2p err=\"{error}\""),
                 json.to_string(),
             ] {
-                for end in ["", "panic: a defect\n\ngoroutine 1\n", "Error: no\n", "no\n"] {
-                    assert_eq!(find(&format!("{line}\n{end}"), false), None, "{line}");
+                let other = Some(Words::Otherwise);
+                for (end, words) in [
+                    ("", &None),
+                    ("panic: a defect\n\ngoroutine 1\n", &other),
+                    ("Error: no\n", &other),
+                    ("no\n", &None),
+                ] {
+                    assert_eq!(find(&format!("{line}\n{end}"), false), *words, "{line}");
                 }
             }
         }
@@ -332,7 +361,7 @@ mod tests {
         }
         let metrics =
             "ERR Prometheus err=\"listen tcp :26660: bind: address already in use\"\npanic: a defect\n\ngoroutine 1\n";
-        assert_eq!(find(metrics, false), None);
+        assert_eq!(find(metrics, false), Some(Words::Otherwise));
         // It goes on without that file, and ends of something else.
         let book = "ERR Failed to save AddrBook to file err=\"write /h/config/write-file-atomic-1: no space left on device\"\n";
         assert_eq!(find(&format!("{book}no\n"), false), None);

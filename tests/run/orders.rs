@@ -89,7 +89,7 @@ fn an_upgrade_that_is_held_waits_at_the_halt_until_it_is_released() {
     home.wait_for_call("start v2");
     home.expect_upgraded();
     assert!(watcher.stop().success());
-    assert!(said(&home, &["hold", "v2"]).contains("It is swapped in already and runs on"));
+    assert!(said(&home, &["hold", "v2"]).contains("What was swapped in already runs on"));
     said(&home, &["release", "v2"]);
     assert_eq!(output(&mut command(&home, &["release", "v2"])).status.code(), Some(1), "nothing is held any more");
 }

@@ -20,7 +20,7 @@ fn a_snapshot_on_a_fresh_home_is_run_by_the_binary_it_needs() {
     home.write("data/application.db/CURRENT", "");
     home.script(
         "cosmovisor/upgrades/v2/bin/noded",
-        "echo \"$1 v2\" >> \"$DAEMON_HOME/calls\"\n[ $1 = start ] || exit 1\ntrap 'exit 0' TERM\nwhile :; do sleep 0.05; done\n",
+        "trap 'exit 0' TERM\necho \"$1 v2\" >> \"$DAEMON_HOME/calls\"\n[ $1 = start ] || exit 1\nwhile :; do sleep 0.05; done\n",
     );
     let mut watcher = home.start(&[]);
     home.wait_for_call("start v2");
@@ -92,7 +92,7 @@ fn what_a_node_left_behind_does_not_keep_it_from_being_heard() {
     home.write("data/application.db/CURRENT", "");
     home.script(
         "cosmovisor/upgrades/v2/bin/noded",
-        "echo \"$1 v2\" >> \"$DAEMON_HOME/calls\"\n[ $1 = start ] || exit 1\ntrap 'exit 0' TERM\nwhile :; do sleep 0.05; done\n",
+        "trap 'exit 0' TERM\necho \"$1 v2\" >> \"$DAEMON_HOME/calls\"\n[ $1 = start ] || exit 1\nwhile :; do sleep 0.05; done\n",
     );
     let mut watcher = home.start(&[]);
     home.wait_for_call("start v2");

@@ -230,7 +230,10 @@ impl World {
             }
             _ => {
                 self.data.block = next;
-                if let Some((_, process)) = &mut self.process {
+                // Where nobody hears it, an operator's mark would have it end so without end.
+                let is_heard =
+                    !self.ways.mute || self.disk.home.info.as_ref().is_some_and(|info| info.origin == Origin::Operator);
+                if let Some((_, process)) = self.process.as_mut().filter(|_| is_heard) {
                     process.words = Some(Words::Due(next));
                 }
                 if booting || self.ways.halt_exits {

@@ -1,7 +1,11 @@
 //! `data/`: what an earlier upgrade left there, and whether its backup would find a place.
 
-use std::{fs, io, path::Path};
+use std::{fs, path::Path};
 
+use nix::{
+    errno::Errno,
+    unistd::{AccessFlags, access},
+};
 use serde::Deserialize;
 
 use super::findings::Findings;
@@ -39,8 +43,7 @@ pub(super) fn look(home: &Home, config: Option<&Config>, facts: &Facts, findings
     match &facts.info {
         Info::Absent => {}
         Info::Unreadable { reason, .. } => {
-            let denied = |error: io::Error| error.kind() == io::ErrorKind::PermissionDenied;
-            if fs::File::open(home.upgrade_info()).is_err_and(denied) {
+            if access(&home.upgrade_info(), AccessFlags::R_OK) == Err(Errno::EACCES) {
                 // The halt could not be read of, and nothing would be switched.
                 findings.error("info-unreadable", format!("data/upgrade-info.json cannot be read: {reason}"), "");
             } else {

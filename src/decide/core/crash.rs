@@ -85,6 +85,6 @@ fn hopeless(life: &Life) -> Option<String> {
         Words::Due(height) => format!("an upgrade is due at height {height}"),
         Words::Halted(height) => format!("it was told to stop at height {height}"),
         Words::Trouble(Trouble::DoubleSign, said) => format!("its key has signed elsewhere ({said})"),
-        Words::Trouble(..) | Words::At { .. } => return None,
+        Words::Trouble(..) | Words::At { .. } | Words::Otherwise => return None,
     })
 }

@@ -32,7 +32,12 @@ impl Core {
         match life.ear.clone() {
             Ear::Open
             | Ear::Heard(
-                Words::Due(_) | Words::Halted(_) | Words::Trouble(..) | Words::WrongAppHash | Words::At { .. },
+                Words::Due(_)
+                | Words::Halted(_)
+                | Words::Trouble(..)
+                | Words::WrongAppHash
+                | Words::At { .. }
+                | Words::Otherwise,
             ) => false,
             // That the node is started anew is told once.
             Ear::Closed if self.learns_the_generation(facts, decision) => true,

@@ -87,7 +87,6 @@ fn rehearsed(
     let inner = own.join(INNER);
     let restless = ahead::restless(&work, lately, &inner);
     work.files.extend(restless.iter().cloned());
-    let bytes = work.bytes(Way::Copy);
     let rooms = work.room()?;
     let free = rooms.first().map_or(0, |room| room.free);
     let apart: Vec<_> = work.parts.iter().map(|part| part.at.clone()).filter(|at| at.is_absolute()).collect();
@@ -106,6 +105,7 @@ fn rehearsed(
         Some(known) => work.files = known.files.into_iter().chain(restless).collect(),
         None => ahead::keep_in(&mut work, folder)?,
     }
+    let bytes = work.bytes(Way::Copy);
     let chosen = sampled(&mut work, MOST);
     fs::create_dir_all(&inner).map_err(at(&inner))?;
     let rehearsed = saved(&layout, &work, folder, |_, _| (), stop, &|_, _| {}).and_then(|()| {

@@ -516,6 +516,16 @@ fn what_a_node_died_of_before_it_was_asked_is_told_by_its_own_words() {
         (Origin::Node, code(1), Some(short), false),
         (Origin::Node, code(1), Some(taken), false),
         (Origin::Node, NodeExit::Signal(9), None, false),
+        (Origin::Node, code(143), None, false),
+        // Its own configuration, say.
+        (Origin::Node, code(1), Some(Words::Otherwise), false),
+        // A block of unknown height was executed: it was a defect of `watcher` to count on from there.
+        (Origin::Node, code(1), Some(Words::At { began: 5, reached: u64::MAX }), true),
+        // Its plan was scheduled in the block of its own height.
+        (Origin::Node, code(1), Some(Words::Due(HEIGHT - 1)), true),
+        (Origin::Operator, code(1), Some(Words::Due(HEIGHT - 1)), false),
+        // Somebody ran the new binary on these data.
+        (Origin::Node, code(1), Some(Words::Needs(folder("v2"))), true),
     ] {
         let decision = died(origin, exit, says.clone());
         assert_eq!(decision.notes.contains(&is_due), due, "{origin:?} {says:?}: {decision:?}");
