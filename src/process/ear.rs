@@ -66,8 +66,9 @@ impl Ear {
         while let Some(Stream { said, end }) = self.streams.last_mut() {
             // A child of the node may hold the pipe open for ever: then what was said by now counts.
             let _ = tokio::time::timeout_at(until, end).await;
-            if self.found.is_none() {
-                self.found = find(&String::from_utf8_lossy(&locked(said)), self.keep_case);
+            // The error stands in one stream, and the log in the other.
+            if matches!(self.found, None | Some(Words::Otherwise)) {
+                self.found = find(&String::from_utf8_lossy(&locked(said)), self.keep_case).or(self.found.take());
             }
             self.streams.pop();
         }
