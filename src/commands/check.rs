@@ -34,7 +34,7 @@ use crate::{
     home::{Home, observe},
     log,
     persona::Persona,
-    process::{signals::Signals, stray},
+    process::signals::Signals,
 };
 use artifacts::Host;
 use subject::Subject;
@@ -137,10 +137,7 @@ impl<'a> Wanted<'a> {
         } else {
             let (rpc, rest) = (set(&args.rpc), set(&args.rest));
             let listed = match path {
-                Some(path) => {
-                    let args = stray::arguments(&Home::plain(path.to_owned(), daemon.clone()));
-                    upcoming::endpoints_at(path, &args, &daemon, &rpc, &rest)
-                }
+                Some(path) => upcoming::endpoints_around(path, &daemon, &rpc, &rest),
                 None => endpoints::list(None, &rpc, &rest),
             };
             listed.map_err(Failure::usage)?

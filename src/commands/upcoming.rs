@@ -77,9 +77,7 @@ fn endpoints_of(args: &UpcomingArgs, daemon: &str) -> anyhow::Result<Vec<Endpoin
             home.display()
         );
     }
-    // What its unit file says stands nowhere else.
-    let args = stray::arguments(&Home::plain(home.clone(), daemon.to_owned()));
-    let endpoints = endpoints_at(home, &args, daemon, &others[0], &others[1])?;
+    let endpoints = endpoints_around(home, daemon, &others[0], &others[1])?;
     if endpoints.is_empty() {
         bail!("the node's RPC listens at no address that can be asked; give --rpc or --rest");
     }
@@ -150,6 +148,20 @@ pub fn of(survey: &Survey, home: &Home) -> Upcoming {
     // Without a home the paths in it would be those of the working directory.
     let is_known = !home.daemon.is_empty() && !home.path.as_os_str().is_empty();
     list(survey, |plan| observe::upgrade_of(home, plan), |upgrade| if is_known { in_place(upgrade) } else { Ok(false) })
+}
+
+/// [`endpoints_at`], by the arguments of the node that runs there: what its unit file says stands nowhere else.
+///
+/// # Errors
+/// As that.
+pub fn endpoints_around(
+    home: &Path,
+    daemon: &str,
+    rpc: &[String],
+    rest: &[String],
+) -> Result<Vec<Endpoint>, BadAddress> {
+    let args = stray::arguments(&Home::plain(home.to_owned(), daemon.to_owned()));
+    endpoints_at(home, &args, daemon, rpc, rest)
 }
 
 /// The endpoints of a home: its own node first, by the node's arguments, environment and configuration, then others. A node

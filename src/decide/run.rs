@@ -254,8 +254,8 @@ impl Run {
                 let fell_short = life.latest.is_some_and(|latest| latest + 1 < height);
                 // What is in the file did not end it then.
                 let denied = life.says_that_it_falls_short(fingerprint, height) || says == Some(false);
-                // Nobody but others ends a process so; shells and the SDK below 0.50 make codes of it.
-                let was_killed = matches!(exit, NodeExit::Signal(2 | 9 | 15) | NodeExit::Code(130 | 137 | 143));
+                // Nobody but others ends a process so; shells and the SDK below 0.50 make codes of SIGINT, SIGKILL and SIGTERM.
+                let was_killed = matches!(exit.as_shell(), 130 | 137 | 143);
                 let died = *exit != NodeExit::Code(0) && !was_killed && !fell_short && !denied;
                 let died_at_it = origin == Origin::Node && died && plausible;
                 let halted = life.was_halted_before(height, *exit);

@@ -226,7 +226,7 @@ pub fn data_identity(home: &Home) -> Option<DataIdentity> {
     }
     let folder = fs::metadata(&data).ok()?;
     let is_btrfs = rustix::fs::statfs(&data).is_ok_and(|system| system.f_type == BTRFS);
-    let filesystem = rustix::fs::statvfs(&data).ok().filter(|_| is_btrfs).map_or(0, |system| system.f_fsid);
+    let filesystem = is_btrfs.then(|| rustix::fs::statvfs(&data).ok()).flatten().map_or(0, |system| system.f_fsid);
     // A folder that is made anew may get the number of the one that was removed.
     let born = state.created().ok().and_then(|born| born.duration_since(UNIX_EPOCH).ok());
     let born = born.map_or(0, |born| u64::try_from(born.as_nanos()).unwrap_or(u64::MAX));

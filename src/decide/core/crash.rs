@@ -66,7 +66,7 @@ impl Core {
 
 /// Whether somebody asked for it, so that it is no crash.
 fn was_asked_for(exit: NodeExit) -> bool {
-    matches!(exit, NodeExit::Code(0 | 130 | 143) | NodeExit::Signal(2 | 15))
+    matches!(exit.as_shell(), 0 | 130 | 143)
 }
 
 /// Why a node would end the same way again, or might do harm.

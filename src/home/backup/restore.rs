@@ -25,7 +25,7 @@ use super::{
 };
 use crate::{
     decide::plan::Plan,
-    home::{Home, if_there, lock, make_folders, record, sync_folder, unless_missing, write_whole},
+    home::{Home, SMALL, if_there, lock, make_folders, read_small, record, sync_folder, unless_missing, write_whole},
 };
 
 /// How the names of folders go on that are to change places with the node's.
@@ -164,7 +164,7 @@ pub fn reset(home: &Home, backup: &Completion) -> Option<Reset> {
     if live < kept {
         return Some(Reset { live, kept });
     }
-    let raised: Reset = serde_json::from_slice(&fs::read(reset_path(home)).ok()?).ok()?;
+    let raised: Reset = serde_json::from_slice(&read_small(&reset_path(home), SMALL).ok()?).ok()?;
     (raised.kept == live).then_some(raised)
 }
 
